@@ -1,0 +1,1 @@
+"""The engine around the bot: virtual time, composition, artifacts, metrics, report."""

@@ -1,0 +1,1 @@
+"""Virtual time and the composition of the bot over it."""

@@ -1,0 +1,147 @@
+"""The market of a backtest: when which bar becomes available, and the broker moved along with it.
+
+Used by the holder of the turn only. A bar's close is the step at which it is matched and then becomes visible, for all
+symbols at once. Two kinds of steps exist only when needed and share an instant with others, in this order: closes, the
+opens that market orders wait for, the end of a symbol's data.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from src.brokers.simulated.broker import SimulatedBroker
+from src.core.bars import BarSeries
+from src.core.journal import Journal
+
+__all__ = ["SimulatedMarket"]
+
+CHUNK_BARS = 8192
+
+
+class SimulatedMarket:
+    """See `src.backtesting.engine.time_controller.Market`.
+
+    Args:
+        broker: whose base and derived series make the timeline.
+        journal: settled when time moves on.
+        start_ns, end_ns: the window; a bar belongs to it when it closes inside `(start, end]`.
+
+    Attributes:
+        bars: base bars delivered so far, summed over the symbols.
+    """
+
+    def __init__(self, broker: SimulatedBroker, journal: Journal, start_ns: int, end_ns: int) -> None:
+        self.start_ns = start_ns
+        self.end_ns = end_ns
+        self.bars = 0
+        self._broker = broker
+        self._journal = journal
+        base = broker.all_base_series()
+        self._base_count = len(base)
+        self._series: list[BarSeries] = base + broker.all_derived_series()
+        for series in self._series:
+            series.length = series.count_closed(start_ns)
+        broker.rewind(start_ns)
+        last = [series.count_closed(end_ns) for series in self._series]
+        rank = {series.symbol: i for i, series in enumerate(base)}
+        self._symbol_of = [rank[series.symbol] for series in self._series]
+        self._left = [0] * len(base)
+        for i, series in enumerate(self._series):
+            self._left[self._symbol_of[i]] += last[i] - series.length
+        self._ending = [i for i, left in enumerate(self._left) if left == 0]
+        self._instant = start_ns
+        self._chunks = _timeline(self._series, last)
+        self._times: list[int] = []
+        self._which: list[int] = []
+        self._next = 0
+        self._refill()
+
+    @property
+    def changes(self) -> int:
+        """How many order events were posted so far."""
+        return self._broker.changes
+
+    def next_ns(self) -> int | None:
+        """See `Market.next_ns`."""
+        at = self._next
+        close = self._times[at] if at < len(self._times) else None
+        opens = self._broker.next_open_ns()
+        if opens is not None and opens <= self.end_ns and (close is None or opens < close):
+            return opens
+        return self._instant if self._ending else close
+
+    def advance(self, instant_ns: int) -> Sequence[str]:
+        """See `Market.advance`."""
+        if self._journal.unsettled:
+            self._journal.settle(instant_ns)
+        opens = self._broker.next_open_ns()
+        times, at = self._times, self._next
+        close_is_next = at < len(times) and times[at] == instant_ns
+        if opens == instant_ns and not close_is_next:
+            self._instant = instant_ns
+            self._broker.open_market(instant_ns)
+            return ()
+        if self._ending:
+            return self._end_symbols(instant_ns)
+        self._instant = instant_ns
+        series, left, symbol_of, base_count = self._series, self._left, self._symbol_of, self._base_count
+        which = self._which
+        count = len(times)
+        closed: list[int] = []
+        while at < count and times[at] == instant_ns:
+            index = which[at]
+            series[index].length += 1
+            rank = symbol_of[index]
+            left[rank] -= 1
+            if left[rank] == 0:
+                self._ending.append(rank)
+            if index < base_count:
+                closed.append(index)
+            at += 1
+            if at == count:
+                self._refill()
+                times, which, at, count = self._times, self._which, 0, len(self._times)
+        self._next = at
+        self.bars += len(closed)
+        self._broker.advance_time(instant_ns, closed)
+        return ()
+
+    def _end_symbols(self, instant_ns: int) -> list[str]:
+        ended = [self._series[rank].symbol for rank in sorted(self._ending)]
+        self._ending.clear()
+        for symbol in ended:
+            self._broker.end_of_data(symbol, instant_ns)
+        return ended
+
+    def _refill(self) -> None:
+        self._times, self._which = next(self._chunks, ([], []))
+        self._next = 0
+
+
+def _timeline(series: Sequence[BarSeries], last: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
+    """Closes of all series in time order, in chunks; at one instant in the order of the series.
+
+    Yields:
+        Instants and indices into `series`, two lists of equal length. In chunks, so that memory does not grow with the
+        length of the run; plain lists, because reading them costs a fifth of reading numpy scalars.
+    """
+    at = [each.length for each in series]
+    while True:
+        ahead = [
+            int(each.open_ns_at[min(at[i] + CHUNK_BARS, last[i]) - 1]) + each.timeframe_ns
+            for i, each in enumerate(series)
+            if at[i] < last[i]
+        ]
+        if not ahead:
+            return
+        horizon = min(ahead)
+        closes, indices = [], []
+        for i, each in enumerate(series):
+            end = min(last[i], each.count_closed(horizon))
+            if end > at[i]:
+                closes.append(each.open_ns[at[i] : end] + each.timeframe_ns)
+                indices.append(np.full(end - at[i], i, dtype=np.int64))
+                at[i] = end
+        times, which = np.concatenate(closes), np.concatenate(indices)
+        order = np.argsort(times, kind="stable")
+        yield times[order].tolist(), which[order].tolist()

@@ -1,0 +1,64 @@
+"""How fast virtual time may run: real delays between market steps, outside everything that decides.
+
+Called by whoever performs the step; `wake_up` may be called from any thread. No mode changes a result.
+"""
+
+from enum import StrEnum
+
+from src.core.errors import ConfigError
+from src.core.sync import Event
+
+__all__ = ["Pacer", "TimeMode", "pacer_for"]
+
+
+class TimeMode(StrEnum):
+    """No delay, 0.1 s or 1 s of real time for each market step."""
+
+    MAX_SPEED = "MAX_SPEED"
+    FAST = "FAST"
+    REALTIME = "REALTIME"
+
+
+_STEP_SECONDS = {TimeMode.MAX_SPEED: 0.0, TimeMode.FAST: 0.1, TimeMode.REALTIME: 1.0}
+
+
+class Pacer:
+    """Waits before a market step.
+
+    Args:
+        step_s: real seconds for each step.
+        market_factor: seconds of market time for each real second, 0 for none of it; used instead of `step_s`.
+    """
+
+    def __init__(self, step_s: float = 0.0, market_factor: float = 0.0) -> None:
+        self._step_s = step_s
+        self._factor = market_factor
+        self._interrupt = Event()
+
+    def wait(self, from_ns: int, to_ns: int) -> None:
+        """Let the real time of the step from one instant to the other pass, or return early after `wake_up`."""
+        seconds = (to_ns - from_ns) / 1e9 / self._factor if self._factor else self._step_s
+        if seconds > 0:
+            self._interrupt.wait(seconds)
+
+    def wake_up(self) -> None:
+        """End the present and all further waiting, because the run is to stop."""
+        self._interrupt.set()
+
+
+def pacer_for(mode: TimeMode, pace: str | None = None) -> Pacer | None:
+    """The pacer of a time mode, or of a pace such as `60x` of market time; None when nothing is to be waited for.
+
+    Raises:
+        ConfigError: the pace is not a positive number followed by x.
+    """
+    if pace is not None:
+        try:
+            factor = float(pace.removesuffix("x"))
+        except ValueError:
+            factor = 0.0
+        if factor <= 0 or not pace.endswith("x"):
+            raise ConfigError(f"expected a pace such as 60x, found {pace!r}")
+        return Pacer(market_factor=factor)
+    seconds = _STEP_SECONDS[mode]
+    return Pacer(seconds) if seconds else None

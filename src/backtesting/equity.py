@@ -1,0 +1,147 @@
+"""What an equity curve says: drawdown, daily returns, Sharpe, Sortino and Calmar ratio.
+
+Pure functions over arrays; any thread. A ratio that cannot be computed is None, never 0 and never NaN. Samples come at
+the steps of a run, so an extreme inside a bar is not seen.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from src.core.bars import FloatArray, IntArray
+from src.core.day import AccountDay
+from src.core.timeframe import DAY_NS
+
+__all__ = ["Drawdown", "annual_return", "calmar", "daily_equity", "daily_returns", "drawdown", "sharpe", "sortino"]
+
+DAYS_PER_YEAR = 365
+
+# Equity is float64: a daily return below this is rounding, and so is a deviation.
+_NOISE = 1e-14
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawdown:
+    """The deepest fall of an equity curve.
+
+    Attributes:
+        percent: largest fall in percent of the highest equity before it; `start_ns` is that peak, `trough_ns` its low.
+        money: largest fall in money, which may be another one.
+        longest_underwater_ns: longest time below a former peak, up to the last sample.
+    """
+
+    percent: float
+    money: float
+    start_ns: int | None
+    trough_ns: int | None
+    longest_underwater_ns: int
+
+
+def drawdown(instants_ns: IntArray, equity: FloatArray) -> Drawdown | None:
+    """The deepest fall over samples of shape (n,); None without a sample or when equity starts at nothing."""
+    if len(equity) == 0 or equity[0] <= 0:
+        return None
+    peak = np.maximum.accumulate(equity)
+    fall = peak - equity
+    share = fall / peak
+    trough = int(np.argmax(share))
+    at_peak = np.flatnonzero(equity >= peak)
+    # Between two neighbouring samples at the peak nothing was lost; a longer way, or the way to the end, was under it.
+    marks = np.append(at_peak, len(equity) - 1) if at_peak[-1] != len(equity) - 1 else at_peak
+    apart = np.diff(marks) > 1
+    if at_peak[-1] != len(equity) - 1:
+        apart[-1] = True
+    spans = np.diff(instants_ns[marks])[apart]
+    fell = fall[trough] > 0
+    start = int(np.flatnonzero(equity[: trough + 1] >= peak[trough])[-1])
+    return Drawdown(
+        percent=float(share[trough]) * 100,
+        money=float(fall.max()),
+        start_ns=int(instants_ns[start]) if fell else None,
+        trough_ns=int(instants_ns[trough]) if fell else None,
+        longest_underwater_ns=int(spans.max()) if len(spans) else 0,
+    )
+
+
+def daily_equity(
+    instants_ns: IntArray, equity: FloatArray, start_ns: int, end_ns: int, day: AccountDay | None = None
+) -> FloatArray:
+    """Equity at the start and at the end of each day, flat days included, shape (days + 1,).
+
+    A day ends at the next midnight; what was marked exactly then still belongs to it, because a bar that closes at
+    midnight is a bar of the day before. A first or last day of which the window holds only a part counts as a day.
+
+    Args:
+        instants_ns: shape (n,), not decreasing; of several samples at one instant the last counts.
+        equity: shape (n,).
+        day: when the account's day starts; midnight UTC by default.
+    """
+    if len(equity) == 0 or end_ns <= start_ns:
+        return equity[:1].astype(np.float64)
+    ends = _day_ends(start_ns, end_ns, day)
+    at = np.searchsorted(instants_ns, ends, side="right") - 1
+    return np.concatenate((equity[:1], equity[np.maximum(at, 0)])).astype(np.float64)
+
+
+def _day_ends(start_ns: int, end_ns: int, day: AccountDay | None) -> IntArray:
+    if day is None:
+        first = (start_ns // DAY_NS + 1) * DAY_NS
+        last = -(-end_ns // DAY_NS) * DAY_NS
+        return np.arange(first, last + 1, DAY_NS, dtype=np.int64)
+    ends = [day.next_start_ns(start_ns)]
+    while ends[-1] < end_ns:
+        ends.append(day.next_start_ns(ends[-1]))
+    return np.array(ends, dtype=np.int64)
+
+
+def daily_returns(equity: FloatArray) -> FloatArray | None:
+    """Relative changes from day to day, shape (days,); None when equity was not positive at the end of some day."""
+    if len(equity) and equity.min() <= 0:
+        return None
+    return equity[1:] / equity[:-1] - 1.0
+
+
+def sharpe(returns: FloatArray | None) -> float | None:
+    """`mean(r) / std(r, n - 1) * sqrt(365)` without a risk-free rate; None under two days or without variance.
+
+    Source: W. F. Sharpe, "The Sharpe Ratio", Journal of Portfolio Management 21 (1994), ex post ratio; annualised by
+    the square root of the calendar days of a year, because each calendar day gives one return.
+    """
+    if returns is None or len(returns) < 2:
+        return None
+    deviation = float(np.std(returns, ddof=1))
+    return None if deviation <= _NOISE else float(np.mean(returns)) / deviation * math.sqrt(DAYS_PER_YEAR)
+
+
+def sortino(returns: FloatArray | None) -> float | None:
+    """`mean(r) / sqrt(mean(min(r, 0)^2)) * sqrt(365)`; None under two days or without a losing day.
+
+    Source: F. A. Sortino and L. N. Price, "Performance Measurement in a Downside Risk Framework", Journal of Investing
+    3 (1994), with 0 as the least acceptable return; the mean of squares is over all days.
+    """
+    if returns is None or len(returns) < 2:
+        return None
+    downside = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
+    return None if downside <= _NOISE else float(np.mean(returns)) / downside * math.sqrt(DAYS_PER_YEAR)
+
+
+def annual_return(equity: FloatArray) -> float | None:
+    """The compound yearly return of daily equity, as a fraction: `(last / first) ** (365 / days) - 1`.
+
+    None under two days, when equity is not positive at an end, or when the number is beyond a float.
+    """
+    days = len(equity) - 1
+    if days < 2 or equity[0] <= 0 or equity[-1] <= 0:
+        return None
+    growth = math.log(float(equity[-1]) / float(equity[0])) * DAYS_PER_YEAR / days
+    return math.expm1(growth) if growth < 700 else None
+
+
+def calmar(equity: FloatArray, drawdown_percent: float | None) -> float | None:
+    """Compound yearly return over the largest drawdown of the same window; None without either.
+
+    Source: T. W. Young, "Calmar Ratio: A Smoother Tool", Futures 20 (1991), over the whole window instead of 36 months.
+    """
+    yearly = annual_return(equity)
+    return None if yearly is None or not drawdown_percent else yearly / (drawdown_percent / 100)

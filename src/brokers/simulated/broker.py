@@ -1,0 +1,524 @@
+"""SimulatedBroker: the Broker port over pure matching and ledger, guarded by one lock.
+
+Each call takes the lock, calls the pure part, journals, and releases; inside it there is no callback, no wait and no
+other lock. Whoever moves time calls `advance_time` once per step for all symbols, `open_market` for the opens that
+market orders wait for, and `end_of_data` when a symbol has no more bars.
+"""
+
+import math
+from array import array
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from src.brokers.simulated.desk import Desk, PendingProtection, WorkingOrder
+from src.brokers.simulated.ledger import Ledger, Moment
+from src.brokers.simulated.matching import match_interior, match_market_orders, match_opens
+from src.brokers.simulated.rules import Costs, FillRules
+from src.core.bars import BarSeries, FloatArray, IntArray
+from src.core.clock import Clock
+from src.core.config import AccountConfig
+from src.core.errors import ConfigError
+from src.core.instrument import Instrument
+from src.core.journal import ACCOUNT_STREAM, Journal
+from src.core.records import (
+    Account,
+    Fill,
+    Order,
+    OrderEvent,
+    OrderRequest,
+    OrderResult,
+    OrderState,
+    OrderType,
+    Position,
+    Quote,
+    Side,
+    Snapshot,
+    Trade,
+)
+from src.core.sync import Lock
+from src.core.timeframe import format_duration
+
+__all__ = ["SimulatedBroker"]
+
+
+class SimulatedBroker:
+    """A venue that fills from bars.
+
+    Args:
+        account: the account to keep.
+        instruments: the rules of each symbol, in rank order.
+        base: each symbol's base bars.
+        derived: higher timeframes by (symbol, timeframe in ns).
+        costs: cost models, one set for all symbols.
+        rules: fill assumptions.
+
+    Attributes:
+        changes: grows with each order event.
+    """
+
+    def __init__(
+        self,
+        account: AccountConfig,
+        instruments: Mapping[str, Instrument],
+        base: Mapping[str, BarSeries],
+        derived: Mapping[tuple[str, int], BarSeries],
+        costs: Costs,
+        rules: FillRules | None = None,
+    ) -> None:
+        self.account_config = account
+        self.rules = rules or FillRules()
+        self.changes = 0
+        self._lock = Lock()
+        self._desks = [Desk(instruments[s], base[s], costs, rank) for rank, s in enumerate(instruments)]
+        self._by_symbol = {desk.symbol: desk for desk in self._desks}
+        self._derived = dict(derived)
+        self._ledger = Ledger(account, self._desks)
+        self._clock: Clock | None = None
+        self._journal = Journal()
+        self._latency_ns = {d.symbol: _effective_latency(costs.latency_ns, d.series) for d in self._desks}
+        self._opens: dict[str, int] = {}
+        self._positions: dict[tuple[str, str], Position] = {}
+        self._finished: list[Order] = []
+        self._balance_seen = account.balance
+        self._equity_ns = array("q")
+        self._equity = array("d")
+
+    def bind(self, clock: Clock, journal: Journal) -> None:
+        """Set the clock that stamps orders and the journal; once, before the first order."""
+        self._clock = clock
+        self._journal = journal
+
+    # -- the Broker port -------------------------------------------------------------------------------------------------
+
+    def instrument(self, symbol: str) -> Instrument:
+        """See `Broker.instrument`."""
+        return self._desk(symbol).instrument
+
+    def series(self, symbol: str, timeframe_ns: int) -> BarSeries:
+        """See `Broker.series`."""
+        base = self._desk(symbol).series
+        if timeframe_ns == base.timeframe_ns:
+            return base
+        series = self._derived.get((symbol, timeframe_ns))
+        if series is None:
+            raise ConfigError(f"{symbol} has no bars of {timeframe_ns} ns; subscribe the timeframe before the start")
+        return series
+
+    def base_series(self, symbol: str) -> BarSeries:
+        """See `Broker.base_series`."""
+        return self._desk(symbol).series
+
+    def quote(self, symbol: str) -> Quote | None:
+        """See `Broker.quote`."""
+        desk = self._desk(symbol)
+        mark = desk.mark
+        if math.isnan(mark):
+            return None
+        return Quote(symbol=symbol, instant_ns=self._now(), bid=desk.quotes.bid(mark), ask=desk.quotes.ask(mark))
+
+    def snapshot(self) -> Snapshot:
+        """See `Broker.snapshot`."""
+        with self._lock:
+            ledger = self._ledger
+            desks = sorted(self._desks, key=lambda desk: desk.symbol)
+            account = Account(
+                currency=self.account_config.currency, instant_ns=self._now(), balance=ledger.balance,
+                equity=ledger.equity(), margin_used=ledger.margin_used(),
+            )  # fmt: skip
+            return Snapshot(
+                account=account,
+                positions=tuple(book.position() for desk in desks for book in desk.books),
+                orders=tuple(order.snapshot() for desk in desks for order in desk.orders()),
+            )
+
+    def equity(self) -> float:
+        """See `Broker.equity`."""
+        with self._lock:
+            return self._ledger.equity()
+
+    def position(self, book: str, symbol: str) -> Position:
+        """See `Broker.position`."""
+        found = self._positions.get((book, symbol))
+        if found is None:
+            found = self._positions[book, symbol] = Position(position_id="", book=book, symbol=symbol, volume=0.0)
+        return found
+
+    def positions(self, symbol: str) -> Sequence[Position]:
+        """See `Broker.positions`."""
+        desk = self._desk(symbol)
+        if not desk.books:
+            return ()
+        with self._lock:
+            return tuple(book.position() for book in desk.books)
+
+    def mailbox(self, symbol: str) -> deque[OrderEvent]:
+        """See `Broker.mailbox`."""
+        return self._desk(symbol).events
+
+    def entry_per_unit(self, symbol: str, price: float) -> float:
+        """See `CostEstimate.entry_per_unit`."""
+        costs = self._desk(symbol).costs
+        return costs.commission.of(1.0, price) + costs.slippage.of(price)
+
+    def exit_per_unit(self, symbol: str, price: float) -> float:
+        """See `CostEstimate.exit_per_unit`."""
+        return self.entry_per_unit(symbol, price)
+
+    def margin_per_unit(self, symbol: str, price: float) -> float:
+        """See `CostEstimate.margin_per_unit`."""
+        return price / self.account_config.leverage
+
+    def place(self, request: OrderRequest) -> OrderResult:
+        """See `Broker.place`; refusals carry the codes of `_refusal`."""
+        with self._lock:
+            desk = self._by_symbol.get(request.symbol)
+            if desk is None:
+                return _refused("unknown_symbol", f"{request.symbol} is not traded here")
+            refusal = self._refusal(desk, request)
+            if refusal is not None:
+                return refusal
+            now = self._now()
+            order = WorkingOrder(request, now, now + self._latency_ns[desk.symbol])
+            if request.type is OrderType.MARKET:
+                opens = desk.next_open_ns(order.effective_ns)
+                if opens is None:
+                    return _refused("no_data", f"{desk.symbol} has no bar to come on which the order could fill")
+                desk.market_orders.append(order)
+                self._opens[desk.symbol] = min(opens, self._opens.get(desk.symbol, opens))
+            else:
+                desk.resting.append(order)
+            self._record_order(order.snapshot())
+            return OrderResult(accepted=True, order_id=order.order_id)
+
+    def cancel(self, order_id: str) -> OrderResult:
+        """See `Broker.cancel`."""
+        with self._lock:
+            desk, order = self._find(order_id)
+            if desk is None or order is None:
+                return _refused("not_working", f"no working order {order_id}: it was filled, ended or never placed")
+            self._drop(desk, order)
+            self._ledger.finish(desk, order, OrderState.CANCELLED, Moment(self._now()), "cancelled", "as asked")
+            self._deliver()
+            return OrderResult(accepted=True, order_id=order_id)
+
+    def modify(self, order_id: str, *, price: float | None = None, volume: float | None = None) -> OrderResult:
+        """See `Broker.modify`."""
+        with self._lock:
+            desk, order = self._find(order_id)
+            if desk is None or order is None or order.request.type is OrderType.MARKET:
+                return _refused("not_working", f"no resting order {order_id}: it was filled, ended or never placed")
+            if volume is not None:
+                refusal = _volume_refusal(desk.instrument, volume)
+                if refusal is not None:
+                    return refusal
+                order.volume = volume
+            if price is not None:
+                if not (math.isfinite(price) and price > 0):
+                    return _refused("price", f"expected a positive price, found {price!r}")
+                order.price = price
+            order.updated_ns = self._now()
+            order.effective_ns = order.updated_ns + self._latency_ns[desk.symbol]
+            self._record_order(order.snapshot())
+            return OrderResult(accepted=True, order_id=order_id)
+
+    def protect(
+        self, position_id: str, *, stop: float | None = None, target: float | None = None, kind: str = "stop"
+    ) -> OrderResult:
+        """See `Broker.protect`; a stop that is already in the market is refused with `stop_in_market`."""
+        with self._lock:
+            for desk in self._desks:
+                for book in desk.books:
+                    if book.position_id != position_id:
+                        continue
+                    long = book.volume > 0
+                    exit_quote = desk.quotes.bid(desk.mark) if long else desk.quotes.ask(desk.mark)
+                    if stop is not None and (stop >= exit_quote if long else stop <= exit_quote):
+                        return _refused("stop_in_market", f"a stop at {stop:g} is already beyond {exit_quote:g}")
+                    latency = self._latency_ns[desk.symbol]
+                    if latency:
+                        change = PendingProtection(book, position_id, self._now() + latency, stop, target, kind)
+                        desk.pending.append(change)
+                    else:
+                        book.protect(stop=stop, target=target, kind=kind)
+                        self._refresh(book.book, desk)
+                    self._journal.record(
+                        self._now(), desk.symbol, "protect", "broker", position=position_id, stop=stop, target=target,
+                        by=kind,
+                    )  # fmt: skip
+                    return OrderResult(accepted=True, order_id=position_id)
+            return _refused("no_position", f"no open position {position_id}")
+
+    def close(
+        self, position_id: str, *, client_id: str, volume: float | None = None, kind: str = "exit", reason: str = ""
+    ) -> OrderResult:
+        """See `Broker.close`."""
+        for desk in self._desks:
+            for position in self.positions(desk.symbol):
+                if position.position_id == position_id:
+                    side = Side.SELL if position.volume > 0 else Side.BUY
+                    size = min(abs(position.volume), volume) if volume is not None else abs(position.volume)
+                    return self.place(
+                        OrderRequest(
+                            client_id=client_id, book=position.book, symbol=desk.symbol, side=side,
+                            type=OrderType.MARKET, volume=size, reduce_only=True, position_id=position_id,
+                            exit_kind=kind, reason=reason,
+                        )
+                    )  # fmt: skip
+        return _refused("no_position", f"no open position {position_id}")
+
+    # -- whoever moves time ------------------------------------------------------------------------------------------------
+
+    def all_base_series(self) -> list[BarSeries]:
+        """The base bars in rank order."""
+        return [desk.series for desk in self._desks]
+
+    def all_derived_series(self) -> list[BarSeries]:
+        """The higher timeframes, in the order in which they were given."""
+        return list(self._derived.values())
+
+    def rewind(self, instant_ns: int) -> None:
+        """Make the last visible bar of each symbol the present; once, before time moves."""
+        for desk in self._desks:
+            desk.rewind()
+        self._sample(instant_ns)
+
+    def next_open_ns(self) -> int | None:
+        """The earliest open that a market order waits for, None when none waits."""
+        return min(self._opens.values()) if self._opens else None
+
+    def open_market(self, instant_ns: int) -> None:
+        """Fill the market orders of all symbols whose awaited bar opens now."""
+        with self._lock:
+            for desk in self._desks:
+                if self._opens.get(desk.symbol) == instant_ns:
+                    match_market_orders(self._ledger, desk, desk.index + 1, instant_ns)
+                    self._reopen(desk)
+            self._deliver()
+            self._sample(instant_ns)
+
+    def advance_time(self, instant_ns: int, closed: Sequence[int]) -> None:
+        """Move all symbols at once: the bars of the desks with these ranks end now.
+
+        Opens of all symbols first, then the inside of each, then marking at the closes.
+        """
+        desks = self._desks
+        with self._lock:
+            touched: list[Desk] | None = None
+            for rank in closed:
+                desk = desks[rank]
+                i = desk.index = desk.index + 1
+                if (desk.books or desk.resting or desk.pending) and desk.touched(i):
+                    if touched is None:
+                        touched = [desk]
+                    else:
+                        touched.append(desk)
+            if touched is not None:
+                for rank in closed:
+                    desks[rank].mark = desks[rank].series.open_at[desks[rank].index]
+                for desk in touched:
+                    match_opens(self._ledger, desk, desk.index, instant_ns, self.rules)
+                for desk in touched:
+                    match_interior(self._ledger, desk, desk.index, instant_ns, self.rules)
+            for rank in closed:
+                desk = desks[rank]
+                desk.mark = desk.series.close_at[desk.index]
+            if touched is not None:
+                self._deliver()
+            self._equity_ns.append(instant_ns)
+            self._equity.append(self._ledger.equity())
+
+    def end_of_data(self, symbol: str, instant_ns: int) -> None:
+        """A symbol has no more bars: its orders end, its positions are closed at the last price or kept marked."""
+        desk = self._desk(symbol)
+        with self._lock:
+            when = Moment(instant_ns)
+            desk.ended = True
+            for order in list(desk.orders()):
+                self._drop(desk, order)
+                self._ledger.finish(desk, order, OrderState.CANCELLED, when, "end_of_data", "the symbol's data ended")
+            if self.rules.at_end == "close":
+                for book in list(desk.books):
+                    quote = desk.quotes.bid(desk.mark) if book.volume > 0 else desk.quotes.ask(desk.mark)
+                    self._ledger.exit_book(desk, book, "end_of_data", quote, when, slips=True)
+            self._deliver()
+            self._sample(instant_ns)
+
+    # -- results ---------------------------------------------------------------------------------------------------------
+
+    def fills(self) -> list[Fill]:
+        """All executions so far, in order."""
+        return self._ledger.fills
+
+    def trades(self) -> list[Trade]:
+        """All closed trades so far, in order of closing."""
+        return self._ledger.trades
+
+    def fidelity(self) -> dict[str, str]:
+        """Where this simulation is coarser than a venue: a sentence by rule."""
+        out: dict[str, str] = {}
+        for desk in self._desks:
+            latency = desk.costs.latency_ns
+            if latency and not self._latency_ns[desk.symbol]:
+                out["latency"] = f"{format_duration(latency)} is shorter than the base bars and counted as 0"
+        return out
+
+    def orders(self) -> list[Order]:
+        """All orders: the ended ones in the order of their end, then the living ones."""
+        return [*self._finished, *(order.snapshot() for desk in self._desks for order in desk.orders())]
+
+    def equity_samples(self) -> tuple[IntArray, FloatArray]:
+        """Instants and equity of each step, both of shape (n,); the last sample of an instant stands for it."""
+        return np.frombuffer(self._equity_ns, dtype=np.int64), np.frombuffer(self._equity, dtype=np.float64)
+
+    # -- inside ------------------------------------------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return self._clock.now_ns() if self._clock is not None else 0
+
+    def _desk(self, symbol: str) -> Desk:
+        try:
+            return self._by_symbol[symbol]
+        except KeyError:
+            known = ", ".join(self._by_symbol)
+            raise ConfigError(f"expected one of the symbols {known}, found {symbol!r}") from None
+
+    def _find(self, order_id: str) -> tuple[Desk | None, WorkingOrder | None]:
+        for desk in self._desks:
+            for order in desk.orders():
+                if order.order_id == order_id:
+                    return desk, order
+        return None, None
+
+    def _drop(self, desk: Desk, order: WorkingOrder) -> None:
+        if order in desk.resting:
+            desk.resting.remove(order)
+        else:
+            desk.market_orders.remove(order)
+            self._reopen(desk)
+
+    def _reopen(self, desk: Desk) -> None:
+        """Find the open that the desk's remaining market orders wait for."""
+        self._opens.pop(desk.symbol, None)
+        for order in desk.market_orders:
+            opens = desk.next_open_ns(max(order.effective_ns, self._now()))
+            if opens is not None:
+                self._opens[desk.symbol] = min(opens, self._opens.get(desk.symbol, opens))
+
+    def _sample(self, instant_ns: int) -> None:
+        self._equity_ns.append(instant_ns)
+        self._equity.append(self._ledger.equity())
+
+    def _refresh(self, book: str, desk: Desk) -> None:
+        own = [each.position() for each in desk.books if each.book == book]
+        if not own:
+            self._positions.pop((book, desk.symbol), None)
+        elif len(own) == 1:
+            self._positions[book, desk.symbol] = own[0]
+        else:
+            self._positions[book, desk.symbol] = _summed(own)
+
+    def _record_order(self, order: Order) -> None:
+        request = order.request
+        self._journal.record(
+            order.updated_ns, request.symbol, "order", "broker", order=order.order_id, state=order.state.value,
+            side=request.side.value, type=request.type.value, volume=request.volume, price=request.price,
+            filled=order.filled_volume, code=order.code,
+        )  # fmt: skip
+        if order.state.is_final:
+            self._finished.append(order)
+
+    def _deliver(self) -> None:
+        ledger, record = self._ledger, self._journal.record
+        events = ledger.events
+        if not events:
+            return
+        for desk, event in events:
+            self._record_order(event.order)
+            fill, trade = event.fill, event.trade
+            if fill is not None:
+                record(
+                    fill.filled_ns, desk.symbol, "fill", "broker", fill=fill.fill_id, book=fill.book,
+                    side=fill.side.value, volume=fill.volume, price=fill.price, commission=fill.commission,
+                    fill_kind=fill.kind, from_ns=fill.filled_from_ns, ambiguous=fill.ambiguous,
+                )  # fmt: skip
+            if trade is not None:
+                record(
+                    trade.exit_ns, desk.symbol, "trade", "broker", trade=trade.trade_id, book=trade.book,
+                    net=trade.net, risk=trade.risk, exit_kind=trade.exit_kind,
+                )  # fmt: skip
+            desk.events.append(event)
+            self._refresh(event.order.request.book, desk)
+        self.changes += len(events)
+        events.clear()
+        ledger.check()
+        if ledger.balance != self._balance_seen:
+            self._balance_seen = ledger.balance
+            record(self._now(), ACCOUNT_STREAM, "account", "broker", balance=ledger.balance)
+
+    def _refusal(self, desk: Desk, request: OrderRequest) -> OrderResult | None:
+        rules = desk.instrument
+        refusal = _volume_refusal(rules, request.volume, reduce_only=request.reduce_only)
+        if refusal is not None:
+            return refusal
+        if desk.ended or math.isnan(desk.mark):
+            return _refused("no_price", f"{desk.symbol} has no price now")
+        sign = request.side.sign
+        quote = desk.quotes.ask(desk.mark) if sign > 0 else desk.quotes.bid(desk.mark)
+        price = quote if request.price is None else request.price
+        if not (math.isfinite(price) and price > 0):
+            return _refused("price", f"expected a positive price, found {request.price!r}")
+        if request.type is OrderType.STOP and sign * (price - quote) <= 0:
+            return _refused("stop_in_market", f"a {request.side} stop at {price:g} is already beyond {quote:g}")
+        if request.reduce_only:
+            return None
+        if request.volume * price < rules.min_notional:
+            return _refused("min_notional", f"{request.volume * price:g} is below the least value {rules.min_notional:g}")
+        if request.stop is not None and sign * (price - request.stop) <= 0:
+            return _refused("stop_side", f"a {request.side} at {price:g} needs its stop on the other side of {price:g}")
+        if request.target is not None and sign * (request.target - price) <= 0:
+            return _refused("target_side", f"a {request.side} at {price:g} needs its target beyond {price:g}")
+        ledger = self._ledger
+        if ledger.spot and sign < 0 and desk.held_by(request.book) < request.volume:
+            return _refused("short_on_spot", f"a spot account can sell only what it holds of {desk.symbol}")
+        increase = ledger.increase(desk, request, request.volume)
+        need = increase * price / self.account_config.leverage + desk.costs.commission.of(increase, price)
+        free = ledger.equity() - ledger.margin_used() - ledger.margin_reserved()
+        if increase > 0 and need > free:
+            return _refused("margin", f"the order needs {need:.2f} and {free:.2f} is free")
+        return None
+
+
+def _refused(code: str, message: str) -> OrderResult:
+    return OrderResult(accepted=False, code=code, message=message)
+
+
+def _volume_refusal(rules: Instrument, volume: float, *, reduce_only: bool = False) -> OrderResult | None:
+    if not (math.isfinite(volume) and volume > 0):
+        return _refused("volume", f"expected a positive volume, found {volume!r}")
+    if reduce_only:
+        return None
+    if rules.round_volume(volume) != volume:
+        return _refused("volume_step", f"{volume!r} is no multiple of the volume step {rules.volume_step:g}")
+    if volume < rules.min_volume:
+        return _refused("min_volume", f"{volume:g} is below the least volume {rules.min_volume:g}")
+    if volume > rules.max_volume:
+        return _refused("max_volume", f"{volume:g} is above the largest volume {rules.max_volume:g}")
+    return None
+
+
+def _summed(positions: list[Position]) -> Position:
+    oldest = positions[0]
+    return Position(
+        position_id=oldest.position_id, book=oldest.book, symbol=oldest.symbol,
+        volume=sum(position.volume for position in positions), entry_price=oldest.entry_price,
+        opened_ns=oldest.opened_ns, stop=oldest.stop, target=oldest.target, stop_kind=oldest.stop_kind,
+        initial_stop=oldest.initial_stop, initial_risk=oldest.initial_risk, initial_volume=oldest.initial_volume,
+        stop_cost=oldest.stop_cost,
+    )  # fmt: skip
+
+
+def _effective_latency(latency_ns: int, series: BarSeries) -> int:
+    # Inside a bar only its four prices are known, so a shorter delay cannot be told from none.
+    return latency_ns if latency_ns >= series.timeframe_ns else 0

@@ -1,0 +1,165 @@
+"""One symbol's desk: its bars and quote rule, the open books and the working orders. Pure state, no lock, no clock."""
+
+from collections import deque
+from collections.abc import Iterator
+
+from src.brokers.simulated.rules import Costs
+from src.brokers.simulated.spread import quote_rule
+from src.core.bars import BarSeries
+from src.core.book import Book
+from src.core.instrument import Instrument
+from src.core.records import Order, OrderEvent, OrderRequest, OrderState, OrderType, Side
+
+__all__ = ["Desk", "PendingProtection", "WorkingOrder"]
+
+
+class WorkingOrder:
+    """An order that lives at the venue."""
+
+    __slots__ = ("average_price", "code", "effective_ns", "filled_volume", "message", "order_id", "placed_ns",
+                 "price", "request", "state", "updated_ns", "volume")  # fmt: skip
+
+    def __init__(self, request: OrderRequest, placed_ns: int, effective_ns: int) -> None:
+        self.order_id = request.client_id
+        self.request = request
+        self.price = request.price
+        self.volume = request.volume
+        self.state = OrderState.WORKING
+        self.placed_ns = placed_ns
+        self.effective_ns = effective_ns
+        self.updated_ns = placed_ns
+        self.filled_volume = 0.0
+        self.average_price: float | None = None
+        self.code = ""
+        self.message = ""
+
+    def snapshot(self) -> Order:
+        """The order as it is now."""
+        return Order(
+            order_id=self.order_id, request=self.request, state=self.state, placed_ns=self.placed_ns,
+            effective_ns=self.effective_ns, updated_ns=self.updated_ns, filled_volume=self.filled_volume,
+            average_price=self.average_price, code=self.code, message=self.message,
+        )  # fmt: skip
+
+
+class PendingProtection:
+    """A change of a stop or target that is under way to the venue."""
+
+    __slots__ = ("book", "effective_ns", "kind", "position_id", "stop", "target")
+
+    def __init__(
+        self, book: Book, position_id: str, effective_ns: int, stop: float | None, target: float | None, kind: str
+    ) -> None:
+        self.book = book
+        self.position_id = position_id
+        self.effective_ns = effective_ns
+        self.stop = stop
+        self.target = target
+        self.kind = kind
+
+
+class Desk:
+    """Everything the simulated venue knows about one symbol.
+
+    Args:
+        instrument: its rules.
+        series: its base bars; the last visible one is the present.
+        costs: the cost models.
+        rank: its place in the configuration, the order in which desks are worked.
+    """
+
+    __slots__ = ("books", "costs", "ended", "events", "index", "instrument", "mark", "market_orders", "pending", "quotes",
+                 "rank", "realised", "resting", "series", "stream", "symbol")  # fmt: skip
+
+    def __init__(self, instrument: Instrument, series: BarSeries, costs: Costs, rank: int) -> None:
+        self.instrument = instrument
+        self.symbol = instrument.symbol
+        self.series = series
+        self.costs = costs
+        self.rank = rank
+        self.quotes = quote_rule(series.price_side, percent=costs.spread_percent, points=costs.spread_points)
+        self.rewind()
+        self.books: list[Book] = []
+        self.resting: list[WorkingOrder] = []
+        self.market_orders: list[WorkingOrder] = []
+        self.pending: list[PendingProtection] = []
+        self.events: deque[OrderEvent] = deque()
+        self.realised = 0.0
+        self.ended = False
+
+    def rewind(self) -> None:
+        """Make the last visible bar the present; positions are marked at `mark`, the last close or a worked open."""
+        self.index = self.series.length - 1
+        self.mark = self.series.close_at[self.index] if self.index >= 0 else float("nan")
+
+    def next_open_ns(self, effective_ns: int) -> int | None:
+        """The first bar to come that opens at or after `effective_ns`, None when there is none."""
+        series = self.series
+        for i in range(self.index + 1, series.loaded):
+            if series.open_ns_at[i] >= effective_ns:
+                return series.open_ns_at[i]
+        return None
+
+    def orders(self) -> Iterator[WorkingOrder]:
+        """All orders that live, oldest first within market and resting orders."""
+        yield from self.market_orders
+        yield from self.resting
+
+    def touched(self, i: int) -> bool:
+        """Whether bar `i` can fill anything: the quick question that keeps most bars cheap."""
+        if self.resting or self.pending:
+            return True
+        series, quotes = self.series, self.quotes
+        for book in self.books:
+            stop, target = book.stop, book.target
+            if book.volume > 0:
+                if stop is not None and series.low_at[i] * quotes.bid_factor - quotes.bid_offset <= stop:
+                    return True
+                if target is not None and series.high_at[i] * quotes.bid_factor - quotes.bid_offset >= target:
+                    return True
+            else:
+                if stop is not None and series.high_at[i] * quotes.ask_factor + quotes.ask_offset >= stop:
+                    return True
+                if target is not None and series.low_at[i] * quotes.ask_factor + quotes.ask_offset <= target:
+                    return True
+        return False
+
+    def book_for(self, request: OrderRequest, *, hedging: bool) -> Book:
+        """The book that a request acts on; a new one when an entry opens a position."""
+        if request.position_id is not None:
+            for book in self.books:
+                if book.position_id == request.position_id:
+                    return book
+        if not hedging:
+            for book in self.books:
+                if book.book == request.book:
+                    return book
+        return Book(request.book, self.symbol)
+
+    def held_by(self, book: str) -> float:
+        """The signed volume that the strategy `book` holds here."""
+        return sum(b.volume for b in self.books if b.book == book)
+
+    def entry_trigger(self, order: WorkingOrder, *, at_open: bool, i: int, touch: bool) -> float | None:
+        """The quote at which a resting order fills on bar `i`, None when it does not.
+
+        At the open: the opening quote when it is at or beyond the order's price. Inside: the order's price when the
+        bar reaches it; a limit must be traded through unless `touch`.
+        """
+        price = order.price
+        if price is None:
+            return None
+        series, quotes = self.series, self.quotes
+        buy = order.request.side is Side.BUY
+        quote = quotes.ask if buy else quotes.bid
+        stop = order.request.type is OrderType.STOP
+        if at_open:
+            opening = quote(series.open_at[i])
+            beyond = opening > price if buy == stop else opening < price
+            return opening if beyond or (opening == price and (stop or touch)) else None
+        if stop:
+            reached = quote(series.high_at[i]) >= price if buy else quote(series.low_at[i]) <= price
+            return price if reached else None
+        extreme = quote(series.low_at[i]) if buy else quote(series.high_at[i])
+        reached = (extreme < price if buy else extreme > price) or (touch and extreme == price)
+        return price if reached else None

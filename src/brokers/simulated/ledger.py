@@ -1,0 +1,250 @@
+"""The ledger of the simulated account: executions, books, balance, equity, margin. Pure: no lock, clock or I/O.
+
+Totals are summed in symbol-name order from each symbol's own sums, never accumulated in order of arrival, so they do
+not depend on which symbol was worked first. Money is float64; `check` holds the invariant that balance is the start
+plus everything realised (see docs/adr/0003-money.md).
+"""
+
+import math
+from collections.abc import Sequence
+
+from src.brokers.simulated.desk import Desk, WorkingOrder
+from src.core.book import Book
+from src.core.config import AccountConfig
+from src.core.errors import invariant
+from src.core.records import Fill, Order, OrderEvent, OrderRequest, OrderState, OrderType, Side, Trade
+
+__all__ = ["Ledger", "Moment"]
+
+
+class Moment:
+    """When an execution happened: known at `filled_ns`, possible from `from_ns` on."""
+
+    __slots__ = ("filled_ns", "from_ns")
+
+    def __init__(self, filled_ns: int, from_ns: int | None = None) -> None:
+        self.filled_ns = filled_ns
+        self.from_ns = filled_ns if from_ns is None else from_ns
+
+
+class Ledger:
+    """Books, money and finished orders of one account.
+
+    Args:
+        account: type, currency, start balance, leverage, netting or hedging.
+        desks: one per symbol.
+
+    Attributes:
+        events: what happened since the shell last took it, in order; the shell journals and delivers it.
+    """
+
+    def __init__(self, account: AccountConfig, desks: Sequence[Desk]) -> None:
+        self.account = account
+        self.hedging = account.positions == "hedging"
+        self.spot = account.type == "spot"
+        self._by_name = sorted(desks, key=lambda desk: desk.symbol)
+        self._holding: list[Desk] = []
+        self.balance = account.balance
+        self.events: list[tuple[Desk, OrderEvent]] = []
+        self.fills: list[Fill] = []
+        self.trades: list[Trade] = []
+        self._numbers: dict[str, int] = {}
+
+    # -- money ---------------------------------------------------------------------------------------------------------
+
+    def equity(self) -> float:
+        """Balance plus open profit, each position at the price that would close it now."""
+        total = self.balance
+        for desk in self._holding:
+            quotes, mark = desk.quotes, desk.mark
+            for book in desk.books:
+                volume = book.volume
+                if volume > 0:
+                    total += volume * (mark * quotes.bid_factor - quotes.bid_offset - book.entry_price)
+                else:
+                    total += volume * (mark * quotes.ask_factor + quotes.ask_offset - book.entry_price)
+        return total
+
+    def margin_used(self) -> float:
+        """Margin of the open positions at the last prices; a hedging account pays for both sides."""
+        total = 0.0
+        for desk in self._holding:
+            for book in desk.books:
+                total += abs(book.volume) * desk.mark
+        return total / self.account.leverage
+
+    def margin_reserved(self) -> float:
+        """Margin that working entry orders would take at their price, or at the last price."""
+        total = 0.0
+        for desk in self._by_name:
+            for order in desk.orders():
+                if not order.request.reduce_only:
+                    increase = self.increase(desk, order.request, order.volume - order.filled_volume)
+                    total += increase * (order.price or desk.mark)
+        return total / self.account.leverage
+
+    def increase(self, desk: Desk, request: OrderRequest, volume: float) -> float:
+        """By how much a fill of `volume` would enlarge the exposure of the request's book."""
+        if self.hedging:
+            return volume
+        held = desk.held_by(request.book)
+        if request.reverse and held * request.side.sign < 0:
+            return max(0.0, volume - abs(held))
+        return max(0.0, abs(held + request.side.sign * volume) - abs(held))
+
+    def check(self) -> None:
+        """Hold the account's invariants; called after every fill.
+
+        Raises:
+            InternalError: money appeared or vanished.
+        """
+        total = self.account.balance
+        for desk in self._by_name:
+            total += desk.realised
+        invariant(math.isfinite(total) and total == self.balance, f"balance {self.balance!r} is not {total!r}")
+
+    # -- executions ------------------------------------------------------------------------------------------------------
+
+    def fill_order(self, desk: Desk, order: WorkingOrder, quote: float, when: Moment, *, slips: bool) -> None:
+        """Execute a whole order at a quote: first what it closes, then what it opens.
+
+        The opening part is tested against free margin once more and rejected when there is too little.
+        """
+        request = order.request
+        book = desk.book_for(request, hedging=self.hedging)
+        opposite = abs(book.volume) if book.volume * request.side.sign < 0 else 0.0
+        closing = opposite if request.reverse else min(order.volume, opposite)
+        opening = 0.0 if request.reduce_only else order.volume if request.reverse else order.volume - closing
+        price = self._price(desk, request.side, quote, slips=slips)
+        if closing == 0.0 and opening == 0.0:
+            self.finish(desk, order, OrderState.CANCELLED, when, "nothing_to_reduce", "the position was closed before")
+            return
+        if closing:
+            self._count(order, 0.0 if request.reverse else closing, price, when, final=opening == 0.0)
+            kind = "reverse" if opening else request.exit_kind
+            self._reduce(desk, book, order.snapshot(), closing, price, quote, when, kind=kind)
+        if not opening:
+            return
+        if self.hedging and closing:
+            book = Book(request.book, desk.symbol)
+        if not self._can_open(desk, opening, price):
+            message = f"opening {opening:g} {desk.symbol} at {price:g} needs more margin than is free"
+            self.finish(desk, order, OrderState.REJECTED, when, "margin", message)
+            return
+        self._count(order, opening, price, when, final=True)
+        self._open(desk, book, order, opening, price, quote, when)
+
+    def exit_book(
+        self, desk: Desk, book: Book, kind: str, quote: float, when: Moment, *, slips: bool, other: float | None = None
+    ) -> None:
+        """Close a whole book for a reason of the venue: its stop or target was reached, or its data ended.
+
+        Args:
+            other: the quote of the outcome that the bar would have allowed as well.
+        """
+        side = Side.SELL if book.volume > 0 else Side.BUY
+        volume = abs(book.volume)
+        price = self._price(desk, side, quote, slips=slips)
+        order_type = {"target": OrderType.LIMIT, "end_of_data": OrderType.MARKET}.get(kind, OrderType.STOP)
+        request = OrderRequest(
+            client_id=f"{book.position_id}-{kind}", book=book.book, symbol=desk.symbol, side=side, type=order_type,
+            volume=volume, price=None if order_type is OrderType.MARKET else quote, reduce_only=True,
+            position_id=book.position_id, reason=kind,
+        )  # fmt: skip
+        order = Order(
+            order_id=request.client_id, request=request, state=OrderState.FILLED, placed_ns=book.opened_ns,
+            effective_ns=book.opened_ns, updated_ns=when.filled_ns, filled_volume=volume, average_price=price,
+        )  # fmt: skip
+        self._reduce(desk, book, order, volume, price, quote, when, kind=kind, other=other)
+
+    def finish(
+        self, desk: Desk, order: WorkingOrder, state: OrderState, when: Moment, code: str, message: str
+    ) -> None:
+        """End an order without a further fill."""
+        order.state, order.code, order.message, order.updated_ns = state, code, message, when.filled_ns
+        self.events.append((desk, OrderEvent(order=order.snapshot())))
+
+    def _can_open(self, desk: Desk, volume: float, price: float) -> bool:
+        need = volume * price / self.account.leverage + desk.costs.commission.of(volume, price)
+        return need <= self.equity() - self.margin_used()
+
+    def _count(self, order: WorkingOrder, volume: float, price: float, when: Moment, *, final: bool) -> None:
+        order.filled_volume += volume
+        order.average_price = price
+        order.updated_ns = when.filled_ns
+        order.state = OrderState.FILLED if final else OrderState.PARTLY_FILLED
+
+    def _price(self, desk: Desk, side: Side, quote: float, *, slips: bool) -> float:
+        return quote + side.sign * desk.costs.slippage.of(quote) if slips else quote
+
+    def _open(
+        self, desk: Desk, book: Book, order: WorkingOrder, volume: float, price: float, quote: float, when: Moment
+    ) -> None:
+        request = order.request
+        position_id = book.position_id if book.volume else request.client_id
+        fill = self._fill(desk, order.order_id, position_id, request, volume, price, quote, when, kind="entry")
+        stop, target = _protection(desk, request, price)
+        was_flat = book.volume == 0.0
+        book.open(fill, stop=stop, target=target, stop_cost=request.stop_cost)
+        if was_flat:
+            desk.books.append(book)
+            self._rehold()
+        self._pay(desk, -fill.commission)
+        self.events.append((desk, OrderEvent(order=order.snapshot(), fill=fill)))
+
+    def _reduce(
+        self, desk: Desk, book: Book, order: Order, volume: float, price: float, quote: float, when: Moment, *,
+        kind: str, other: float | None = None,
+    ) -> None:  # fmt: skip
+        fill = self._fill(
+            desk, order.order_id, book.position_id, order.request, volume, price, quote, when, kind=kind, other=other
+        )
+        profit, trade = book.reduce(fill)
+        if book.volume == 0.0:
+            desk.books.remove(book)
+            self._rehold()
+        if trade is not None:
+            self.trades.append(trade)
+        self._pay(desk, profit - fill.commission)
+        self.events.append((desk, OrderEvent(order=order, fill=fill, trade=trade)))
+
+    def _fill(
+        self, desk: Desk, order_id: str, position_id: str, request: OrderRequest, volume: float, price: float,
+        quote: float, when: Moment, *, kind: str, other: float | None = None,
+    ) -> Fill:  # fmt: skip
+        number = self._numbers.get(order_id, 0) + 1
+        if number > 1 or request.reverse:
+            self._numbers[order_id] = number
+        costs = desk.costs
+        fill = Fill(
+            fill_id=f"{order_id}-{number}", order_id=order_id, position_id=position_id, book=request.book,
+            symbol=desk.symbol, side=request.side, volume=volume, price=price, filled_ns=when.filled_ns,
+            filled_from_ns=when.from_ns, commission=costs.commission.of(volume, price),
+            spread_cost=desk.quotes.half(quote) * volume, slippage_cost=abs(price - quote) * volume, kind=kind,
+            reason=request.reason, ambiguous=other is not None, other_price=other,
+        )  # fmt: skip
+        self.fills.append(fill)
+        return fill
+
+    def _pay(self, desk: Desk, amount: float) -> None:
+        desk.realised += amount
+        total = self.account.balance
+        for each in self._by_name:
+            total += each.realised
+        self.balance = total
+
+    def _rehold(self) -> None:
+        self._holding = [desk for desk in self._by_name if desk.books]
+
+
+def _protection(desk: Desk, request: OrderRequest, price: float) -> tuple[float | None, float | None]:
+    """Stop and target of an entry, distances and multiples resolved against the fill's price."""
+    sign, round_price = request.side.sign, desk.instrument.round_price
+    stop, target = request.stop, request.target
+    if stop is None and request.stop_distance is not None:
+        stop = round_price(price - sign * request.stop_distance)
+    if target is None and request.target_distance is not None:
+        target = round_price(price + sign * request.target_distance)
+    if target is None and request.target_r is not None and stop is not None:
+        target = round_price(price + sign * request.target_r * abs(price - stop))
+    return stop, target

@@ -1,0 +1,145 @@
+"""What a bar does to one desk: which stops, targets and resting orders fill, where, and what stays open to doubt. Pure.
+
+Rules: nothing fills on a bar that opened before it was effective; a gap fills stops and limits at the open; inside a
+bar the stop comes before the target, the entry bar included; a limit fills at its price, a stop at its trigger plus
+slippage. Where the bar would have allowed the other exit as well, the fill is marked ambiguous.
+"""
+
+from src.brokers.simulated.desk import Desk, WorkingOrder
+from src.brokers.simulated.ledger import Ledger, Moment
+from src.brokers.simulated.rules import FillRules
+from src.core.book import Book
+from src.core.records import OrderState, OrderType, Side
+
+__all__ = ["match_interior", "match_market_orders", "match_opens"]
+
+
+def match_market_orders(ledger: Ledger, desk: Desk, i: int, now_ns: int) -> None:
+    """Fill the market orders that count at the open of bar `i`, oldest first. Of that bar only the open is known."""
+    opening = desk.series.open_at[i]
+    desk.mark = opening
+    for order in list(desk.market_orders):
+        if order.effective_ns <= desk.series.open_ns_at[i]:
+            desk.market_orders.remove(order)
+            quote = desk.quotes.ask(opening) if order.request.side is Side.BUY else desk.quotes.bid(opening)
+            ledger.fill_order(desk, order, quote, Moment(now_ns), slips=True)
+
+
+def match_opens(ledger: Ledger, desk: Desk, i: int, now_ns: int, rules: FillRules) -> None:
+    """Work the open of bar `i`: changed protection, gaps through stops and targets, gaps through resting orders."""
+    open_ns = desk.series.open_ns_at[i]
+    when = Moment(now_ns, open_ns)
+    _apply_protection(desk, open_ns)
+    for book in list(desk.books):
+        _exit_at_open(ledger, desk, book, i, when)
+    for order in list(desk.resting):
+        if order.effective_ns <= open_ns and order in desk.resting:
+            expires = order.request.expires_ns
+            if expires is not None and expires <= open_ns:
+                desk.resting.remove(order)
+                ledger.finish(desk, order, OrderState.EXPIRED, when, "expired", "the order's time was over")
+                continue
+            quote = desk.entry_trigger(order, at_open=True, i=i, touch=rules.limit_fill == "touch")
+            if quote is not None:
+                _fill_resting(ledger, desk, order, quote, when)
+                for book in list(desk.books):
+                    _exit_at_open(ledger, desk, book, i, when)
+
+
+def match_interior(ledger: Ledger, desk: Desk, i: int, now_ns: int, rules: FillRules) -> None:
+    """Work the inside of bar `i`: stops and targets of what is held, then resting orders and their own exits."""
+    open_ns = desk.series.open_ns_at[i]
+    when = Moment(now_ns, open_ns)
+    touch = rules.limit_fill == "touch"
+    for book in list(desk.books):
+        _exit_inside(ledger, desk, book, i, when, touch=touch)
+    for order in list(desk.resting):
+        if order.effective_ns > open_ns or order not in desk.resting:
+            continue
+        quote = desk.entry_trigger(order, at_open=False, i=i, touch=touch)
+        if quote is not None:
+            before = list(desk.books)
+            _fill_resting(ledger, desk, order, quote, when)
+            for book in [book for book in desk.books if book not in before]:
+                _exit_on_entry_bar(ledger, desk, book, order, i, when, touch=touch)
+
+
+def _fill_resting(ledger: Ledger, desk: Desk, order: WorkingOrder, quote: float, when: Moment) -> None:
+    desk.resting.remove(order)
+    ledger.fill_order(desk, order, quote, when, slips=order.request.type is OrderType.STOP)
+
+
+def _apply_protection(desk: Desk, open_ns: int) -> None:
+    for change in list(desk.pending):
+        if change.effective_ns <= open_ns:
+            desk.pending.remove(change)
+            if change.book.position_id == change.position_id and change.book.volume:
+                change.book.protect(stop=change.stop, target=change.target, kind=change.kind)
+
+
+def _exit_at_open(ledger: Ledger, desk: Desk, book: Book, i: int, when: Moment) -> None:
+    opening = desk.series.open_at[i]
+    if book.volume > 0:
+        quote = desk.quotes.bid(opening)
+        stopped = book.stop is not None and quote <= book.stop
+        reached = book.target is not None and quote >= book.target
+    else:
+        quote = desk.quotes.ask(opening)
+        stopped = book.stop is not None and quote >= book.stop
+        reached = book.target is not None and quote <= book.target
+    if stopped:
+        ledger.exit_book(desk, book, book.stop_kind, quote, when, slips=True)
+    elif reached:
+        ledger.exit_book(desk, book, "target", quote, when, slips=False)
+
+
+def _reach(desk: Desk, book: Book, i: int, *, touch: bool) -> tuple[bool, bool]:
+    """Whether bar `i` reaches the book's stop and its target."""
+    high, low = desk.series.high_at[i], desk.series.low_at[i]
+    stop, target = book.stop, book.target
+    if book.volume > 0:
+        adverse, favourable = desk.quotes.bid(low), desk.quotes.bid(high)
+        stopped = stop is not None and adverse <= stop
+        reached = target is not None and (favourable > target or (touch and favourable == target))
+    else:
+        adverse, favourable = desk.quotes.ask(high), desk.quotes.ask(low)
+        stopped = stop is not None and adverse >= stop
+        reached = target is not None and (favourable < target or (touch and favourable == target))
+    return stopped, reached
+
+
+def _exit_inside(ledger: Ledger, desk: Desk, book: Book, i: int, when: Moment, *, touch: bool) -> None:
+    stopped, reached = _reach(desk, book, i, touch=touch)
+    if stopped and book.stop is not None:
+        other = book.target if reached else None
+        ledger.exit_book(desk, book, book.stop_kind, book.stop, when, slips=True, other=other)
+    elif reached and book.target is not None:
+        ledger.exit_book(desk, book, "target", book.target, when, slips=False)
+
+
+def _exit_on_entry_bar(
+    ledger: Ledger, desk: Desk, book: Book, order: WorkingOrder, i: int, when: Moment, *, touch: bool
+) -> None:
+    """The exits of a position that was entered inside bar `i`, by the worst path that the bar allows.
+
+    A stop entry came from the side of its stop: the bar's adverse extreme may lie before the entry, its favourable one
+    lies after it. A limit entry came from the other side: the adverse extreme is certainly reached after the entry, the
+    favourable one may lie before it, so a target counts only when the close lies beyond it.
+    """
+    stopped, reached = _reach(desk, book, i, touch=touch)
+    close = desk.series.close_at[i]
+    long = book.volume > 0
+    stop_entry = order.request.type is OrderType.STOP
+    last = desk.quotes.bid(close) if long else desk.quotes.ask(close)
+    if stopped and book.stop is not None:
+        certain = not stop_entry or (last <= book.stop if long else last >= book.stop)
+        other: float | None = None
+        if reached:
+            other = book.target
+        elif not certain:
+            other = last
+        ledger.exit_book(desk, book, book.stop_kind, book.stop, when, slips=True, other=other)
+    elif reached and book.target is not None:
+        closed_beyond = last >= book.target if long else last <= book.target
+        if stop_entry or closed_beyond:
+            ledger.exit_book(desk, book, "target", book.target, when, slips=False)

@@ -1,0 +1,1 @@
+"""The bot and its ports. It never asks where it runs."""

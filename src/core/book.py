@@ -1,0 +1,157 @@
+"""One position from flat to flat: average price, protection, initial risk, and the trade that it becomes.
+
+Pure accounting without lock, clock or I/O; every broker adapter uses it, so a trade means the same everywhere. The owner
+calls it while holding whatever protects the account.
+"""
+
+from src.core.errors import invariant
+from src.core.records import Fill, Position, Side, Trade
+
+__all__ = ["Book"]
+
+
+class Book:
+    """The open position of one book, fed with its fills.
+
+    Args:
+        book: name of the strategy instance.
+        symbol: the instrument.
+    """
+
+    __slots__ = ("_commission", "_entry_reason", "_entry_value", "_entry_volume", "_exit_value", "_exit_volume",
+                 "_other_best", "_other_worst", "_slippage", "_snapshot", "_spread", "ambiguous", "book",
+                 "entry_price", "initial_risk", "initial_stop", "initial_volume", "opened_ns", "position_id", "side",
+                 "stop", "stop_cost", "stop_kind", "symbol", "target", "volume")  # fmt: skip
+
+    def __init__(self, book: str, symbol: str) -> None:
+        self.book = book
+        self.symbol = symbol
+        self._reset()
+
+    def _reset(self) -> None:
+        self.position_id = ""
+        self.side = Side.BUY
+        self.volume = 0.0
+        self.entry_price = 0.0
+        self.opened_ns = 0
+        self.stop: float | None = None
+        self.target: float | None = None
+        self.stop_kind = "stop"
+        self.stop_cost = 0.0
+        self.initial_stop: float | None = None
+        self.initial_risk: float | None = None
+        self.initial_volume = 0.0
+        self.ambiguous = False
+        self._commission = self._spread = self._slippage = 0.0
+        self._entry_value = self._entry_volume = self._exit_value = self._exit_volume = 0.0
+        self._other_best = self._other_worst = 0.0
+        self._entry_reason = ""
+        self._snapshot: Position | None = None
+
+    def open(self, fill: Fill, *, stop: float | None, target: float | None, stop_cost: float) -> None:
+        """Open the position, or add to it, with a fill on its side.
+
+        Args:
+            stop, target: protection after this fill; None leaves what an earlier fill has set.
+            stop_cost: expected money per unit of volume for getting out at the stop.
+        """
+        sign = fill.side.sign
+        invariant(self.volume * sign >= 0, f"{fill.fill_id} opens against the position of {self.symbol}")
+        if self.volume == 0.0:
+            self._reset()
+            self.position_id = fill.position_id
+            self.side = fill.side
+            self.opened_ns = fill.filled_ns
+            self._entry_reason = fill.reason
+        held = abs(self.volume)
+        total = held + fill.volume
+        self.entry_price = (
+            fill.price if held == 0.0 else (self.entry_price * held + fill.price * fill.volume) / total
+        )
+        self.volume = sign * total
+        self.initial_volume = max(self.initial_volume, total)
+        self._entry_value += fill.price * fill.volume
+        self._entry_volume += fill.volume
+        self._add_costs(fill)
+        if stop is not None:
+            self.stop = stop
+            self.stop_kind = "stop"
+            self.stop_cost = stop_cost
+            if self.initial_stop is None:
+                self.initial_stop = stop
+        if target is not None:
+            self.target = target
+        if self.initial_stop is not None and self.stop is not None:
+            distance = max(0.0, sign * (fill.price - self.stop))
+            self.initial_risk = (self.initial_risk or 0.0) + (distance + self.stop_cost) * fill.volume
+        self._snapshot = None
+
+    def reduce(self, fill: Fill) -> tuple[float, Trade | None]:
+        """Close a part of the position, or all of it.
+
+        Returns:
+            The realised profit before commission, and the trade when the position is flat now.
+        """
+        sign = self.side.sign
+        invariant(fill.side.sign == -sign, f"{fill.fill_id} does not reduce the position of {self.symbol}")
+        invariant(fill.volume <= abs(self.volume) * (1 + 1e-12), f"{fill.fill_id} reduces more than {self.symbol} holds")
+        profit = sign * (fill.price - self.entry_price) * fill.volume
+        left = abs(self.volume) - fill.volume
+        # Volumes are multiples of a step; what is left after taking all of them away is float noise.
+        self.volume = 0.0 if left <= 1e-12 * self.initial_volume else sign * left
+        self._exit_value += fill.price * fill.volume
+        self._exit_volume += fill.volume
+        self._add_costs(fill)
+        if fill.ambiguous and fill.other_price is not None:
+            self.ambiguous = True
+            other = sign * (fill.other_price - fill.price) * fill.volume
+            self._other_best += max(0.0, other)
+            self._other_worst += min(0.0, other)
+        self._snapshot = None
+        return profit, self._close(fill) if self.volume == 0.0 else None
+
+    def protect(self, *, stop: float | None, target: float | None, kind: str) -> None:
+        """Move the stop or the target; None leaves one as it is."""
+        if stop is not None:
+            self.stop = stop
+            self.stop_kind = kind
+        if target is not None:
+            self.target = target
+        self._snapshot = None
+
+    def position(self) -> Position:
+        """What is held now; the same object until something changes."""
+        if self._snapshot is None:
+            self._snapshot = Position(
+                position_id=self.position_id, book=self.book, symbol=self.symbol, volume=self.volume,
+                entry_price=self.entry_price, opened_ns=self.opened_ns, stop=self.stop, target=self.target,
+                stop_kind=self.stop_kind, initial_stop=self.initial_stop, initial_risk=self.initial_risk,
+                initial_volume=self.initial_volume, stop_cost=self.stop_cost,
+            )  # fmt: skip
+        return self._snapshot
+
+    def _add_costs(self, fill: Fill) -> None:
+        self._commission += fill.commission
+        self._spread += fill.spread_cost
+        self._slippage += fill.slippage_cost
+
+    def _close(self, fill: Fill) -> Trade:
+        # The gross result is measured at mid prices: what the fills' prices lost to spread and slippage is given back
+        # here and listed as costs, the entry's as well.
+        exit_price = self._exit_value / self._exit_volume
+        entry_price = self._entry_value / self._entry_volume
+        costs = self._commission + self._spread + self._slippage
+        profit = self.side.sign * (self._exit_value - self._entry_value)
+        gross = profit + self._spread + self._slippage
+        net = gross - costs
+        risk = self.initial_risk
+        trade = Trade(
+            trade_id=self.position_id, book=self.book, symbol=self.symbol, side=self.side, volume=self.initial_volume,
+            entry_ns=self.opened_ns, exit_ns=fill.filled_ns, entry_price=entry_price, exit_price=exit_price,
+            gross=gross, commission=self._commission, spread_cost=self._spread, slippage_cost=self._slippage, net=net,
+            risk=risk, r=net / risk if risk else None, initial_stop=self.initial_stop, exit_kind=fill.kind,
+            entry_reason=self._entry_reason, exit_reason=fill.reason, ambiguous=self.ambiguous,
+            net_worst=net + self._other_worst, net_best=net + self._other_best,
+        )  # fmt: skip
+        self._reset()
+        return trade

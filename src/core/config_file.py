@@ -1,0 +1,204 @@
+"""Reading a YAML configuration: overrides, and every problem at once with its path and line.
+
+Pure but for reading the one file; any thread.
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from src.core.errors import ConfigError
+
+__all__ = ["ConfigDocument", "read_config"]
+
+Model = TypeVar("Model", bound=BaseModel)
+Location = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose only truth values are `true` and `false`, so that `on:` is a key and `no` a word."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+
+
+class ConfigDocument:
+    """A configuration as plain values, knowing the line of each.
+
+    Attributes:
+        values: the document with overrides applied; edit a copy, not this.
+        folder: what relative paths in the configuration are relative to.
+        name: the file's name for messages.
+    """
+
+    def __init__(self, values: dict[str, Any], lines: dict[Location, int], name: str, folder: Path) -> None:
+        self.values = values
+        self.folder = folder
+        self.name = name
+        self._lines = lines
+
+    def validate(self, model: type[Model]) -> Model:
+        """The document as `model`.
+
+        Raises:
+            ConfigError: with every problem, one line each; `problems` holds them as a list.
+        """
+        try:
+            return model.model_validate(self.values)
+        except ValidationError as error:
+            items = error.errors()
+            problems = [self._sentence(model, item) for item in items if not _is_echo(item, items)]
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ConfigError(f"{self.name} has {count}:\n  " + "\n  ".join(problems), problems=problems) from None
+
+    def where(self, location: Location) -> str:
+        """`file.yaml:12` of the nearest enclosing key that the file holds."""
+        for end in range(len(location), 0, -1):
+            line = self._lines.get(location[:end])
+            if line is not None:
+                return f"{self.name}:{line}"
+        return self.name
+
+    def _sentence(self, model: type[BaseModel], item: Any) -> str:
+        location = tuple(part for part in item["loc"] if not _is_tag(part))
+        path = ".".join(str(part) for part in location)
+        kind, found = item["type"], item.get("input")
+        if kind == "extra_forbidden":
+            known = _keys_at(model, location[:-1])
+            text = f"unknown key {location[-1]!r}{_suggestion(str(location[-1]), known)}"
+        elif kind == "missing":
+            text = "is required and missing"
+        elif kind == "value_error":
+            text = str(item["ctx"]["error"])
+        else:
+            text = f"{item['msg'][0].lower()}{item['msg'][1:]}, found {found!r}"
+        return f"{self.where(location)}: {path + ': ' if path else ''}{text}"
+
+
+def read_config(path: Path, overrides: list[str] | None = None) -> ConfigDocument:
+    """The configuration in `path` with `key.sub=value` overrides applied; values are YAML.
+
+    Raises:
+        ConfigError: no such file, not YAML, a key twice, an override without `=` or through a plain value.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"expected a configuration file at {path}, found none that can be read ({error.strerror}); "
+            "`python main.py init DIR` writes one"
+        ) from None
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        values = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path.name}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path.name}: expected a mapping of keys, found {type(values).__name__}")
+    lines: dict[Location, int] = {}
+    _collect_lines(node, (), lines, path.name)
+    for override in overrides or []:
+        _apply(values, override)
+    return ConfigDocument(values, lines, path.name, path.resolve().parent)
+
+
+def _collect_lines(node: yaml.Node | None, at: Location, lines: dict[Location, int], name: str) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*at, str(key.value))
+            if here in lines:
+                raise ConfigError(
+                    f"{name}:{key.start_mark.line + 1}: the key {'.'.join(map(str, here))} stands there twice, "
+                    f"first on line {lines[here]}; keep one"
+                )
+            lines[here] = key.start_mark.line + 1
+            _collect_lines(value, here, lines, name)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            lines[(*at, i)] = value.start_mark.line + 1
+            _collect_lines(value, (*at, i), lines, name)
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"expected --set key=value, found --set {override!r}")
+    try:
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {key}: {text!r} is not a YAML value") from None
+    target: Any = values
+    parts = key.strip().split(".")
+    for i, part in enumerate(parts):
+        last = i == len(parts) - 1
+        if isinstance(target, list):
+            if not part.isdigit() or int(part) >= len(target):
+                raise ConfigError(f"--set {key}: expected an index from 0 to {len(target) - 1}, found {part!r}")
+            index: Any = int(part)
+        elif isinstance(target, dict):
+            index = part
+            if not last and (part not in target or target[part] is None):
+                target[part] = {}
+        else:
+            raise ConfigError(f"--set {key}: {'.'.join(parts[:i])} is a plain value and has no key {part!r}")
+        if last:
+            target[index] = value
+        else:
+            target = target[index]
+
+
+def _is_echo(item: Any, items: Any) -> bool:
+    # A list whose only element is wrong is also reported as too short; the element's own problem says it better.
+    return item["type"] == "too_short" and any(
+        other["loc"][: len(item["loc"])] == item["loc"] and other is not item for other in items
+    )
+
+
+def _is_tag(part: str | int) -> bool:
+    # pydantic adds the name of a union's member to the location; it is no key of the file.
+    return isinstance(part, str) and part in ("bool", "int", "float", "str", "function-before[convert(), int]")
+
+
+def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
+    current: Any = model
+    for part in location:
+        current = _section_below(current, str(part))
+        if current is None:
+            return []
+    return [field.alias or name for name, field in current.model_fields.items()]
+
+
+def _section_below(model: type[BaseModel] | None, key: str) -> type[BaseModel] | None:
+    if model is None or not hasattr(model, "model_fields"):
+        return None
+    for name, field in model.model_fields.items():
+        if key in (name, field.alias):
+            return _find_model(field.annotation)
+    return model if key.isdigit() else _find_model(None)
+
+
+def _find_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _find_model(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def _suggestion(word: str, known: list[str]) -> str:
+    if not known:
+        return ""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"

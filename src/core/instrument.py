@@ -1,0 +1,56 @@
+"""What may be traded and in which steps: tick, volume step, limits, currencies.
+
+Pure values and pure rounding; any thread.
+"""
+
+import math
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+
+__all__ = ["Instrument"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument:
+    """The rules of one symbol.
+
+    Attributes:
+        kind: `spot`, `perpetual`, `fx` or `equity`.
+        quote_currency: the currency in which its profit arises.
+        tick: smallest price step, 0 when prices are not rounded.
+        volume_step: smallest step of volume in base units, 0 when any volume may be traded.
+        min_notional: least value of an order in the quote currency.
+        calendar: name of the trading calendar, `24/7` or `forex`.
+        venue: the symbol's name at the venue.
+    """
+
+    symbol: str
+    kind: str
+    quote_currency: str
+    tick: float = 0.0
+    volume_step: float = 0.0
+    min_volume: float = 0.0
+    max_volume: float = math.inf
+    min_notional: float = 0.0
+    calendar: str = "24/7"
+    venue: str = ""
+
+    def round_volume(self, volume: float) -> float:
+        """`volume` rounded down to the step, exactly: 0.3 with a step of 0.1 stays 0.3."""
+        if self.volume_step <= 0:
+            return volume
+        return _to_step(volume, self.volume_step, ROUND_FLOOR)
+
+    def round_price(self, price: float) -> float:
+        """`price` rounded to the nearest tick."""
+        if self.tick <= 0:
+            return price
+        return _to_step(price, self.tick, ROUND_HALF_EVEN)
+
+
+def _to_step(value: float, step: float, rounding: str) -> float:
+    # Through decimals: binary floats would turn 0.3 / 0.1 into 2.9999999999999996 and lose a step. The quotient is
+    # first rounded to 9 places so that a value which is a multiple but for float noise keeps its multiple.
+    exact_step = Decimal(repr(step))
+    steps = (Decimal(repr(value)) / exact_step).quantize(Decimal("1e-9"), rounding=ROUND_HALF_EVEN)
+    return float(steps.to_integral_value(rounding=rounding) * exact_step)

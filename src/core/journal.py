@@ -1,0 +1,99 @@
+"""The journal: the ordered outcome records of a run, and the digest over them.
+
+The digest does not follow turn order. At each instant the records are grouped by stream (a symbol, or `account`),
+streams are sorted by name, and inside a stream records keep their own order; a SHA-256 chain runs over the instants.
+So permuting participants that do not influence each other leaves the digest unchanged, and any change of an outcome
+changes it.
+
+`record` may be called from any thread, also while holding a lock: it is a single append and takes none itself.
+`settle` and `close` are called by one thread at a time, whoever moves time.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+__all__ = ["ACCOUNT_STREAM", "Journal", "JournalRecord", "encode"]
+
+ACCOUNT_STREAM = "account"
+_SEPARATOR = "\x1f"
+
+
+class JournalRecord(NamedTuple):
+    """One outcome: when, in which stream, of what kind, by which participant, and its fields in a fixed order."""
+
+    instant_ns: int
+    stream: str
+    kind: str
+    participant: str
+    fields: tuple[tuple[str, Any], ...]
+
+
+Sink = Callable[[list[JournalRecord]], None]
+
+_by_instant = attrgetter("instant_ns")
+_by_stream = attrgetter("stream")
+
+
+class Journal:
+    """Collects records, keeps the digest, and hands settled records to a sink.
+
+    Args:
+        sink: called with settled records in digest order; may be None.
+    """
+
+    def __init__(self, sink: Sink | None = None) -> None:
+        self._sink = sink
+        self._pending: deque[JournalRecord] = deque()
+        self._chain = hashlib.sha256(b"lockstep journal 1").digest()
+        self._count = 0
+
+    def record(self, instant_ns: int, stream: str, kind: str, participant: str, **fields: Any) -> None:
+        """Add one outcome record. Fields are str, int, float, bool or None; floats are hashed exactly."""
+        self._pending.append(JournalRecord(instant_ns, stream, kind, participant, tuple(fields.items())))
+
+    @property
+    def unsettled(self) -> int:
+        """How many records wait to be settled."""
+        return len(self._pending)
+
+    def settle(self, before_ns: int | None = None) -> None:
+        """Finish the instants before `before_ns`, or all of them, when none of their records can come any more."""
+        pending = self._pending
+        entries: list[JournalRecord] = []
+        while pending and (before_ns is None or pending[0].instant_ns < before_ns):
+            entries.append(pending.popleft())
+        if not entries:
+            return
+        entries.sort(key=_by_instant)
+        ordered: list[JournalRecord] = []
+        for _, group in groupby(entries, _by_instant):
+            at_once = sorted(group, key=_by_stream)  # stable: inside a stream the order of recording stays
+            text = "\n".join(map(encode, at_once))
+            self._chain = hashlib.sha256(self._chain + text.encode()).digest()
+            ordered += at_once
+        self._count += len(ordered)
+        if self._sink is not None:
+            self._sink(ordered)
+
+    def close(self) -> str:
+        """Settle what is left and return the digest, 64 hexadecimal characters."""
+        self.settle()
+        return self._chain.hex()
+
+    @property
+    def count(self) -> int:
+        """How many records were settled."""
+        return self._count
+
+
+def encode(entry: JournalRecord) -> str:
+    """The canonical text of a record: fields in order, floats as `float.hex()`."""
+    parts = [str(entry.instant_ns), entry.stream, entry.kind, entry.participant]
+    for name, value in entry.fields:
+        parts.append(name)
+        parts.append(value.hex() if value.__class__ is float else str(value))
+    return _SEPARATOR.join(parts)

@@ -1,0 +1,142 @@
+"""From an intent to an order: prices on the tick, the risk manager's verdict, the journal, the broker.
+
+Each participant has its own desk, used in its own turn only.
+"""
+
+from collections import Counter
+
+from src.core.broker import Broker
+from src.core.clock import Clock
+from src.core.ids import client_id
+from src.core.journal import Journal
+from src.core.records import OrderRequest, OrderResult, OrderType, Position, Side
+from src.core.risk_manager import EntryIntent, RiskManager
+
+__all__ = ["OrderDesk"]
+
+
+class OrderDesk:
+    """Sends the decisions of one participant.
+
+    Args:
+        participant: who decides, as the journal names it.
+        account: the account's name, part of every order id.
+
+    Attributes:
+        refusals: how many intents were refused, by code.
+    """
+
+    def __init__(
+        self, participant: str, account: str, broker: Broker, risk: RiskManager, clock: Clock, journal: Journal
+    ) -> None:
+        self._participant = participant
+        self._account = account
+        self._broker = broker
+        self._risk = risk
+        self._clock = clock
+        self._journal = journal
+        self._instant_ns = -1
+        self._numbers: Counter[tuple[str, str]] = Counter()
+        self.refusals: Counter[str] = Counter()
+
+    def enter(
+        self, book: str, symbol: str, side: Side, *, volume: float | None, limit: float | None, trigger: float | None,
+        stop: float | None, stop_distance: float | None, target: float | None, target_distance: float | None,
+        target_r: float | None, expires_ns: int | None, reason: str,
+    ) -> OrderResult:  # fmt: skip
+        """Ask the risk manager and, if it agrees, place an entry. A size that was left open reverses what is held."""
+        rules = self._broker.instrument(symbol)
+        order_type = OrderType.MARKET if limit is None and trigger is None else OrderType.LIMIT
+        order_type = OrderType.STOP if trigger is not None else order_type
+        price = trigger if trigger is not None else limit
+        price = None if price is None else rules.round_price(price)
+        stop = None if stop is None else rules.round_price(stop)
+        target = None if target is None else rules.round_price(target)
+        identity = self._next_id(book, symbol)
+        intent = EntryIntent(
+            client_id=identity, book=book, symbol=symbol, side=side, volume=volume, price=price, stop=stop,
+            stop_distance=stop_distance, reverse=volume is None,
+        )  # fmt: skip
+        verdict = self._risk.reserve(intent)
+        self._record(
+            symbol, book, "enter", verdict.code or "accepted", id=identity, side=side.value, type=order_type.value,
+            volume=verdict.volume, price=price, stop=stop, target=target, reason=reason,
+        )  # fmt: skip
+        if not verdict.accepted:
+            self.refusals[verdict.code] += 1
+            return OrderResult(accepted=False, code=verdict.code, message=verdict.message)
+        result = self._broker.place(
+            OrderRequest(
+                client_id=identity, book=book, symbol=symbol, side=side, type=order_type, volume=verdict.volume,
+                price=price, stop=stop, stop_distance=stop_distance, target=target, target_distance=target_distance,
+                target_r=target_r, stop_cost=verdict.stop_cost, reverse=volume is None, expires_ns=expires_ns,
+                reason=reason,
+            )
+        )  # fmt: skip
+        if result.accepted:
+            self._risk.sent(identity)
+        else:
+            self._risk.release(identity)
+            self._refused(symbol, book, identity, result)
+        return result
+
+    def close(self, position: Position, *, volume: float | None, kind: str, reason: str) -> OrderResult:
+        """Close a position or a part of it at the market; reducing needs no reservation."""
+        if volume is not None:
+            volume = self._broker.instrument(position.symbol).round_volume(volume)
+        identity = self._next_id(position.book, position.symbol)
+        self._record(
+            position.symbol, position.book, "close", "accepted", id=identity, position=position.position_id,
+            volume=volume, exit_kind=kind, reason=reason,
+        )  # fmt: skip
+        result = self._broker.close(
+            position.position_id, client_id=identity, volume=volume, kind=kind, reason=reason
+        )
+        if not result.accepted:
+            self._refused(position.symbol, position.book, identity, result)
+        return result
+
+    def protect(
+        self, position: Position, *, stop: float | None, target: float | None, kind: str, reason: str
+    ) -> OrderResult:
+        """Move the stop or the target of a position."""
+        rules = self._broker.instrument(position.symbol)
+        stop = None if stop is None else rules.round_price(stop)
+        target = None if target is None else rules.round_price(target)
+        self._record(
+            position.symbol, position.book, "protect", "accepted", position=position.position_id, stop=stop,
+            target=target, by=kind, reason=reason,
+        )  # fmt: skip
+        result = self._broker.protect(position.position_id, stop=stop, target=target, kind=kind)
+        if not result.accepted:
+            self._refused(position.symbol, position.book, position.position_id, result)
+        return result
+
+    def cancel(self, symbol: str, book: str, order_id: str, reason: str) -> OrderResult:
+        """Cancel a working order."""
+        self._record(symbol, book, "cancel", "accepted", id=order_id, reason=reason)
+        result = self._broker.cancel(order_id)
+        if not result.accepted:
+            self._refused(symbol, book, order_id, result)
+        return result
+
+    def _next_id(self, book: str, symbol: str) -> str:
+        now = self._clock.now_ns()
+        if now != self._instant_ns:
+            self._instant_ns = now
+            self._numbers.clear()
+        self._numbers[book, symbol] += 1
+        number = self._numbers[book, symbol]
+        return client_id(f"{self._account}/{self._participant}", book, symbol, now, number)
+
+    def _record(self, symbol: str, book: str, action: str, verdict: str, **fields: object) -> None:
+        self._journal.record(
+            self._clock.now_ns(), symbol, "decision", self._participant, book=book, action=action, verdict=verdict,
+            **fields,
+        )  # fmt: skip
+
+    def _refused(self, symbol: str, book: str, identity: str, result: OrderResult) -> None:
+        self.refusals[result.code] += 1
+        self._journal.record(
+            self._clock.now_ns(), symbol, "refusal", "broker", book=book, id=identity, code=result.code
+        )

@@ -1,0 +1,323 @@
+"""The RiskManager: sizes entries and holds the limits. Never optional, the same in every mode.
+
+`reserve` checks and takes slot, margin and risk in one atomic step, so no order of threads can exceed a limit. No lock
+is held across a broker call: the broker's snapshot is taken first, and the judgement is repeated when somebody reserved
+or released in between. Safe to call from any participant.
+"""
+
+from dataclasses import dataclass
+
+from src.core.broker import Broker
+from src.core.clock import Clock
+from src.core.config import RiskConfig
+from src.core.day import AccountDay
+from src.core.errors import ConfigError
+from src.core.records import Position, Side, Snapshot, Trade
+from src.core.sync import Lock
+from src.core.timeframe import format_instant
+
+__all__ = ["EntryIntent", "RiskManager", "Verdict"]
+
+#: Part of the free margin that an entry sized by equity leaves for the price to move until it fills.
+HEADROOM = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryIntent:
+    """An entry that a strategy wants; `volume` None lets the configured size decide.
+
+    `price` is the limit or trigger, None at the market. With `reverse`, what the book holds on the other side is closed
+    first.
+    """
+
+    client_id: str
+    book: str
+    symbol: str
+    side: Side
+    volume: float | None = None
+    price: float | None = None
+    stop: float | None = None
+    stop_distance: float | None = None
+    reverse: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The answer to an intent: a volume and the cost of its stop, or a code and a sentence."""
+
+    volume: float = 0.0
+    stop_cost: float = 0.0
+    code: str = ""
+    message: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        """True when slot, margin and risk are reserved."""
+        return not self.code
+
+
+@dataclass(slots=True)
+class _Reservation:
+    book: str
+    symbol: str
+    margin: float
+    risk: float
+    new_slot: bool
+    sent: bool = False
+
+
+class RiskManager:
+    """Limits of one account.
+
+    Args:
+        config: the limits.
+        broker: where account, positions and orders are seen.
+        clock: the only time that cool-downs and days know.
+        hedging: whether each entry opens a position, and so a slot, of its own.
+    """
+
+    def __init__(self, config: RiskConfig, broker: Broker, clock: Clock, *, hedging: bool) -> None:
+        self._config = config
+        self._broker = broker
+        self._clock = clock
+        self._hedging = hedging
+        self._lock = Lock()
+        self._version = 0
+        self._reservations: dict[str, _Reservation] = {}
+        self._cool_until: dict[tuple[str, str], int] = {}
+        self._blocked: dict[str, str] = {}
+        self._day = AccountDay(config.day.zone, config.day.at)
+        self._day_ends_ns = 0
+        self._day_equity = 0.0
+        self._tripped = False
+
+    # -- entries ---------------------------------------------------------------------------------------------------------
+
+    def reserve(self, intent: EntryIntent) -> Verdict:
+        """Judge an entry and, when it is accepted, take its slot, margin and risk.
+
+        Raises:
+            ConfigError: the size is a share of risk and the intent has no stop.
+        """
+        while True:
+            version = self._version
+            snapshot = self._broker.snapshot()
+            with self._lock:
+                if version != self._version:
+                    continue  # somebody reserved or sent since the snapshot: it may count an order twice or not at all
+                self._settle_locked(snapshot)
+                verdict, reservation = self._judge_locked(intent, snapshot)
+                if reservation is not None:
+                    self._reservations[intent.client_id] = reservation
+                    self._version += 1
+                return verdict
+
+    def sent(self, client_id: str) -> None:
+        """The order of a reservation is at the broker; from now on the broker's snapshot tells when it ends."""
+        with self._lock:
+            reservation = self._reservations.get(client_id)
+            if reservation is not None:
+                reservation.sent = True
+                self._version += 1
+
+    def release(self, client_id: str) -> None:
+        """Give a reservation back: its order was refused."""
+        with self._lock:
+            if self._reservations.pop(client_id, None) is not None:
+                self._version += 1
+
+    def block(self, symbol: str, reason: str) -> None:
+        """Refuse all further entries in a symbol."""
+        with self._lock:
+            self._blocked[symbol] = reason
+            self._version += 1
+
+    def trade_closed(self, trade: Trade) -> None:
+        """Start the cool-down of a losing book."""
+        if self._config.cool_down_after_loss_ns and trade.net < 0:
+            with self._lock:
+                key = (trade.book, trade.symbol)
+                self._cool_until[key] = trade.exit_ns + self._config.cool_down_after_loss_ns
+                self._version += 1
+
+    # -- the day -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def watches_equity(self) -> bool:
+        """True when a daily loss limit has to be tested at each marking."""
+        return self._config.daily_loss_limit_percent is not None
+
+    def day_due_ns(self) -> int | None:
+        """When the next day starts, None without a daily limit."""
+        return self._day_ends_ns if self.watches_equity else None
+
+    def start_day(self) -> None:
+        """Begin a day with the equity of now; lifts yesterday's block."""
+        now = self._clock.now_ns()
+        equity = self._broker.equity()
+        with self._lock:
+            self._day_ends_ns = self._day.next_start_ns(now)
+            self._day_equity = equity
+            self._tripped = False
+            self._version += 1
+
+    def loss_limit_reached(self) -> bool:
+        """True when equity has fallen to the day's floor and nobody has acted on it yet."""
+        return not self._tripped and self._broker.equity() <= self._floor()
+
+    def trip(self) -> float:
+        """Refuse entries until the next day; returns the equity that reached the floor."""
+        equity = self._broker.equity()
+        with self._lock:
+            self._tripped = True
+            self._version += 1
+        return equity
+
+    def _floor(self) -> float:
+        percent = self._config.daily_loss_limit_percent
+        return float("-inf") if percent is None else self._day_equity * (1 - percent / 100)
+
+    # -- judging -----------------------------------------------------------------------------------------------------------
+
+    def _settle_locked(self, snapshot: Snapshot) -> None:
+        """Drop the reservations whose orders have ended: a fill consumed them, anything else returned them."""
+        living = {order.order_id for order in snapshot.orders}
+        ended = [key for key, item in self._reservations.items() if item.sent and key not in living]
+        for key in ended:
+            del self._reservations[key]
+
+    def _judge_locked(self, intent: EntryIntent, snapshot: Snapshot) -> tuple[Verdict, _Reservation | None]:
+        symbol, config = intent.symbol, self._config
+        quote = self._broker.quote(symbol)
+        if quote is None:
+            return _refuse("no_price", f"{symbol} has no price yet"), None
+        refusal = self._closed_for_entries(intent, quote.ask, quote.bid)
+        if refusal is not None:
+            return refusal, None
+        price = intent.price or (quote.ask if intent.side is Side.BUY else quote.bid)
+        distance = _stop_distance(intent, price)
+        stop_cost = self._broker.exit_per_unit(symbol, price)
+        free = snapshot.account.margin_free - sum(item.margin for item in self._reservations.values())
+        held = self._held(intent, snapshot)
+        volume = self._volume(intent, price, distance, stop_cost, snapshot.account.equity, free, held)
+        volume = self._broker.instrument(symbol).round_volume(volume)
+        rules = self._broker.instrument(symbol)
+        if volume <= 0 or volume < rules.min_volume:
+            return _refuse("too_small", f"the size of {symbol} comes to {volume:g}, below what may be traded"), None
+        increase = self._increase(intent, volume, held)
+        need = increase * (self._broker.margin_per_unit(symbol, price) + self._broker.entry_per_unit(symbol, price))
+        if increase > 0 and need > free:
+            return _refuse("margin", f"{symbol} needs {need:.2f} of margin and costs, {free:.2f} is free"), None
+        risk = 0.0 if distance is None else (distance + stop_cost) * volume
+        limit = config.max_open_risk_percent
+        if limit is not None:
+            if distance is None:
+                return _refuse("no_stop", "max_open_risk_percent needs a stop with every entry"), None
+            total = self._open_risk(intent, snapshot) + risk
+            allowed = snapshot.account.equity * limit / 100
+            if total > allowed:
+                return _refuse("open_risk", f"open risk would be {total:.2f}, {allowed:.2f} is allowed"), None
+        new_slot = self._takes_slot(intent, snapshot)
+        if new_slot and config.max_open_positions is not None and self._slots(snapshot) >= config.max_open_positions:
+            return _refuse("max_open_positions", f"all {config.max_open_positions} position slots are taken"), None
+        reservation = _Reservation(intent.book, symbol, max(0.0, need), risk, new_slot)
+        return Verdict(volume=volume, stop_cost=stop_cost), reservation
+
+    def _closed_for_entries(self, intent: EntryIntent, ask: float, bid: float) -> Verdict | None:
+        now = self._clock.now_ns()
+        reason = self._blocked.get(intent.symbol)
+        if reason is not None:
+            return _refuse("blocked", reason)
+        if self.watches_equity and (self._tripped or self._broker.equity() <= self._floor()):
+            return _refuse("daily_loss", f"the daily loss limit was reached; entries resume at {self._day_text()}")
+        until = self._cool_until.get((intent.book, intent.symbol), 0)
+        if now < until:
+            return _refuse("cool_down", f"{intent.symbol} cools down until {format_instant(until)}")
+        limit = self._config.max_spread_percent
+        if limit is not None and (ask - bid) > (ask + bid) / 2 * limit / 100:
+            return _refuse("spread", f"the spread of {intent.symbol} is {(ask - bid) / bid:.4%}, {limit:g}% is allowed")
+        return None
+
+    def _day_text(self) -> str:
+        return format_instant(self._day_ends_ns)
+
+    def _volume(
+        self, intent: EntryIntent, price: float, distance: float | None, stop_cost: float, equity: float, free: float,
+        held: float,
+    ) -> float:  # fmt: skip
+        size = self._config.size
+        if intent.volume is not None:
+            return intent.volume
+        if size.volume is not None:
+            return size.volume
+        cost = self._broker.entry_per_unit(intent.symbol, price)
+        if size.equity_percent is not None:
+            wanted = equity * size.equity_percent / 100 / (price + cost)
+            freed = abs(held) if intent.reverse and held * intent.side.sign < 0 else 0.0
+            margin = self._broker.margin_per_unit(intent.symbol, price) + cost
+            return min(wanted, max(0.0, free) * (1 - HEADROOM) / margin + freed)
+        if distance is None:
+            raise ConfigError(
+                f"risk.size.risk_percent needs a stop, but {intent.book} entered {intent.symbol} without one; give "
+                "buy() or sell() a stop or stop_distance, or size by volume or equity_percent",
+                strategy=intent.book,
+                symbol=intent.symbol,
+            )
+        if distance <= 0:
+            return 0.0
+        return equity * (size.risk_percent or 0.0) / 100 / (distance + stop_cost)
+
+    def _held(self, intent: EntryIntent, snapshot: Snapshot) -> float:
+        return sum(p.volume for p in snapshot.positions if p.book == intent.book and p.symbol == intent.symbol)
+
+    def _increase(self, intent: EntryIntent, volume: float, held: float) -> float:
+        if self._hedging:
+            return volume
+        if intent.reverse and held * intent.side.sign < 0:
+            return max(0.0, volume - abs(held))
+        return max(0.0, abs(held + intent.side.sign * volume) - abs(held))
+
+    def _open_risk(self, intent: EntryIntent, snapshot: Snapshot) -> float:
+        """Loss down to the current stops, costs included, plus what is reserved; without what a reversal closes."""
+        total = sum(item.risk for item in self._reservations.values())
+        for position in snapshot.positions:
+            if not self._is_closed_by(intent, position):
+                total += _position_risk(position)
+        return total
+
+    def _is_closed_by(self, intent: EntryIntent, position: Position) -> bool:
+        same = position.book == intent.book and position.symbol == intent.symbol
+        return same and intent.reverse and not self._hedging and position.volume * intent.side.sign < 0
+
+    def _takes_slot(self, intent: EntryIntent, snapshot: Snapshot) -> bool:
+        if self._hedging:
+            return True
+        key = (intent.book, intent.symbol)
+        taken = {(p.book, p.symbol) for p in snapshot.positions}
+        taken |= {(item.book, item.symbol) for item in self._reservations.values()}
+        return key not in taken
+
+    def _slots(self, snapshot: Snapshot) -> int:
+        if self._hedging:
+            return len(snapshot.positions) + len(self._reservations)
+        taken = {(p.book, p.symbol) for p in snapshot.positions}
+        taken |= {(item.book, item.symbol) for item in self._reservations.values()}
+        return len(taken)
+
+
+def _refuse(code: str, message: str) -> Verdict:
+    return Verdict(code=code, message=message)
+
+
+def _stop_distance(intent: EntryIntent, price: float) -> float | None:
+    if intent.stop is not None:
+        return max(0.0, intent.side.sign * (price - intent.stop))
+    return intent.stop_distance
+
+
+def _position_risk(position: Position) -> float:
+    if position.stop is None:
+        return abs(position.volume) * position.entry_price
+    sign = 1.0 if position.volume > 0 else -1.0
+    per_unit = sign * (position.entry_price - position.stop) + position.stop_cost
+    return max(0.0, per_unit * abs(position.volume))

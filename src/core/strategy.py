@@ -1,0 +1,194 @@
+"""What a user writes: `BarStrategy` with `on_bar`, or `Strategy` with `on_tick`.
+
+Every method of a strategy runs in the turn of its symbol's worker, so it needs no lock of its own. One instance serves
+one symbol.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from src.core.bars import Bar, BarsView
+from src.core.errors import ConfigError
+from src.core.features import Feature
+from src.core.records import Account, OrderEvent, OrderResult, Position, Quote, Side, Trade
+
+if TYPE_CHECKING:
+    from src.core.strategy_runner import StrategyRunner
+
+__all__ = ["BarStrategy", "Param", "Strategy", "param"]
+
+
+class Param:
+    """A tunable number, flag or word of a strategy class; see `param`."""
+
+    def __init__(self, default: Any, low: Any, high: Any) -> None:
+        self.default = default
+        self.low = low
+        self.high = high
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        return self.default
+
+    def check(self, value: Any, where: str) -> Any:
+        """The value as the parameter's type.
+
+        Raises:
+            ConfigError: another type than the default's, or outside the range.
+        """
+        kind = type(self.default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            raise ConfigError(f"{where}.{self.name}: expected {kind.__name__}, found {value!r}")
+        if self.low is not None and value < self.low:
+            raise ConfigError(f"{where}.{self.name}: expected at least {self.low}, found {value}")
+        if self.high is not None and value > self.high:
+            raise ConfigError(f"{where}.{self.name}: expected at most {self.high}, found {value}")
+        return value
+
+
+def param(default: Any, *, low: Any = None, high: Any = None) -> Any:
+    """A parameter with its default and the range that sweeps use: `fast: int = param(20, low=5, high=50)`."""
+    return Param(default, low, high)
+
+
+class Strategy:
+    """Base of all strategies; a plain one is asked at every price.
+
+    Attributes:
+        timeframe: the bars it works on, unless the configuration says otherwise.
+        state: plain values that survive a restart.
+        symbol, name: what it trades, and the name of its books.
+        bars: the closed bars it has reached.
+    """
+
+    timeframe: str = "1m"
+    symbol: str
+    name: str
+    bars: BarsView
+    state: dict[str, Any]
+    _runner: "StrategyRunner"
+
+    # -- what a user overrides -----------------------------------------------------------------------------------------
+
+    def features(self) -> dict[str, Feature]:
+        """Features by attribute name: `{"f": sma(20)}` is read as `self.f[-1]`."""
+        return {}
+
+    def on_start(self) -> None:
+        """Called once, in the worker's first turn."""
+
+    def on_tick(self) -> None:
+        """Called at each new price."""
+
+    def on_order(self, event: OrderEvent) -> None:
+        """Called for each change of one of the strategy's orders."""
+
+    def on_trade_closed(self, trade: Trade) -> None:
+        """Called when the book is flat again."""
+
+    def on_stop(self) -> None:
+        """Called once, in the worker's last turn."""
+
+    # -- what a user reads -----------------------------------------------------------------------------------------------
+
+    @property
+    def now_ns(self) -> int:
+        """The current instant, nanoseconds UTC."""
+        return self._runner.clock.now_ns()
+
+    @property
+    def position(self) -> Position:
+        """What this strategy holds of its symbol now."""
+        runner = self._runner
+        return runner.broker.position(runner.name, runner.symbol)
+
+    @property
+    def account(self) -> Account:
+        """The account now."""
+        return self._runner.broker.snapshot().account
+
+    @property
+    def quote(self) -> Quote | None:
+        """The last bid and ask, None before the first price."""
+        return self._runner.broker.quote(self._runner.symbol)
+
+    # -- what a user does ------------------------------------------------------------------------------------------------
+
+    def buy(
+        self, *, volume: float | None = None, limit: float | None = None, trigger: float | None = None,
+        stop: float | None = None, stop_distance: float | None = None, target: float | None = None,
+        target_distance: float | None = None, target_r: float | None = None, expires_ns: int | None = None,
+        reason: str = "",
+    ) -> OrderResult:  # fmt: skip
+        """Enter long.
+
+        Without `volume` the configured size decides, and a short position is closed first; with `volume` exactly that
+        much is bought, whatever is held.
+
+        Args:
+            limit: limit price; `trigger`: stop-entry price; neither: at the market.
+            stop, target: absolute prices, as given.
+            stop_distance, target_distance: price units from the fill.
+            target_r: the target as a multiple of the distance from fill to stop.
+            expires_ns: when a working order ends.
+
+        Returns:
+            The acknowledgement, or the refusal with its code and sentence; the fill arrives in `on_order`.
+        """
+        return self._runner.enter(
+            Side.BUY, volume=volume, limit=limit, trigger=trigger, stop=stop, stop_distance=stop_distance,
+            target=target, target_distance=target_distance, target_r=target_r, expires_ns=expires_ns, reason=reason,
+        )  # fmt: skip
+
+    def sell(
+        self, *, volume: float | None = None, limit: float | None = None, trigger: float | None = None,
+        stop: float | None = None, stop_distance: float | None = None, target: float | None = None,
+        target_distance: float | None = None, target_r: float | None = None, expires_ns: int | None = None,
+        reason: str = "",
+    ) -> OrderResult:  # fmt: skip
+        """Enter short; the mirror image of `buy`."""
+        return self._runner.enter(
+            Side.SELL, volume=volume, limit=limit, trigger=trigger, stop=stop, stop_distance=stop_distance,
+            target=target, target_distance=target_distance, target_r=target_r, expires_ns=expires_ns, reason=reason,
+        )  # fmt: skip
+
+    def close(self, *, volume: float | None = None, reason: str = "") -> OrderResult:
+        """Close what is held, or a part of it, at the market; refused with `no_position` when flat."""
+        return self._runner.close(volume, reason)
+
+    def move_stop(self, stop: float, *, reason: str = "") -> OrderResult:
+        """Move the position's stop."""
+        return self._runner.protect(stop=stop, target=None, reason=reason)
+
+    def move_target(self, target: float, *, reason: str = "") -> OrderResult:
+        """Move the position's target."""
+        return self._runner.protect(stop=None, target=target, reason=reason)
+
+    def cancel(self, order_id: str, *, reason: str = "") -> OrderResult:
+        """Cancel a working order."""
+        return self._runner.cancel(order_id, reason)
+
+
+class BarStrategy(Strategy):
+    """A strategy that is asked once for each closed bar of each timeframe that it subscribes.
+
+    Attributes:
+        timeframes: further timeframes besides `timeframe`; their bars are in `self.bars_of("1h")`.
+    """
+
+    timeframes: tuple[str, ...] = ()
+
+    def on_bar(self, bar: Bar) -> None:
+        """Called once for each closed bar, in the order of closing; `bar` is the last one that `bars` shows."""
+
+    def bars_of(self, timeframe: str) -> BarsView:
+        """The closed bars of a subscribed timeframe.
+
+        Raises:
+            ConfigError: the timeframe was not subscribed.
+        """
+        return self._runner.bars_of(timeframe)

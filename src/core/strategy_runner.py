@@ -1,0 +1,172 @@
+"""One strategy instance on one symbol: its views of the bars, its turn, its orders.
+
+Used by the worker of its symbol only.
+"""
+
+from typing import Any
+
+from src.core.bars import Bar, BarsView
+from src.core.broker import Broker
+from src.core.clock import Clock
+from src.core.config import StrategyConfig
+from src.core.errors import ConfigError
+from src.core.features import FeatureStore, FeatureView
+from src.core.order_desk import OrderDesk
+from src.core.records import OrderEvent, OrderResult, Side
+from src.core.strategy import BarStrategy, Param, Strategy
+from src.core.timeframe import parse_timeframe
+
+__all__ = ["StrategyRunner", "strategy_params", "strategy_timeframes"]
+
+
+def strategy_params(cls: type[Strategy]) -> dict[str, Param]:
+    """The parameters that a strategy class declares, its bases' included, by name."""
+    found: dict[str, Param] = {}
+    for base in reversed(cls.__mro__):
+        found.update({name: value for name, value in vars(base).items() if isinstance(value, Param)})
+    return found
+
+
+def strategy_timeframes(cls: type[Strategy], config: StrategyConfig) -> list[int]:
+    """The timeframes in nanoseconds that an instance subscribes, its own first.
+
+    Raises:
+        ConfigError: a timeframe is not one.
+    """
+    own = config.timeframe_ns or parse_timeframe(cls.timeframe)
+    more = [parse_timeframe(text) for text in getattr(cls, "timeframes", ())]
+    return [own, *(ns for ns in more if ns != own)]
+
+
+class StrategyRunner:
+    """Makes a strategy, shows it its bars, and sends its orders.
+
+    Args:
+        cls: the strategy's class.
+        config: name, timeframe and parameters of the instance.
+        where: the instance's place in the configuration, for messages.
+
+    Raises:
+        ConfigError: an unknown parameter, or one outside its range.
+    """
+
+    def __init__(
+        self, cls: type[Strategy], config: StrategyConfig, symbol: str, broker: Broker, clock: Clock, desk: OrderDesk,
+        features: FeatureStore, where: str,
+    ) -> None:  # fmt: skip
+        self.name = config.instance
+        self.symbol = symbol
+        self.broker = broker
+        self.clock = clock
+        self.bars_seen = 0
+        self._desk = desk
+        timeframes = strategy_timeframes(cls, config)
+        series = [broker.series(symbol, ns) for ns in timeframes]
+        self.views = [BarsView(each, each.length) for each in series]
+        self._by_timeframe = dict(zip(timeframes, self.views, strict=True))
+        self.strategy = self._make(cls, config, where)
+        self._attach_features(features)
+        strategy = self.strategy
+        if isinstance(strategy, BarStrategy):
+            self.run = self._run_one if len(self.views) == 1 else self._run_many
+            self._on_bar = strategy.on_bar
+        else:
+            self.run = self._run_ticks
+
+    def _make(self, cls: type[Strategy], config: StrategyConfig, where: str) -> Strategy:
+        declared = strategy_params(cls)
+        values: dict[str, Any] = {}
+        for name, value in config.params.items():
+            if name not in declared:
+                known = ", ".join(declared) or "none"
+                raise ConfigError(f"{where}.params: {cls.__name__} has no parameter {name!r}; it has: {known}")
+            values[name] = declared[name].check(value, f"{where}.params")
+        # The framework's attributes are set before the user's constructor runs, so that it needs no super().
+        strategy = cls.__new__(cls)
+        strategy.__dict__.update(values, symbol=self.symbol, name=self.name, bars=self.views[0], state={}, _runner=self)
+        strategy.__init__()  # type: ignore[misc]  # see above
+        return strategy
+
+    def _attach_features(self, store: FeatureStore) -> None:
+        view = self.views[0]
+        for name, feature in self.strategy.features().items():
+            setattr(self.strategy, name, FeatureView(store.column(feature, view.series), view))
+
+    # -- turns -----------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Show the strategy everything that has become visible since its last turn."""
+
+    def _run_one(self) -> None:
+        view = self.views[0]
+        series = view.series
+        on_bar = self._on_bar
+        while view.end < series.length:
+            i = view.end
+            view.end = i + 1
+            self.bars_seen += 1
+            on_bar(Bar(series, i))
+
+    def _run_many(self) -> None:
+        # Bars that closed at different instants come in the order of closing; of those that close together the longer
+        # timeframe comes first, so that the shorter one's bar already sees it.
+        while True:
+            best: BarsView | None = None
+            key = (0, 0)
+            for view in self.views:
+                series = view.series
+                if view.end < series.length:
+                    here = (series.open_ns_at[view.end] + series.timeframe_ns, -series.timeframe_ns)
+                    if best is None or here < key:
+                        best, key = view, here
+            if best is None:
+                return
+            best.end += 1
+            self.bars_seen += 1
+            self._on_bar(Bar(best.series, best.end - 1))
+
+    def _run_ticks(self) -> None:
+        view = self.views[0]
+        if view.end < view.series.length:
+            self.bars_seen += view.series.length - view.end
+            view.end = view.series.length
+            self.strategy.on_tick()
+
+    def deliver(self, event: OrderEvent) -> None:
+        """Tell the strategy of a change of one of its orders."""
+        self.strategy.on_order(event)
+        if event.trade is not None:
+            self.strategy.on_trade_closed(event.trade)
+
+    def bars_of(self, timeframe: str) -> BarsView:
+        """See `BarStrategy.bars_of`."""
+        view = self._by_timeframe.get(parse_timeframe(timeframe))
+        if view is None:
+            raise ConfigError(f"{self.name} has no bars of {timeframe}; add it to the class's `timeframes`")
+        return view
+
+    # -- orders ----------------------------------------------------------------------------------------------------------
+
+    def enter(self, side: Side, **order: Any) -> OrderResult:
+        """See `Strategy.buy`."""
+        return self._desk.enter(self.name, self.symbol, side, **order)
+
+    def close(self, volume: float | None, reason: str) -> OrderResult:
+        """See `Strategy.close`."""
+        result = OrderResult(accepted=False, code="no_position", message=f"{self.name} holds no {self.symbol}")
+        for position in self.broker.positions(self.symbol):
+            if position.book == self.name:
+                result = self._desk.close(position, volume=volume, kind="exit", reason=reason)
+        return result
+
+    def protect(self, *, stop: float | None, target: float | None, reason: str) -> OrderResult:
+        """See `Strategy.move_stop`."""
+        result = OrderResult(accepted=False, code="no_position", message=f"{self.name} holds no {self.symbol}")
+        for position in self.broker.positions(self.symbol):
+            if position.book == self.name:
+                result = self._desk.protect(position, stop=stop, target=target, kind="stop", reason=reason)
+        return result
+
+    def cancel(self, order_id: str, reason: str) -> OrderResult:
+        """See `Strategy.cancel`."""
+        return self._desk.cancel(self.symbol, self.name, order_id, reason)

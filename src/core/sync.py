@@ -1,0 +1,254 @@
+"""The only door to real threads, real locks and the real clock.
+
+Everything else gets time and blocking from a `Clock`. What stands here is what clocks are made of: raw locks, threads
+and greenlets that are started parked, and the wall clock's readings.
+"""
+
+import _thread
+import contextvars
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import greenlet
+
+__all__ = [
+    "Carrier",
+    "Event",
+    "FiberRuntime",
+    "Lock",
+    "Runtime",
+    "ThreadRuntime",
+    "Ticker",
+    "current_participant",
+    "monotonic_ns",
+    "on_interrupt",
+    "runtime_named",
+    "thread_stacks",
+    "wall_ns",
+]
+
+Lock = threading.Lock
+Event = threading.Event
+
+#: Name of the participant whose turn the current thread or fiber runs; the identity in logs, never the thread's name.
+current_participant: contextvars.ContextVar[str] = contextvars.ContextVar("current_participant", default="main")
+
+monotonic_ns = time.perf_counter_ns
+wall_ns = time.time_ns
+
+
+class Carrier(Protocol):
+    """Whatever executes one participant: an OS thread or a fiber."""
+
+    name: str
+
+
+class Runtime(Protocol):
+    """What carries the participants. At most one carrier runs at any moment; the turn is handed from one to the next.
+
+    `spawn` makes a parked carrier. `hand_over` lets `to` run and parks the caller until somebody hands over to it.
+    `finish` lets `to` run, or ends the drive when it is None; the caller must return from its function right after.
+    `drive` runs in the owner's thread: it lets `first` run and returns when `finish(None)` was called, after calling
+    `check` about once a second where the runtime can.
+    """
+
+    name: str
+
+    def spawn(self, name: str, run: Callable[[], None]) -> Carrier: ...
+    def hand_over(self, current: Carrier, to: Carrier) -> None: ...
+    def finish(self, to: Carrier | None) -> None: ...
+    def drive(self, first: Carrier, check: Callable[[], None]) -> None: ...
+
+
+class _ThreadCarrier:
+    __slots__ = ("acquire", "name", "release", "thread")
+
+    def __init__(self, name: str) -> None:
+        baton = _thread.allocate_lock()
+        baton.acquire()
+        self.name = name
+        self.acquire = baton.acquire
+        self.release = baton.release
+        self.thread: threading.Thread | None = None
+
+
+class ThreadRuntime:
+    """One OS thread per participant; a raw lock each, released by whoever hands the turn over.
+
+    Args:
+        core: the processor core that each participant thread pins itself to, None for no pinning. Only one of them
+            runs at a time, and a hand-over inside one core is about twice as fast.
+    """
+
+    name = "threads"
+
+    def __init__(self, core: int | None = None) -> None:
+        self._core = core
+        self._done = _thread.allocate_lock()
+        self._done.acquire()
+        self._carriers: list[_ThreadCarrier] = []
+
+    def spawn(self, name: str, run: Callable[[], None]) -> Carrier:
+        carrier = _ThreadCarrier(name)
+
+        def body() -> None:
+            _pin_to(self._core)
+            _name_os_thread(name)
+            carrier.acquire()
+            current_participant.set(name)
+            run()
+
+        carrier.thread = threading.Thread(target=body, name=name, daemon=True)
+        self._carriers.append(carrier)
+        carrier.thread.start()
+        return carrier
+
+    def hand_over(self, current: Carrier, to: Carrier) -> None:
+        # Between the two calls this thread owns nothing and touches nothing shared.
+        to.release()  # type: ignore[attr-defined]  # only carriers made by this runtime come back to it
+        current.acquire()  # type: ignore[attr-defined]  # as above
+
+    def finish(self, to: Carrier | None) -> None:
+        if to is None:
+            self._done.release()
+        else:
+            to.release()  # type: ignore[attr-defined]  # as above
+
+    def drive(self, first: Carrier, check: Callable[[], None]) -> None:
+        first.release()  # type: ignore[attr-defined]  # as above
+        while not self._done.acquire(timeout=1.0):
+            check()
+        for carrier in self._carriers:
+            if carrier.thread is not None:
+                carrier.thread.join()
+
+
+class _FiberCarrier:
+    __slots__ = ("fiber", "name")
+
+    def __init__(self, name: str, fiber: greenlet.greenlet) -> None:
+        self.name = name
+        self.fiber = fiber
+
+
+class FiberRuntime:
+    """The same loops as greenlets in the owner's thread: a hand-over is a switch of stacks, no operating system."""
+
+    name = "fibers"
+
+    def __init__(self) -> None:
+        self._next: _FiberCarrier | None = None
+
+    def spawn(self, name: str, run: Callable[[], None]) -> Carrier:
+        def body() -> None:
+            current_participant.set(name)
+            run()
+
+        return _FiberCarrier(name, greenlet.greenlet(body))
+
+    def hand_over(self, current: Carrier, to: Carrier) -> None:
+        to.fiber.switch()  # type: ignore[attr-defined]  # only carriers made by this runtime come back to it
+
+    def finish(self, to: Carrier | None) -> None:
+        # The finishing greenlet returns to the driver, which goes on with the next one.
+        self._next = to  # type: ignore[assignment]  # as above
+
+    def drive(self, first: Carrier, check: Callable[[], None]) -> None:
+        self._next = first  # type: ignore[assignment]  # as above
+        while self._next is not None:
+            carrier, self._next = self._next, None
+            # A greenlet that was started from another one has that one as its parent; when it finishes it must come
+            # back here, whoever switched to it last.
+            carrier.fiber.parent = greenlet.getcurrent()
+            carrier.fiber.switch()
+
+
+def runtime_named(name: str, *, pin: bool = True) -> Runtime:
+    """The runtime of a configuration: `threads` (pinned where the system can) or `fibers`."""
+    if name == "fibers":
+        return FiberRuntime()
+    return ThreadRuntime(_core_for_this_process() if pin else None)
+
+
+def _core_for_this_process() -> int | None:
+    # By process id, so that several processes side by side do not all land on the first core.
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[os.getpid() % len(cores)] if len(cores) > 1 else None
+
+
+def _pin_to(core: int | None) -> None:
+    if core is not None:
+        os.sched_setaffinity(0, {core})  # 0 is the calling thread, so the rest of the process is left alone
+
+
+def _name_os_thread(name: str) -> None:
+    # Shown by top, gdb and perf; the kernel keeps 15 bytes.
+    try:
+        with open(f"/proc/self/task/{threading.get_native_id()}/comm", "w", encoding="utf-8") as file:
+            file.write(name[:15])
+    except OSError:
+        return
+
+
+class Ticker:
+    """Calls a function from a thread of its own about every `interval_s` seconds, until `close`. For displays."""
+
+    def __init__(self, interval_s: float, function: Callable[[], None]) -> None:
+        self._stop = threading.Event()
+
+        def body() -> None:
+            while not self._stop.wait(interval_s):
+                function()
+
+        self._thread = threading.Thread(target=body, name="ticker", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop the calls and wait for the thread to end."""
+        self._stop.set()
+        self._thread.join()
+
+
+@contextmanager
+def on_interrupt(function: Callable[[], None]) -> Iterator[None]:
+    """While inside, Ctrl-C and a termination request call `function` instead of raising; main thread only.
+
+    A second Ctrl-C raises `KeyboardInterrupt` as usual, for a run that does not come to its next step.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen = 0
+
+    def handler(number: int, frame: object) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > 1:
+            raise KeyboardInterrupt
+        function()
+
+    previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)
+
+
+def thread_stacks() -> dict[str, str]:
+    """The current stack of every Python thread, by thread name."""
+    frames = sys._current_frames()
+    return {
+        thread.name: "".join(traceback.format_stack(frames[thread.ident]))
+        for thread in threading.enumerate()
+        if thread.ident in frames
+    }

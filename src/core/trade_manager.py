@@ -1,0 +1,228 @@
+"""TradeManager: break-even, trailing stop, time exit, and the daily loss limit's action, for all open positions.
+
+Runs in the position monitor's turn. What wakes the monitor is `has_work`: a bar closed under an armed rule, a crossed
+threshold, a timer, or events of a symbol whose worker is gone.
+"""
+
+from collections.abc import Callable, Mapping
+
+from src.core.bars import BarSeries
+from src.core.broker import Broker
+from src.core.clock import Clock
+from src.core.config import BreakEvenConfig, ManageConfig, TrailingConfig
+from src.core.features import FeatureColumn
+from src.core.journal import ACCOUNT_STREAM, Journal
+from src.core.order_desk import OrderDesk
+from src.core.records import Position
+from src.core.risk_manager import RiskManager
+from src.core.timeframe import MINUTE_NS
+
+__all__ = ["TradeManager"]
+
+
+class TradeManager:
+    """Manages the positions of all symbols.
+
+    Args:
+        config: the rules.
+        base: the series by whose closes each symbol is managed, in configured order.
+        atr: the average true range that a trailing stop of a book uses, by (book, symbol); empty without one.
+        flatten: whether the daily loss limit closes positions.
+        participant: the monitor's name in the journal.
+    """
+
+    def __init__(
+        self, config: ManageConfig, base: Mapping[str, BarSeries], atr: Mapping[tuple[str, str], FeatureColumn],
+        broker: Broker, risk: RiskManager, desk: OrderDesk, clock: Clock, journal: Journal, *, flatten: bool,
+        participant: str,
+    ) -> None:  # fmt: skip
+        self._config = config
+        self._series = dict(base)
+        self._atr = atr
+        self._broker = broker
+        self._risk = risk
+        self._desk = desk
+        self._clock = clock
+        self._journal = journal
+        self._flatten = flatten
+        self._participant = participant
+        self._armed = config.break_even is not None or config.trailing is not None
+        self._managed = {symbol: series.length for symbol, series in base.items()}
+        self._closing: dict[str, int] = {}
+        self._orphans: list[str] = []
+
+    # -- what the monitor waits for ----------------------------------------------------------------------------------------
+
+    def has_work(self) -> bool:
+        """See `ManagedState.has_work`."""
+        if self._armed:
+            managed = self._managed
+            for symbol, series in self._series.items():
+                if series.length > managed[symbol] and self._ripe(symbol, series):
+                    return True
+        for symbol in self._orphans:
+            if self._broker.mailbox(symbol):
+                return True
+        due = self.next_due_ns()
+        if due is not None and due <= self._clock.now_ns():
+            return True
+        return self._risk.watches_equity and self._risk.loss_limit_reached()
+
+    def next_due_ns(self) -> int | None:
+        """See `ManagedState.next_due_ns`."""
+        due = self._risk.day_due_ns()
+        rule = self._config.time_exit
+        if rule is not None:
+            for symbol in self._series:
+                for position in self._broker.positions(symbol):
+                    at = max(position.opened_ns + rule.after_ns, self._closing.get(position.position_id, 0))
+                    due = at if due is None or at < due else due
+        return due
+
+    def _ripe(self, symbol: str, series: BarSeries) -> bool:
+        """Whether a position of the symbol was already open when the last bar began to be its own."""
+        positions = self._broker.positions(symbol)
+        if not positions:
+            return False
+        last = series.length - 1
+        closed_ns = series.open_ns_at[last] + series.timeframe_ns
+        return any(position.opened_ns < closed_ns and _has_rule(position) for position in positions)
+
+    # -- the monitor's turn ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin the account's first day."""
+        if self._risk.watches_equity:
+            self._risk.start_day()
+
+    def adopt(self, symbol: str) -> None:
+        """Take over a symbol whose worker is gone: its events are read here from now on."""
+        if symbol not in self._orphans:
+            self._orphans.append(symbol)
+
+    def manage_positions(self) -> None:
+        """One turn: new day, loss limit, time exits, then break-even and trailing on newly closed bars."""
+        now = self._clock.now_ns()
+        self._read_orphans()
+        due = self._risk.day_due_ns()
+        if due is not None and due <= now:
+            self._risk.start_day()
+        if self._risk.watches_equity and self._risk.loss_limit_reached():
+            self._stop_the_day(now)
+        for symbol, series in self._series.items():
+            positions = self._broker.positions(symbol)
+            self._exit_by_time(positions, now)
+            if self._armed and series.length > self._managed[symbol] and series.length:
+                last = series.length - 1
+                closed_ns = series.open_ns_at[last] + series.timeframe_ns
+                for position in positions:
+                    if position.opened_ns < closed_ns and position.position_id not in self._closing:
+                        self._move_stop(position)
+                self._managed[symbol] = series.length
+
+    def _read_orphans(self) -> None:
+        for symbol in self._orphans:
+            mailbox = self._broker.mailbox(symbol)
+            while mailbox:
+                event = mailbox.popleft()
+                if event.trade is not None:
+                    self._risk.trade_closed(event.trade)
+
+    def _stop_the_day(self, now: int) -> None:
+        equity = self._risk.trip()
+        self._journal.record(
+            now, ACCOUNT_STREAM, "decision", self._participant, action="daily_loss_limit", equity=equity,
+            flatten=self._flatten,
+        )  # fmt: skip
+        if not self._flatten:
+            return
+        for order in self._broker.snapshot().orders:
+            if not order.request.reduce_only:
+                self._desk.cancel(order.request.symbol, order.request.book, order.order_id, "daily loss limit")
+        for symbol in self._series:
+            for position in self._broker.positions(symbol):
+                self._close(position, "daily_loss", "daily loss limit", now)
+
+    def _exit_by_time(self, positions: object, now: int) -> None:
+        rule = self._config.time_exit
+        if rule is None:
+            return
+        for position in positions:  # type: ignore[attr-defined]  # a sequence of positions
+            due = max(position.opened_ns + rule.after_ns, self._closing.get(position.position_id, 0))
+            if due <= now:
+                self._close(position, "time_exit", "time exit", now)
+
+    def _close(self, position: Position, kind: str, reason: str, now: int) -> None:
+        # Asked once; if the position still stands a minute later, the order was lost or refused and is asked again.
+        self._closing[position.position_id] = now + MINUTE_NS
+        self._desk.close(position, volume=None, kind=kind, reason=reason)
+
+    def _move_stop(self, position: Position) -> None:
+        quote = self._broker.quote(position.symbol)
+        if quote is None:
+            return
+        sign = 1.0 if position.volume > 0 else -1.0
+        price = quote.bid if sign > 0 else quote.ask
+        moves: list[tuple[float, str]] = []
+        if self._config.break_even is not None:
+            moves += _break_even(self._config.break_even, position, price, sign)
+        if self._config.trailing is not None:
+            moves += _trailing(self._config.trailing, position, price, sign, self._range_of(position))
+        round_price = self._broker.instrument(position.symbol).round_price
+        best: tuple[float, str] | None = None
+        for stop, kind in moves:
+            stop = round_price(stop)
+            current = best[0] if best is not None else position.stop
+            if sign * (price - stop) > 0 and (current is None or sign * (stop - current) > 0):
+                best = (stop, kind)
+        if best is not None:
+            self._desk.protect(position, stop=best[0], target=None, kind=best[1], reason=best[1])
+
+    def _range_of(self, position: Position) -> Callable[[], float]:
+        def read() -> float:
+            column = self._atr.get((position.book, position.symbol))
+            if column is None:
+                return float("nan")
+            return column.last_visible()
+
+        return read
+
+
+def _has_rule(position: Position) -> bool:
+    return position.volume != 0.0
+
+
+def _r_distance(position: Position) -> float | None:
+    if position.initial_stop is None:
+        return None
+    distance = abs(position.entry_price - position.initial_stop)
+    return distance if distance > 0 else None
+
+
+def _break_even(
+    rule: BreakEvenConfig, position: Position, price: float, sign: float
+) -> list[tuple[float, str]]:
+    """The stop at the entry once the profit is `at_r`; a position without an initial stop has no R and no rule."""
+    distance = _r_distance(position)
+    if distance is None or sign * (price - position.entry_price) < rule.at_r * distance:
+        return []
+    return [(position.entry_price + sign * rule.offset_r * distance, "break_even")]
+
+
+def _trailing(
+    rule: TrailingConfig, position: Position, price: float, sign: float, read_range: Callable[[], float]
+) -> list[tuple[float, str]]:
+    """The stop one distance behind the close once the profit is `start_r`."""
+    distance = _r_distance(position)
+    if rule.start_r > 0 and (distance is None or sign * (price - position.entry_price) < rule.start_r * distance):
+        return []
+    if rule.distance_percent is not None:
+        gap = price * rule.distance_percent / 100
+    elif rule.distance_r is not None:
+        if distance is None:
+            return []
+        gap = rule.distance_r * distance
+    else:
+        gap = (rule.distance_atr or 0.0) * read_range()
+    # A comparison with NaN is false: no average true range yet, no trailing yet.
+    return [(price - sign * gap, "trailing")] if gap > 0 else []

@@ -1,0 +1,245 @@
+"""TradingController: the bot. One worker thread per symbol and one position monitor, started, supervised, stopped.
+
+It is composed with a clock and a broker and does not know what they are. The loops below are the same text in every
+mode.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from src.core.broker import Broker
+from src.core.clock import PHASE_MONITOR, PHASE_WORKER, Clock, Participant
+from src.core.config import BotConfig
+from src.core.errors import ConfigError, InternalError, LockstepError, Stopping, StrategyError
+from src.core.features import FeatureColumn, FeatureStore, atr
+from src.core.journal import ACCOUNT_STREAM, Journal
+from src.core.orchestrator import MultiStrategyOrchestrator
+from src.core.order_desk import OrderDesk
+from src.core.risk_manager import RiskManager
+from src.core.strategy import Strategy
+from src.core.strategy_runner import StrategyRunner
+from src.core.trade_manager import TradeManager
+from src.core.wake import MonitorWake
+
+__all__ = ["MONITOR", "TradingController", "worker_name"]
+
+MONITOR = "monitor:positions"
+
+
+def worker_name(symbol: str) -> str:
+    """The participant name of a symbol's worker."""
+    return f"worker:{symbol}"
+
+
+class TradingController:
+    """The bot of one configuration.
+
+    Args:
+        config: the bot's sections.
+        broker: where it trades.
+        clock: where it waits.
+        journal: where its decisions are kept.
+        classes: the strategy class of each instance name.
+
+    Attributes:
+        failures: symbols that were dropped or stopped, with the sentence why.
+    """
+
+    def __init__(
+        self, config: BotConfig, broker: Broker, clock: Clock, journal: Journal, classes: Mapping[str, type[Strategy]]
+    ) -> None:
+        self._config = config
+        self._broker = broker
+        self._clock = clock
+        self._journal = journal
+        self._classes = classes
+        hedging = config.account.positions == "hedging"
+        self.risk = RiskManager(config.risk, broker, clock, hedging=hedging)
+        self._features = FeatureStore()
+        self._orchestrators: dict[str, MultiStrategyOrchestrator] = {}
+        self._desks: list[OrderDesk] = []
+        self._trade_manager: TradeManager | None = None
+        self.failures: dict[str, str] = {}
+
+    def initialize(self) -> None:
+        """Make the strategies of every symbol and the trade manager; no thread runs yet.
+
+        Raises:
+            ConfigError: a parameter or timeframe is wrong.
+            StrategyError: a constructor raised and `on_error` is `stop_all`.
+        """
+        for symbol in self._config.symbols:
+            try:
+                self._orchestrators[symbol] = self._orchestrate(symbol)
+            except StrategyError as error:
+                if self._config.on_error == "stop_all":
+                    raise
+                self._drop(symbol, error)
+        base = {symbol: self._broker.base_series(symbol) for symbol in self._config.symbols}
+        self._trade_manager = TradeManager(
+            self._config.manage, base, self._ranges(), self._broker, self.risk, self._desk(MONITOR), self._clock,
+            self._journal, flatten=self._config.risk.on_daily_loss == "flatten", participant=MONITOR,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Register the monitor and one worker per symbol; their threads wait for their first turn."""
+        if self._trade_manager is None:
+            self.initialize()
+        manager = self._trade_manager
+        if manager is None:
+            raise InternalError("the trade manager was not made")
+        poll = self._config.poll
+        self._clock.spawn(
+            Participant(
+                name=MONITOR, phase=PHASE_MONITOR, rank=0, wake=MonitorWake(manager), poll_ns=poll.position_monitor_ns
+            ),
+            self._position_monitor,
+        )
+        for rank, symbol in enumerate(self._config.symbols):
+            if symbol in self._orchestrators:
+                self._clock.spawn(
+                    Participant(
+                        name=worker_name(symbol), phase=PHASE_WORKER, rank=rank, symbol=symbol, poll_ns=poll.worker_ns,
+                        wake=self._orchestrators[symbol].wake,
+                    ),
+                    _bound(self._symbol_worker, symbol),
+                )  # fmt: skip
+
+    def wait(self) -> None:
+        """Let the threads run and return when all have ended.
+
+        Raises:
+            LockstepError: what ended the run, if it did not end by itself.
+        """
+        self._clock.drive()
+
+    def stop(self, reason: str = "stop requested") -> None:
+        """Ask all threads to end in order; may be called from anywhere."""
+        self._clock.stop(reason)
+
+    @property
+    def refusals(self) -> dict[str, int]:
+        """How many intents were refused, by code."""
+        total: Counter[str] = Counter()
+        for desk in self._desks:
+            total.update(desk.refusals)
+        return dict(sorted(total.items()))
+
+    # -- the threads -----------------------------------------------------------------------------------------------------
+
+    def _symbol_worker(self, symbol: str) -> None:
+        me = worker_name(symbol)
+        orchestrator = self._orchestrators[symbol]
+        clock = self._clock
+        try:
+            orchestrator.start()
+            while clock.wait_for_next_step(me):
+                orchestrator.on_tick(symbol)
+            orchestrator.stop()
+            self._record_end(symbol, me, "left", bars=orchestrator.bars_seen)
+        except Stopping:
+            self._record_end(symbol, me, "stopped", bars=orchestrator.bars_seen)
+        except Exception as error:
+            self._worker_failed(symbol, error)
+        finally:
+            clock.leave(me)
+
+    def _position_monitor(self) -> None:
+        clock, manager = self._clock, self._trade_manager
+        if manager is None:
+            raise InternalError("the monitor started before the trade manager was made")
+        try:
+            manager.start()
+            while clock.wait_for_next_step(MONITOR):
+                manager.manage_positions()
+        except Stopping:
+            pass
+        except Exception as error:
+            # Without the monitor no position is guarded, so this always ends the run.
+            self._record_end(ACCOUNT_STREAM, MONITOR, "failed", error=_cause(error))
+            clock.fail(error)
+        finally:
+            clock.leave(MONITOR)
+
+    # -- supervision -------------------------------------------------------------------------------------------------------
+
+    def _worker_failed(self, symbol: str, error: Exception) -> None:
+        me = worker_name(symbol)
+        self._record_end(symbol, me, "failed", error=_cause(error))
+        if self._config.on_error == "stop_all" or not isinstance(error, StrategyError):
+            self._clock.fail(error)
+            return
+        self._drop(symbol, error)
+        for order in self._broker.snapshot().orders:
+            if order.request.symbol == symbol and not order.request.reduce_only:
+                self._broker.cancel(order.order_id)
+
+    def _drop(self, symbol: str, error: LockstepError) -> None:
+        self.failures[symbol] = error.message
+        self.risk.block(symbol, f"{symbol} was stopped after an error")
+        if self._trade_manager is not None:
+            self._trade_manager.adopt(symbol)
+
+    def _record_end(self, stream: str, participant: str, how: str, **fields: object) -> None:
+        self._journal.record(self._clock.now_ns(), stream, "participant", participant, how=how, **fields)
+
+    # -- making ------------------------------------------------------------------------------------------------------------
+
+    def _orchestrate(self, symbol: str) -> MultiStrategyOrchestrator:
+        desk = self._desk(worker_name(symbol))
+        runners = []
+        for i, strategy in enumerate(self._config.strategies):
+            if symbol not in (strategy.symbols or self._config.symbols):
+                continue
+            cls = self._classes[strategy.instance]
+            try:
+                runners.append(
+                    StrategyRunner(
+                        cls, strategy, symbol, self._broker, self._clock, desk, self._features, f"strategies.{i}"
+                    )
+                )
+            except LockstepError:
+                raise
+            except Exception as error:
+                now = self._clock.now_ns()
+                raise StrategyError(
+                    f"strategy {strategy.instance} raised {_cause(error)} while it was made for {symbol}; mend its "
+                    "constructor or features()",
+                    strategy=strategy.instance, symbol=symbol, instant_ns=now, cause=_cause(error),
+                ) from error  # fmt: skip
+        if not runners:
+            raise ConfigError(
+                f"symbols: {symbol} is traded by no strategy; add it to a strategy's symbols or remove it",
+                symbol=symbol,
+            )
+        return MultiStrategyOrchestrator(symbol, runners, self._broker, self.risk)
+
+    def _desk(self, participant: str) -> OrderDesk:
+        desk = OrderDesk(
+            participant, self._config.account.name, self._broker, self.risk, self._clock, self._journal
+        )
+        self._desks.append(desk)
+        return desk
+
+    def _ranges(self) -> dict[tuple[str, str], FeatureColumn]:
+        """The average true range that each book's trailing stop uses: of its strategy's own timeframe."""
+        trailing = self._config.manage.trailing
+        if trailing is None or trailing.distance_atr is None:
+            return {}
+        feature = atr(trailing.atr)
+        return {
+            (runner.name, symbol): self._features.column(feature, runner.views[0].series)
+            for symbol, orchestrator in self._orchestrators.items()
+            for runner in orchestrator.runners
+        }
+
+
+def _bound(loop: Callable[[str], None], symbol: str) -> Callable[[], None]:
+    def run() -> None:
+        loop(symbol)
+
+    return run
+
+
+def _cause(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,70 @@
+"""What the participants wait for: pure predicates over what was seen and what has arrived.
+
+The same objects serve every clock. The orchestrator and the trade manager ask again before they act, so a turn too
+many does nothing.
+"""
+
+from collections.abc import Sequence, Sized
+from typing import Protocol
+
+from src.core.bars import BarsView
+
+__all__ = ["ManagedState", "MonitorWake", "WorkerWake"]
+
+
+class WorkerWake:
+    """A worker waits for a closed bar of a subscribed series that it has not reached, or for an order event.
+
+    Args:
+        mailbox: the order events of the worker's symbol that were not delivered yet.
+        views: the bars that the symbol's strategies have reached; their series run ahead.
+    """
+
+    __slots__ = ("_mailbox", "_views")
+
+    def __init__(self, mailbox: Sized, views: Sequence[BarsView]) -> None:
+        self._mailbox = mailbox
+        self._views = tuple(views)
+
+    def __call__(self) -> bool:
+        if self._mailbox:
+            return True
+        for view in self._views:  # noqa: SIM110 - any() would build a generator at every step
+            if view.end < view.series.length:
+                return True
+        return False
+
+    def next_due_ns(self) -> None:
+        """Workers have no timer of their own."""
+        return
+
+
+class ManagedState(Protocol):
+    """What the trade manager shows to the monitor's predicate."""
+
+    def has_work(self) -> bool:
+        """True when a rule has new prices to look at, a threshold was crossed, or an event has no worker."""
+        ...
+
+    def next_due_ns(self) -> int | None:
+        """The next timer: a time exit or a start of a day."""
+        ...
+
+
+class MonitorWake:
+    """The monitor waits for a closed bar under an armed rule, a crossed threshold, or its timer.
+
+    A stop or target that rests at the broker wakes nobody.
+    """
+
+    __slots__ = ("_state",)
+
+    def __init__(self, state: ManagedState) -> None:
+        self._state = state
+
+    def __call__(self) -> bool:
+        return self._state.has_work()
+
+    def next_due_ns(self) -> int | None:
+        """The trade manager's next timer."""
+        return self._state.next_due_ns()

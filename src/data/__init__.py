@@ -1,0 +1,1 @@
+"""Market data: the DuckDB store, imports, resampling, fingerprints, the synthetic market."""
