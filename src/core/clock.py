@@ -41,6 +41,7 @@ class Participant:
         symbol: the symbol whose data end ends this participant, empty when it outlives all of them.
         poll_ns: how often a clock that really waits asks `wake`.
         wake: what this participant waits for.
+        timed: whether `wake` can have a timer; a clock need not ask the others.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Participant:
     wake: Wake
     symbol: str = ""
     poll_ns: int = 1_000_000_000
+    timed: bool = False
 
 
 class Clock(Protocol):

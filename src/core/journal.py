@@ -16,20 +16,42 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-__all__ = ["ACCOUNT_STREAM", "Journal", "JournalRecord", "encode"]
+from src.core.errors import InternalError
+
+__all__ = ["ACCOUNT_STREAM", "FIELDS", "Journal", "JournalRecord", "encode"]
 
 ACCOUNT_STREAM = "account"
-_SEPARATOR = "\x1f"
+
+#: The fields of each kind of record, in the order of its values.
+FIELDS: dict[str, tuple[str, ...]] = {
+    "decision": ("book", "action", "verdict", "id", "side", "type", "volume", "price", "stop", "target", "reason"),
+    "refusal": ("book", "id", "code"),
+    "order": ("order", "state", "side", "type", "volume", "price", "filled", "code"),
+    "protect": ("position", "stop", "target", "by"),
+    "fill": ("fill", "book", "side", "volume", "price", "commission", "fill_kind", "from_ns", "ambiguous"),
+    "trade": ("trade", "book", "net", "risk", "exit_kind"),
+    "account": ("balance",),
+    "limit": ("limit", "equity", "action"),
+    "participant": ("how", "bars", "error"),
+}
 
 
 class JournalRecord(NamedTuple):
-    """One outcome: when, in which stream, of what kind, by which participant, and its fields in a fixed order."""
+    """One outcome: when, in which stream, of what kind, by which participant, and its values in the order of `FIELDS`.
+
+    Values are str, int, float, bool or None.
+    """
 
     instant_ns: int
     stream: str
     kind: str
     participant: str
-    fields: tuple[tuple[str, Any], ...]
+    values: tuple[Any, ...]
+
+    @property
+    def fields(self) -> tuple[tuple[str, Any], ...]:
+        """Names and values."""
+        return tuple(zip(FIELDS[self.kind], self.values, strict=True))
 
 
 Sink = Callable[[list[JournalRecord]], None]
@@ -43,26 +65,24 @@ class Journal:
 
     Args:
         sink: called with settled records in digest order; may be None.
+
+    Attributes:
+        pending: records that wait to be settled, to look at only.
     """
 
     def __init__(self, sink: Sink | None = None) -> None:
         self._sink = sink
-        self._pending: deque[JournalRecord] = deque()
+        self.pending: deque[JournalRecord] = deque()
         self._chain = hashlib.sha256(b"lockstep journal 1").digest()
         self._count = 0
 
-    def record(self, instant_ns: int, stream: str, kind: str, participant: str, **fields: Any) -> None:
-        """Add one outcome record. Fields are str, int, float, bool or None; floats are hashed exactly."""
-        self._pending.append(JournalRecord(instant_ns, stream, kind, participant, tuple(fields.items())))
-
-    @property
-    def unsettled(self) -> int:
-        """How many records wait to be settled."""
-        return len(self._pending)
+    def record(self, instant_ns: int, stream: str, kind: str, participant: str, *values: Any) -> None:
+        """Add one outcome record; floats are hashed exactly."""
+        self.pending.append(JournalRecord(instant_ns, stream, kind, participant, values))
 
     def settle(self, before_ns: int | None = None) -> None:
         """Finish the instants before `before_ns`, or all of them, when none of their records can come any more."""
-        pending = self._pending
+        pending = self.pending
         entries: list[JournalRecord] = []
         while pending and (before_ns is None or pending[0].instant_ns < before_ns):
             entries.append(pending.popleft())
@@ -91,9 +111,13 @@ class Journal:
 
 
 def encode(entry: JournalRecord) -> str:
-    """The canonical text of a record: fields in order, floats as `float.hex()`."""
-    parts = [str(entry.instant_ns), entry.stream, entry.kind, entry.participant]
-    for name, value in entry.fields:
-        parts.append(name)
-        parts.append(value.hex() if value.__class__ is float else str(value))
-    return _SEPARATOR.join(parts)
+    """The canonical text of a record: values in order, floats as `float.hex()`.
+
+    Raises:
+        InternalError: the values do not fit the kind.
+    """
+    instant_ns, stream, kind, participant, values = entry
+    if len(values) != len(FIELDS[kind]):
+        raise InternalError(f"a {kind} record has {len(values)} values, expected {len(FIELDS[kind])}")
+    texts = [value.hex() if value.__class__ is float else str(value) for value in values]
+    return f"{instant_ns}\x1f{stream}\x1f{kind}\x1f{participant}\x1f" + "\x1f".join(texts)

@@ -59,8 +59,8 @@ class OrderDesk:
         )  # fmt: skip
         verdict = self._risk.reserve(intent)
         self._record(
-            symbol, book, "enter", verdict.code or "accepted", id=identity, side=side.value, type=order_type.value,
-            volume=verdict.volume, price=price, stop=stop, target=target, reason=reason,
+            symbol, book, "enter", verdict.code or "accepted", identity, side.value, order_type.value, verdict.volume,
+            price, stop, target, reason,
         )  # fmt: skip
         if not verdict.accepted:
             self.refusals[verdict.code] += 1
@@ -86,9 +86,8 @@ class OrderDesk:
             volume = self._broker.instrument(position.symbol).round_volume(volume)
         identity = self._next_id(position.book, position.symbol)
         self._record(
-            position.symbol, position.book, "close", "accepted", id=identity, position=position.position_id,
-            volume=volume, exit_kind=kind, reason=reason,
-        )  # fmt: skip
+            position.symbol, position.book, "close", "accepted", identity, None, kind, volume, None, None, None, reason
+        )
         result = self._broker.close(
             position.position_id, client_id=identity, volume=volume, kind=kind, reason=reason
         )
@@ -104,8 +103,8 @@ class OrderDesk:
         stop = None if stop is None else rules.round_price(stop)
         target = None if target is None else rules.round_price(target)
         self._record(
-            position.symbol, position.book, "protect", "accepted", position=position.position_id, stop=stop,
-            target=target, by=kind, reason=reason,
+            position.symbol, position.book, "protect", "accepted", position.position_id, None, kind, None, None, stop,
+            target, reason,
         )  # fmt: skip
         result = self._broker.protect(position.position_id, stop=stop, target=target, kind=kind)
         if not result.accepted:
@@ -114,7 +113,7 @@ class OrderDesk:
 
     def cancel(self, symbol: str, book: str, order_id: str, reason: str) -> OrderResult:
         """Cancel a working order."""
-        self._record(symbol, book, "cancel", "accepted", id=order_id, reason=reason)
+        self._record(symbol, book, "cancel", "accepted", order_id, None, None, None, None, None, None, reason)
         result = self._broker.cancel(order_id)
         if not result.accepted:
             self._refused(symbol, book, order_id, result)
@@ -129,14 +128,11 @@ class OrderDesk:
         number = self._numbers[book, symbol]
         return client_id(f"{self._account}/{self._participant}", book, symbol, now, number)
 
-    def _record(self, symbol: str, book: str, action: str, verdict: str, **fields: object) -> None:
+    def _record(self, symbol: str, book: str, action: str, verdict: str, *rest: object) -> None:
         self._journal.record(
-            self._clock.now_ns(), symbol, "decision", self._participant, book=book, action=action, verdict=verdict,
-            **fields,
-        )  # fmt: skip
+            self._clock.now_ns(), symbol, "decision", self._participant, book, action, verdict, *rest
+        )
 
     def _refused(self, symbol: str, book: str, identity: str, result: OrderResult) -> None:
         self.refusals[result.code] += 1
-        self._journal.record(
-            self._clock.now_ns(), symbol, "refusal", "broker", book=book, id=identity, code=result.code
-        )
+        self._journal.record(self._clock.now_ns(), symbol, "refusal", "broker", book, identity, result.code)

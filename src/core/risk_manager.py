@@ -5,6 +5,7 @@ is held across a broker call: the broker's snapshot is taken first, and the judg
 or released in between. Safe to call from any participant.
 """
 
+import math
 from dataclasses import dataclass
 
 from src.core.broker import Broker
@@ -188,6 +189,9 @@ class RiskManager:
 
     def _judge_locked(self, intent: EntryIntent, snapshot: Snapshot) -> tuple[Verdict, _Reservation | None]:
         symbol, config = intent.symbol, self._config
+        numbers = (intent.volume, intent.price, intent.stop, intent.stop_distance)
+        if not all(number is None or math.isfinite(number) for number in numbers):
+            return _refuse("not_a_number", f"volume, price, stop and distance must be numbers, found {numbers}"), None
         quote = self._broker.quote(symbol)
         if quote is None:
             return _refuse("no_price", f"{symbol} has no price yet"), None

@@ -16,7 +16,7 @@ from src.core.records import OrderEvent, OrderResult, Side
 from src.core.strategy import BarStrategy, Param, Strategy
 from src.core.timeframe import parse_timeframe
 
-__all__ = ["StrategyRunner", "strategy_params", "strategy_timeframes"]
+__all__ = ["StrategyRunner", "declared_lookback", "strategy_params", "strategy_timeframes"]
 
 
 def strategy_params(cls: type[Strategy]) -> dict[str, Param]:
@@ -36,6 +36,19 @@ def strategy_timeframes(cls: type[Strategy], config: StrategyConfig) -> list[int
     own = config.timeframe_ns or parse_timeframe(cls.timeframe)
     more = [parse_timeframe(text) for text in getattr(cls, "timeframes", ())]
     return [own, *(ns for ns in more if ns != own)]
+
+
+def declared_lookback(cls: type[Strategy], config: StrategyConfig) -> int:
+    """The most bars that a feature of the instance depends on, 0 when it has none.
+
+    A `features` that raises counts as 0 here; making the strategy for its run reports it.
+    """
+    strategy = cls.__new__(cls)
+    strategy.__dict__.update(config.params, name=config.instance, symbol="")
+    try:
+        return max((feature.lookback for feature in strategy.features().values()), default=0)
+    except Exception:  # noqa: BLE001 - reported when the strategy is made
+        return 0
 
 
 class StrategyRunner:

@@ -6,6 +6,7 @@ and greenlets that are started parked, and the wall clock's readings.
 
 import _thread
 import contextvars
+import gc
 import os
 import signal
 import sys
@@ -29,7 +30,9 @@ __all__ = [
     "current_participant",
     "monotonic_ns",
     "on_interrupt",
+    "rare_collections",
     "runtime_named",
+    "start_thread",
     "thread_stacks",
     "wall_ns",
 ]
@@ -242,6 +245,30 @@ def on_interrupt(function: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, old in previous.items():
             signal.signal(number, old)
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """While inside, the cyclic garbage collector looks at new objects rarely and at the old ones hardly ever.
+
+    A run keeps its records to the end and makes few cycles, so that the default thresholds would walk over all of them
+    again and again for nothing.
+    """
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+
+
+def start_thread(name: str, run: Callable[[], None]) -> threading.Thread:
+    """A started daemon thread."""
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def thread_stacks() -> dict[str, str]:

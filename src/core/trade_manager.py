@@ -50,6 +50,8 @@ class TradeManager:
         self._managed = {symbol: series.length for symbol, series in base.items()}
         self._closing: dict[str, int] = {}
         self._orphans: list[str] = []
+        self.timed = config.time_exit is not None or risk.watches_equity
+        self.watching = self._armed or self.timed
 
     # -- what the monitor waits for ----------------------------------------------------------------------------------------
 
@@ -99,6 +101,7 @@ class TradeManager:
         """Take over a symbol whose worker is gone: its events are read here from now on."""
         if symbol not in self._orphans:
             self._orphans.append(symbol)
+            self.watching = True
 
     def manage_positions(self) -> None:
         """One turn: new day, loss limit, time exits, then break-even and trailing on newly closed bars."""
@@ -130,10 +133,8 @@ class TradeManager:
 
     def _stop_the_day(self, now: int) -> None:
         equity = self._risk.trip()
-        self._journal.record(
-            now, ACCOUNT_STREAM, "decision", self._participant, action="daily_loss_limit", equity=equity,
-            flatten=self._flatten,
-        )  # fmt: skip
+        action = "flatten" if self._flatten else "block"
+        self._journal.record(now, ACCOUNT_STREAM, "limit", self._participant, "daily_loss", equity, action)
         if not self._flatten:
             return
         for order in self._broker.snapshot().orders:

@@ -4,6 +4,7 @@ It is composed with a clock and a broker and does not know what they are. The lo
 mode.
 """
 
+import io
 from collections import Counter
 from collections.abc import Callable, Mapping
 
@@ -13,6 +14,7 @@ from src.core.config import BotConfig
 from src.core.errors import ConfigError, InternalError, LockstepError, Stopping, StrategyError
 from src.core.features import FeatureColumn, FeatureStore, atr
 from src.core.journal import ACCOUNT_STREAM, Journal
+from src.core.log import Log, make_log
 from src.core.orchestrator import MultiStrategyOrchestrator
 from src.core.order_desk import OrderDesk
 from src.core.risk_manager import RiskManager
@@ -40,19 +42,22 @@ class TradingController:
         clock: where it waits.
         journal: where its decisions are kept.
         classes: the strategy class of each instance name.
+        log: what people read; by default it is thrown away.
 
     Attributes:
         failures: symbols that were dropped or stopped, with the sentence why.
     """
 
     def __init__(
-        self, config: BotConfig, broker: Broker, clock: Clock, journal: Journal, classes: Mapping[str, type[Strategy]]
-    ) -> None:
+        self, config: BotConfig, broker: Broker, clock: Clock, journal: Journal, classes: Mapping[str, type[Strategy]],
+        log: Log | None = None,
+    ) -> None:  # fmt: skip
         self._config = config
         self._broker = broker
         self._clock = clock
         self._journal = journal
         self._classes = classes
+        self._log = log if log is not None else make_log(io.StringIO(), clock.now_ns)
         hedging = config.account.positions == "hedging"
         self.risk = RiskManager(config.risk, broker, clock, hedging=hedging)
         self._features = FeatureStore()
@@ -91,8 +96,9 @@ class TradingController:
         poll = self._config.poll
         self._clock.spawn(
             Participant(
-                name=MONITOR, phase=PHASE_MONITOR, rank=0, wake=MonitorWake(manager), poll_ns=poll.position_monitor_ns
-            ),
+                name=MONITOR, phase=PHASE_MONITOR, rank=0, wake=MonitorWake(manager), timed=manager.timed,
+                poll_ns=poll.position_monitor_ns,
+            ),  # fmt: skip
             self._position_monitor,
         )
         for rank, symbol in enumerate(self._config.symbols):
@@ -111,7 +117,9 @@ class TradingController:
         Raises:
             LockstepError: what ended the run, if it did not end by itself.
         """
+        self._log.info("bot started", name=self._config.name, symbols=list(self._orchestrators))
         self._clock.drive()
+        self._log.info("bot ended", refusals=self.refusals, failures=self.failures)
 
     def stop(self, reason: str = "stop requested") -> None:
         """Ask all threads to end in order; may be called from anywhere."""
@@ -166,6 +174,7 @@ class TradingController:
     def _worker_failed(self, symbol: str, error: Exception) -> None:
         me = worker_name(symbol)
         self._record_end(symbol, me, "failed", error=_cause(error))
+        self._log.error("worker failed", symbol=symbol, error=_cause(error))
         if self._config.on_error == "stop_all" or not isinstance(error, StrategyError):
             self._clock.fail(error)
             return
@@ -176,12 +185,13 @@ class TradingController:
 
     def _drop(self, symbol: str, error: LockstepError) -> None:
         self.failures[symbol] = error.message
+        self._log.error("symbol stopped", symbol=symbol, error=error.message)
         self.risk.block(symbol, f"{symbol} was stopped after an error")
         if self._trade_manager is not None:
             self._trade_manager.adopt(symbol)
 
-    def _record_end(self, stream: str, participant: str, how: str, **fields: object) -> None:
-        self._journal.record(self._clock.now_ns(), stream, "participant", participant, how=how, **fields)
+    def _record_end(self, stream: str, participant: str, how: str, *, bars: int = 0, error: str = "") -> None:
+        self._journal.record(self._clock.now_ns(), stream, "participant", participant, how, bars, error)
 
     # -- making ------------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,16 @@ from typing import Protocol
 
 from src.core.bars import BarsView
 
-__all__ = ["ManagedState", "MonitorWake", "WorkerWake"]
+__all__ = ["ManagedState", "MonitorWake", "Signals", "WorkerWake"]
+
+
+class Signals:
+    """A count that grows whenever something happened that may wake somebody besides the closing of bars."""
+
+    __slots__ = ("changes",)
+
+    def __init__(self) -> None:
+        self.changes = 0
 
 
 class WorkerWake:
@@ -40,7 +49,13 @@ class WorkerWake:
 
 
 class ManagedState(Protocol):
-    """What the trade manager shows to the monitor's predicate."""
+    """What the trade manager shows to the monitor's predicate.
+
+    Attributes:
+        watching: False when `has_work` cannot be true, whatever the market does.
+    """
+
+    watching: bool
 
     def has_work(self) -> bool:
         """True when a rule has new prices to look at, a threshold was crossed, or an event has no worker."""
@@ -63,7 +78,8 @@ class MonitorWake:
         self._state = state
 
     def __call__(self) -> bool:
-        return self._state.has_work()
+        state = self._state
+        return state.watching and state.has_work()
 
     def next_due_ns(self) -> int | None:
         """The trade manager's next timer."""

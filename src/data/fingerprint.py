@@ -6,6 +6,7 @@ symbols were asked for.
 
 from collections.abc import Mapping
 
+import numpy as np
 import xxhash
 
 from src.core.bars import BarSeries
@@ -33,7 +34,7 @@ def fingerprint_bars(series: Mapping[str, BarSeries]) -> str:
         digest.update(bars.timeframe_ns.to_bytes(8, "little"))
         digest.update(count.to_bytes(8, "little"))
         # On a little-endian machine these are the arrays themselves, not copies.
-        digest.update(memoryview(bars.open_ns[:count].astype("<i8", copy=False)).cast("B"))
+        digest.update(bars.open_ns[:count].astype("<i8", copy=False).view(np.uint8).data)
         for column in (bars.open, bars.high, bars.low, bars.close, bars.volume):
-            digest.update(memoryview(column[:count].astype("<f8", copy=False)).cast("B"))
+            digest.update(column[:count].astype("<f8", copy=False).view(np.uint8).data)
     return digest.hexdigest()

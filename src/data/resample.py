@@ -38,7 +38,7 @@ def check_divides(base_ns: int, timeframe_ns: int, symbol: str) -> None:
 
 
 def bucket_open_ns(instant_ns: int, timeframe_ns: int) -> int:
-    """The first instant of the bar of `timeframe_ns` that holds `instant_ns`: counted from the epoch, weeks from Monday."""
+    """Where the bar of `timeframe_ns` that holds `instant_ns` begins: counted from the epoch, weeks from Monday."""
     anchor_ns = _anchor_ns(timeframe_ns)
     return (instant_ns - anchor_ns) // timeframe_ns * timeframe_ns + anchor_ns
 

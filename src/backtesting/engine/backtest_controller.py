@@ -3,6 +3,7 @@
 One of the two places that compose the bot. It calls `TradingController.start()` and waits; there is no second loop.
 """
 
+import io
 from collections.abc import Mapping
 
 from src.backtesting.engine.market import SimulatedMarket
@@ -13,8 +14,9 @@ from src.core.bars import BarSeries
 from src.core.config import BotConfig
 from src.core.errors import ConfigError, InternalError, LockstepError
 from src.core.journal import Journal, JournalRecord
+from src.core.log import make_log
 from src.core.strategy import Strategy
-from src.core.sync import monotonic_ns, on_interrupt
+from src.core.sync import monotonic_ns, on_interrupt, rare_collections
 from src.core.trading_controller import TradingController
 
 __all__ = ["BacktestController"]
@@ -56,7 +58,14 @@ class BacktestController:
         self.market = SimulatedMarket(broker, self.journal, self._start_ns, self._end_ns)
         broker.bind(time_controller, self.journal)
         time_controller.attach(self.market)
-        self.trading_controller = TradingController(config, broker, time_controller, self.journal, classes)
+        self._log_lines = io.StringIO()
+        log = make_log(self._log_lines, time_controller.now_ns)
+        self.trading_controller = TradingController(config, broker, time_controller, self.journal, classes, log)
+
+    @property
+    def log_text(self) -> str:
+        """What the bot logged so far, one JSON object a line."""
+        return self._log_lines.getvalue()
 
     def run(self) -> BacktestResult:
         """Run to the end of the window and return what happened.
@@ -74,7 +83,7 @@ class BacktestController:
             controller.initialize()
             controller.start()
             began = monotonic_ns()
-            with on_interrupt(lambda: controller.stop("interrupted")):
+            with on_interrupt(lambda: controller.stop("interrupted")), rare_collections():
                 controller.wait()
         except ConfigError:
             raise

@@ -42,69 +42,65 @@ class SimulatedMarket:
         for series in self._series:
             series.length = series.count_closed(start_ns)
         broker.rewind(start_ns)
+        self.signals = broker.signals
         last = [series.count_closed(end_ns) for series in self._series]
-        rank = {series.symbol: i for i, series in enumerate(base)}
-        self._symbol_of = [rank[series.symbol] for series in self._series]
-        self._left = [0] * len(base)
-        for i, series in enumerate(self._series):
-            self._left[self._symbol_of[i]] += last[i] - series.length
-        self._ending = [i for i, left in enumerate(self._left) if left == 0]
+        self._ends = _ends(self._series, last, base, start_ns)
+        self._next_end = self._ends[-1][0]
+        self._ending: list[int] = []
         self._instant = start_ns
         self._chunks = _timeline(self._series, last)
-        self._times: list[int] = []
+        self._times: list[int | None] = []
         self._which: list[int] = []
         self._next = 0
         self._refill()
-
-    @property
-    def changes(self) -> int:
-        """How many order events were posted so far."""
-        return self._broker.changes
+        self._collect_ends(start_ns)
 
     def next_ns(self) -> int | None:
         """See `Market.next_ns`."""
-        at = self._next
-        close = self._times[at] if at < len(self._times) else None
-        opens = self._broker.next_open_ns()
+        close = self._times[self._next]
+        opens = self._broker.awaited_open_ns
         if opens is not None and opens <= self.end_ns and (close is None or opens < close):
             return opens
         return self._instant if self._ending else close
 
     def advance(self, instant_ns: int) -> Sequence[str]:
         """See `Market.advance`."""
-        if self._journal.unsettled:
+        if self._journal.pending:
             self._journal.settle(instant_ns)
-        opens = self._broker.next_open_ns()
         times, at = self._times, self._next
-        close_is_next = at < len(times) and times[at] == instant_ns
-        if opens == instant_ns and not close_is_next:
-            self._instant = instant_ns
-            self._broker.open_market(instant_ns)
-            return ()
-        if self._ending:
-            return self._end_symbols(instant_ns)
+        if times[at] != instant_ns or self._ending:
+            return self._open_or_end(instant_ns)
         self._instant = instant_ns
-        series, left, symbol_of, base_count = self._series, self._left, self._symbol_of, self._base_count
-        which = self._which
-        count = len(times)
+        series, base_count, which = self._series, self._base_count, self._which
         closed: list[int] = []
-        while at < count and times[at] == instant_ns:
+        while times[at] == instant_ns:
             index = which[at]
             series[index].length += 1
-            rank = symbol_of[index]
-            left[rank] -= 1
-            if left[rank] == 0:
-                self._ending.append(rank)
             if index < base_count:
                 closed.append(index)
             at += 1
-            if at == count:
+            if times[at] is None:
                 self._refill()
-                times, which, at, count = self._times, self._which, 0, len(self._times)
+                times, which, at = self._times, self._which, 0
         self._next = at
         self.bars += len(closed)
         self._broker.advance_time(instant_ns, closed)
+        if instant_ns >= self._next_end:
+            self._collect_ends(instant_ns)
         return ()
+
+    def _open_or_end(self, instant_ns: int) -> list[str]:
+        # Opens come before ends: `next_ns` named this instant for an awaited open if there is one.
+        if self._broker.awaited_open_ns == instant_ns:
+            self._instant = instant_ns
+            self._broker.open_market(instant_ns)
+            return []
+        return self._end_symbols(instant_ns)
+
+    def _collect_ends(self, instant_ns: int) -> None:
+        while self._ends and self._ends[-1][0] <= instant_ns:
+            self._ending.append(self._ends.pop()[1])
+        self._next_end = self._ends[-1][0] if self._ends else self.end_ns + 1
 
     def _end_symbols(self, instant_ns: int) -> list[str]:
         ended = [self._series[rank].symbol for rank in sorted(self._ending)]
@@ -114,8 +110,19 @@ class SimulatedMarket:
         return ended
 
     def _refill(self) -> None:
-        self._times, self._which = next(self._chunks, ([], []))
+        times, self._which = next(self._chunks, ([], []))
+        self._times = [*times, None]  # the None ends the chunk without a comparison of lengths at each bar
         self._next = 0
+
+
+def _ends(series: Sequence[BarSeries], last: Sequence[int], base: list[BarSeries], start_ns: int) -> list[tuple[int, int]]:
+    """When each symbol's last bar of any timeframe closes, and its rank; the earliest stands last."""
+    ends = dict.fromkeys((each.symbol for each in base), start_ns)
+    for i, each in enumerate(series):
+        if last[i] > each.length:
+            close = each.open_ns_at[last[i] - 1] + each.timeframe_ns
+            ends[each.symbol] = max(ends[each.symbol], close)
+    return sorted(((ends[each.symbol], rank) for rank, each in enumerate(base)), reverse=True)
 
 
 def _timeline(series: Sequence[BarSeries], last: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:

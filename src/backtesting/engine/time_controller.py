@@ -19,7 +19,7 @@ from typing import Protocol
 from src.backtesting.engine.pacing import Pacer, TimeMode, pacer_for
 from src.backtesting.schedules import SchedulePolicy
 from src.backtesting.schedules.fifo import Fifo
-from src.core.clock import PHASE_TIMER, PHASE_WORKER, Participant
+from src.core.clock import PHASE_TIMER, Participant
 from src.core.errors import (
     ConfigError,
     DeadlockError,
@@ -30,6 +30,7 @@ from src.core.errors import (
 )
 from src.core.sync import Carrier, Runtime, current_participant, monotonic_ns, runtime_named, thread_stacks
 from src.core.timeframe import format_instant
+from src.core.wake import Signals
 
 __all__ = ["Market", "TimeController", "TimeStatistics"]
 
@@ -42,12 +43,12 @@ class Market(Protocol):
 
     Attributes:
         start_ns, end_ns: the window; the first turns are at `start_ns`.
-        changes: grows whenever something happened that may wake a participant outside a step.
+        signals: its `changes` grows whenever something happened that may wake a participant outside a step.
     """
 
     start_ns: int
     end_ns: int
-    changes: int
+    signals: Signals
 
     def next_ns(self) -> int | None:
         """The instant of the next event inside the window, None when there is none."""
@@ -136,6 +137,7 @@ class TimeController:
         self._steps = 0
         self._turns = 0
         self._turns_here = 0
+        self._signals = Signals()
         self._changes_seen = 0
         self._running: _Seat | None = None
         self._stepping = False
@@ -149,6 +151,7 @@ class TimeController:
     def attach(self, market: Market) -> None:
         """Set what moves; before the first `spawn`."""
         self._market = market
+        self._signals = market.signals
         self._now = market.start_ns
 
     def spawn(self, participant: Participant, run: Callable[[], None]) -> None:
@@ -177,7 +180,7 @@ class TimeController:
 
         seat.carrier = self._runtime.spawn(name, body)
         insort(self._alive, seat, key=_order)
-        if participant.phase != PHASE_WORKER:
+        if participant.timed:
             self._timed.append(seat)
 
     def drive(self) -> None:
@@ -287,8 +290,8 @@ class TimeController:
         market, ready = self._market, self._ready
         if market is None:
             raise InternalError("the time controller has no market; attach one before the participants start")
-        if market.changes != self._changes_seen:
-            self._changes_seen = market.changes
+        if self._signals.changes != self._changes_seen:
+            self._changes_seen = self._signals.changes
             self._wake_parked()
         if self._blocked:
             self._release_blocked()
@@ -318,7 +321,8 @@ class TimeController:
             self.stopped_because = self._inbox.popleft()
             self._end()
             return
-        at, due = market.next_ns(), self._next_due()
+        at = market.next_ns()
+        due = self._next_due() if self._timed or self._blocked else None
         if due is not None and due <= market.end_ns and (at is None or due < at):
             self._move_to(due)
             for seat in self._timed:
@@ -335,7 +339,7 @@ class TimeController:
                 self._move_to(at)
             self._steps += 1
             ended = market.advance(at)
-            self._changes_seen = market.changes
+            self._changes_seen = self._signals.changes
             ready = self._ready
             for seat in self._alive:  # in key order, so that appending keeps the order
                 if seat.waiting is _MARKET and seat.wake():

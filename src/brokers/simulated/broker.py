@@ -39,6 +39,7 @@ from src.core.records import (
 )
 from src.core.sync import Lock
 from src.core.timeframe import format_duration
+from src.core.wake import Signals
 
 __all__ = ["SimulatedBroker"]
 
@@ -55,7 +56,8 @@ class SimulatedBroker:
         rules: fill assumptions.
 
     Attributes:
-        changes: grows with each order event.
+        signals: its `changes` grows with each order event.
+        awaited_open_ns: the earliest open that a market order waits for, None when none waits.
     """
 
     def __init__(
@@ -69,9 +71,11 @@ class SimulatedBroker:
     ) -> None:
         self.account_config = account
         self.rules = rules or FillRules()
-        self.changes = 0
+        self.signals = Signals()
+        self.awaited_open_ns: int | None = None
         self._lock = Lock()
         self._desks = [Desk(instruments[s], base[s], costs, rank) for rank, s in enumerate(instruments)]
+        self._by_name = sorted(self._desks, key=lambda desk: desk.symbol)
         self._by_symbol = {desk.symbol: desk for desk in self._desks}
         self._derived = dict(derived)
         self._ledger = Ledger(account, self._desks)
@@ -122,15 +126,14 @@ class SimulatedBroker:
         """See `Broker.snapshot`."""
         with self._lock:
             ledger = self._ledger
-            desks = sorted(self._desks, key=lambda desk: desk.symbol)
             account = Account(
                 currency=self.account_config.currency, instant_ns=self._now(), balance=ledger.balance,
                 equity=ledger.equity(), margin_used=ledger.margin_used(),
             )  # fmt: skip
             return Snapshot(
                 account=account,
-                positions=tuple(book.position() for desk in desks for book in desk.books),
-                orders=tuple(order.snapshot() for desk in desks for order in desk.orders()),
+                positions=tuple([book.position() for desk in self._by_name for book in desk.books]),
+                orders=tuple([order.snapshot() for desk in self._by_name for order in desk.orders()]),
             )
 
     def equity(self) -> float:
@@ -186,7 +189,7 @@ class SimulatedBroker:
                 if opens is None:
                     return _refused("no_data", f"{desk.symbol} has no bar to come on which the order could fill")
                 desk.market_orders.append(order)
-                self._opens[desk.symbol] = min(opens, self._opens.get(desk.symbol, opens))
+                self._await_open(desk, opens)
             else:
                 desk.resting.append(order)
             self._record_order(order.snapshot())
@@ -244,9 +247,8 @@ class SimulatedBroker:
                         book.protect(stop=stop, target=target, kind=kind)
                         self._refresh(book.book, desk)
                     self._journal.record(
-                        self._now(), desk.symbol, "protect", "broker", position=position_id, stop=stop, target=target,
-                        by=kind,
-                    )  # fmt: skip
+                        self._now(), desk.symbol, "protect", "broker", position_id, stop, target, kind
+                    )
                     return OrderResult(accepted=True, order_id=position_id)
             return _refused("no_position", f"no open position {position_id}")
 
@@ -283,10 +285,6 @@ class SimulatedBroker:
         for desk in self._desks:
             desk.rewind()
         self._sample(instant_ns)
-
-    def next_open_ns(self) -> int | None:
-        """The earliest open that a market order waits for, None when none waits."""
-        return min(self._opens.values()) if self._opens else None
 
     def open_market(self, instant_ns: int) -> None:
         """Fill the market orders of all symbols whose awaited bar opens now."""
@@ -401,10 +399,15 @@ class SimulatedBroker:
     def _reopen(self, desk: Desk) -> None:
         """Find the open that the desk's remaining market orders wait for."""
         self._opens.pop(desk.symbol, None)
+        self.awaited_open_ns = min(self._opens.values(), default=None)
         for order in desk.market_orders:
             opens = desk.next_open_ns(max(order.effective_ns, self._now()))
             if opens is not None:
-                self._opens[desk.symbol] = min(opens, self._opens.get(desk.symbol, opens))
+                self._await_open(desk, opens)
+
+    def _await_open(self, desk: Desk, opens_ns: int) -> None:
+        self._opens[desk.symbol] = min(opens_ns, self._opens.get(desk.symbol, opens_ns))
+        self.awaited_open_ns = min(self._opens.values())
 
     def _sample(self, instant_ns: int) -> None:
         self._equity_ns.append(instant_ns)
@@ -422,9 +425,8 @@ class SimulatedBroker:
     def _record_order(self, order: Order) -> None:
         request = order.request
         self._journal.record(
-            order.updated_ns, request.symbol, "order", "broker", order=order.order_id, state=order.state.value,
-            side=request.side.value, type=request.type.value, volume=request.volume, price=request.price,
-            filled=order.filled_volume, code=order.code,
+            order.updated_ns, request.symbol, "order", "broker", order.order_id, order.state.value, request.side.value,
+            request.type.value, request.volume, request.price, order.filled_volume, order.code,
         )  # fmt: skip
         if order.state.is_final:
             self._finished.append(order)
@@ -435,27 +437,27 @@ class SimulatedBroker:
         if not events:
             return
         for desk, event in events:
-            self._record_order(event.order)
+            if event.order.state is not OrderState.WORKING:  # a reversal's closing part leaves the order as it is
+                self._record_order(event.order)
             fill, trade = event.fill, event.trade
             if fill is not None:
                 record(
-                    fill.filled_ns, desk.symbol, "fill", "broker", fill=fill.fill_id, book=fill.book,
-                    side=fill.side.value, volume=fill.volume, price=fill.price, commission=fill.commission,
-                    fill_kind=fill.kind, from_ns=fill.filled_from_ns, ambiguous=fill.ambiguous,
+                    fill.filled_ns, desk.symbol, "fill", "broker", fill.fill_id, fill.book, fill.side.value,
+                    fill.volume, fill.price, fill.commission, fill.kind, fill.filled_from_ns, fill.ambiguous,
                 )  # fmt: skip
             if trade is not None:
                 record(
-                    trade.exit_ns, desk.symbol, "trade", "broker", trade=trade.trade_id, book=trade.book,
-                    net=trade.net, risk=trade.risk, exit_kind=trade.exit_kind,
+                    trade.exit_ns, desk.symbol, "trade", "broker", trade.trade_id, trade.book, trade.net, trade.risk,
+                    trade.exit_kind,
                 )  # fmt: skip
             desk.events.append(event)
             self._refresh(event.order.request.book, desk)
-        self.changes += len(events)
+        self.signals.changes += len(events)
         events.clear()
         ledger.check()
         if ledger.balance != self._balance_seen:
             self._balance_seen = ledger.balance
-            record(self._now(), ACCOUNT_STREAM, "account", "broker", balance=ledger.balance)
+            record(self._now(), ACCOUNT_STREAM, "account", "broker", ledger.balance)
 
     def _refusal(self, desk: Desk, request: OrderRequest) -> OrderResult | None:
         rules = desk.instrument

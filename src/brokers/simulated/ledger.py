@@ -120,7 +120,8 @@ class Ledger:
             self.finish(desk, order, OrderState.CANCELLED, when, "nothing_to_reduce", "the position was closed before")
             return
         if closing:
-            self._count(order, 0.0 if request.reverse else closing, price, when, final=opening == 0.0)
+            if not request.reverse or opening == 0.0:
+                self._count(order, closing, price, when, final=opening == 0.0)
             kind = "reverse" if opening else request.exit_kind
             self._reduce(desk, book, order.snapshot(), closing, price, quote, when, kind=kind)
         if not opening:

@@ -1,0 +1,300 @@
+"""The folder of a run: written beside its place, published by one rename, under a lock per run id.
+
+Called by one thread of a process, by any number of processes at once. A kill at any moment leaves either no `runs/<id>`
+or a whole one; what it leaves besides is a folder named `.tmp-...`, which the next write removes. Nothing here reads a
+clock: how long a run took arrives as a value.
+"""
+
+import dataclasses
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from src.backtesting.artifacts import tables
+from src.backtesting.metrics import Metrics, compute_metrics
+from src.backtesting.reconcile import check_money
+from src.backtesting.report import write_report
+from src.backtesting.result import BacktestResult, Outcome
+from src.core.bars import BarSeries
+from src.core.errors import ConfigError, DataError, DeterminismError, InternalError, LockstepError
+from src.core.journal import JournalRecord
+
+__all__ = ["ensure_writable", "manifest_of", "write_run"]
+
+_LOCKS = ".locks"
+_TEMPORARY = ".tmp-"
+
+
+def ensure_writable(runs_dir: Path) -> None:
+    """Make the folder for runs if need be and prove that files can be written into it; call before a run starts.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    probe = runs_dir / f".writable-{os.getpid()}"
+    try:
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"expected a folder for runs that can be written at {runs_dir}, found: {error.strerror or error}; "
+            "choose another folder or change its permissions",
+            path=str(runs_dir),
+        ) from None
+
+
+def manifest_of(result: BacktestResult, run_id: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest: what the caller knows of the inputs, and what the result says of itself; no real time in it.
+
+    Args:
+        given: `configuration`, `inputs` (as hashed), `versions`, `seed`, `policy`, `data_sources`, `synthetic` (truth
+            value) and whatever else belongs to the run, as plain values. What the result knows better replaces it.
+    """
+    error = result.error
+    return {
+        "synthetic": False,
+        **given,
+        "run_id": run_id,
+        "digest": result.digest,
+        "outcome": result.outcome.value,
+        "error": None if error is None else {"type": type(error).__name__, "message": error.message},
+        "failures": dict(result.failures),
+        "refusals": dict(result.refusals),
+        "fidelity": dict(result.fidelity),
+        "window": {"start_ns": result.start_ns, "end_ns": result.end_ns},
+        "currency": result.currency,
+        "initial_balance": result.initial_balance,
+        "bars": result.bars,
+        "steps": result.steps,
+        "turns": result.turns,
+        "symbols": [dataclasses.asdict(summary) for summary in result.symbols],
+    }
+
+
+def write_run(
+    result: BacktestResult,
+    *,
+    run_id: str,
+    manifest: Mapping[str, Any],
+    runs_dir: Path,
+    price_series: Mapping[str, BarSeries] | None = None,
+    report: bool = True,
+    control: Sequence[Mapping[str, Any]] = (),
+    timing: Mapping[str, Any] | None = None,
+    metrics: Metrics | None = None,
+    log: str = "",
+) -> Path:
+    """Store a run and return its folder.
+
+    A COMPLETED run becomes `<run_id>`. Where that exists with the same digest, the stored run stays and its folder is
+    returned. Every other outcome becomes `<run_id>.<outcome>-<n>`, with a number above all that are there.
+
+    Args:
+        manifest: see `manifest_of`.
+        price_series: bars by symbol for the report; without them it shows no prices.
+        control: what happened outside the digest (pause, pace, turn order), one JSON object each.
+        timing: real durations in addition to `seconds`, `bars_per_s` and `platform`; never hashed.
+        metrics: the result's figures, computed when not given; where money does not add up and they cannot be
+            computed, `metrics.json` holds null and there is no report.
+        log: the text of `run.log`.
+
+    Raises:
+        DeterminismError: `<run_id>` holds another digest; the new run is kept as `<run_id>.determinism-<n>`.
+        DataError: `<run_id>` cannot be read; the new run is kept as `<run_id>.duplicate-<n>`.
+        InternalError: the money of a finished run does not add up; it is kept as `<run_id>.failed-<n>`.
+        ConfigError: the folder cannot be written.
+    """
+    result, broken = _checked(result)
+    with _Workshop(runs_dir, run_id) as shop:
+        place = runs_dir / run_id
+        mismatch: LockstepError | None = broken
+        name = shop.next_name(result.outcome.value.lower())
+        if result.outcome is Outcome.COMPLETED:
+            name = run_id
+            if place.exists():
+                mismatch, suffix = _compare(place, run_id, result)
+                if mismatch is None:
+                    return place
+                name = shop.next_name(suffix)
+        full = manifest_of(result, run_id, manifest)
+        figures = _figures(result) if metrics is None else metrics
+        folder = shop.temporary()
+        _write_tables(result, folder)
+        _write_json(folder / "manifest.json", full)
+        _write_json(folder / "metrics.json", figures.as_dict() if figures else None)
+        _write_json(folder / "timing.json", _timing(result, timing or {}))
+        lines = (json.dumps(entry, sort_keys=True, ensure_ascii=False) + "\n" for entry in control)
+        _write_text(folder / "control.jsonl", "".join(lines))
+        _write_text(folder / "run.log", log)
+        if report and figures:
+            write_report(folder / "report.html", result, figures, full, price_series)
+        published = shop.publish(folder, name)
+    if mismatch is not None:
+        mismatch.details["folder"] = str(published)
+        raise mismatch
+    return published
+
+
+def _checked(result: BacktestResult) -> tuple[BacktestResult, InternalError | None]:
+    """The result, FAILED when its money does not add up, and the error to raise once it is stored."""
+    try:
+        check_money(result)
+    except InternalError as error:
+        if result.error is not None:
+            return result, None  # the first failure is the one to report
+        return dataclasses.replace(result, outcome=Outcome.FAILED, error=error), error
+    return result, None
+
+
+def _figures(result: BacktestResult) -> Metrics | None:
+    try:
+        return compute_metrics(result)
+    except InternalError:
+        return None  # fills that close more than was held: `check_money` has said so, and the rest is worth keeping
+
+
+def _compare(place: Path, run_id: str, result: BacktestResult) -> tuple[LockstepError | None, str]:
+    """What is wrong between a stored run and a new one of the same id, and what to call the new one's folder."""
+    try:
+        stored = json.loads((place / "manifest.json").read_text(encoding="utf-8"))["digest"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = (
+            f"expected a finished run with its digest in {place}, found no readable manifest ({error!r}); "
+            "move that folder away: the new run was kept beside it"
+        )
+        return DataError(message, run_id=run_id), "duplicate"
+    if stored == result.digest:
+        return None, ""
+    message = (
+        f"run {run_id} has the digest {stored} on disk and {result.digest} now: the same inputs gave another outcome; "
+        f"{_first_difference(place, result)}"
+    )
+    return DeterminismError(message, run_id=run_id, stored=stored, found=result.digest), "determinism"
+
+
+def _first_difference(place: Path, result: BacktestResult) -> str:
+    try:
+        before = tables.journal_rows(tables.read_journal(place / "journal.parquet"))
+    except DataError:
+        return "the stored journal cannot be read"
+    now = tables.journal_rows(result.records)
+    for number, (old, new) in enumerate(zip(before, now, strict=False)):
+        if old != new:
+            return f"the first differing journal record is number {number}: stored {_shown(old)}, now {_shown(new)}"
+    if len(before) == len(now):
+        return "all journal records are equal, so the digests were made in different ways"
+    number = min(len(before), len(now))
+    if number < len(now):
+        return f"the first differing journal record is number {number}: stored none, now {_shown(now[number])}"
+    return f"the first differing journal record is number {number}: stored {_shown(before[number])}, now none"
+
+
+def _shown(row: tuple[int, str, str, str, str]) -> str:
+    entry = JournalRecord(*row[:4], fields=())
+    return f"[{entry.instant_ns} {entry.stream} {entry.kind} by {entry.participant or 'nobody'}: {row[4]}]"
+
+
+class _Workshop:
+    """The lock of one run id in one folder, and the temporary folder that is made under it."""
+
+    def __init__(self, runs_dir: Path, run_id: str) -> None:
+        self._runs_dir = runs_dir
+        self._run_id = run_id
+        self._lock = FileLock(self._lock_path(run_id))
+        self._temporary: Path | None = None
+
+    def _lock_path(self, run_id: str) -> Path:
+        return self._runs_dir / _LOCKS / f"{run_id}.lock"
+
+    def __enter__(self) -> "_Workshop":
+        ensure_writable(self._runs_dir)
+        (self._runs_dir / _LOCKS).mkdir(exist_ok=True)
+        self._lock.acquire()
+        try:
+            self._sweep()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        try:
+            if self._temporary is not None:
+                shutil.rmtree(self._temporary, ignore_errors=True)
+        finally:
+            self._lock.release()
+        if isinstance(error, OSError):
+            raise ConfigError(
+                f"expected room and permission to store run {self._run_id} in {self._runs_dir}, found: "
+                f"{error.strerror or error}; nothing of it was kept",
+                path=str(self._runs_dir),
+            ) from error
+
+    def _sweep(self) -> None:
+        """Remove the temporary folders of dead writers: who holds an id's lock knows that nobody else writes it."""
+        for left in sorted(self._runs_dir.glob(f"{_TEMPORARY}*")):
+            owner = left.name.removeprefix(_TEMPORARY)
+            if owner == self._run_id:
+                shutil.rmtree(left, ignore_errors=True)
+                continue
+            try:
+                with FileLock(self._lock_path(owner), timeout=0):
+                    shutil.rmtree(left, ignore_errors=True)
+            except Timeout:
+                continue  # its writer lives
+
+    def next_name(self, suffix: str) -> str:
+        """`<id>.<suffix>-<n>` with n above every number in use."""
+        prefix = f"{self._run_id}.{suffix}-"
+        used = [path.name.removeprefix(prefix) for path in self._runs_dir.glob(f"{prefix}*")]
+        return f"{prefix}{max((int(number) for number in used if number.isdigit()), default=0) + 1}"
+
+    def temporary(self) -> Path:
+        """A new, empty folder beside the final place."""
+        folder = self._runs_dir / f"{_TEMPORARY}{self._run_id}"
+        folder.mkdir()
+        self._temporary = folder
+        return folder
+
+    def publish(self, folder: Path, name: str) -> Path:
+        """Give the finished folder its name, in one step."""
+        place = self._runs_dir / name
+        folder.rename(place)
+        self._temporary = None
+        return place
+
+
+def _write_tables(result: BacktestResult, folder: Path) -> None:
+    made = {
+        "journal": tables.journal_table(result.records),
+        "orders": tables.orders_table(result.orders),
+        "fills": tables.fills_table(result.fills),
+        "trades": tables.trades_table(result.trades),
+        "equity": tables.equity_table(result.equity_ns, result.equity),
+    }
+    for name in tables.TABLES:
+        tables.write_table(made[name], folder / f"{name}.parquet")
+
+
+def _timing(result: BacktestResult, given: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "seconds": result.seconds,
+        "bars_per_s": result.bars / result.seconds if result.seconds > 0 else None,
+        "platform": platform.platform(),
+        **given,
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    _write_text(path, json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")

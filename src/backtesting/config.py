@@ -1,0 +1,100 @@
+"""The `backtest` section of a configuration, and the whole file as a backtest reads it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from src.backtesting.engine.pacing import TimeMode
+from src.core.config import BotConfig, DurationNs, InstantNs, Section
+
+__all__ = ["BacktestConfig", "BacktestSection", "CostsSection", "DataSection"]
+
+NotNegative = Annotated[float, Field(ge=0)]
+NotNegativePercent = Annotated[float, Field(ge=0, lt=100)]
+
+
+class DataSection(Section):
+    """Where the bars come from; paths are relative to the configuration file.
+
+    `seed` belongs to the synthetic market and is not the run's seed.
+    """
+
+    source: Literal["synthetic", "store"] = "store"
+    store: str | None = None
+    seed: int = 7
+
+    @property
+    def path(self) -> str:
+        """The store's file, with the default of the source."""
+        return self.store or ("data/synthetic.duckdb" if self.source == "synthetic" else "data/market.duckdb")
+
+
+class CostsSection(Section):
+    """Trading costs. Each of spread, commission and slippage has to be written, a 0 as well.
+
+    Points are price units for each unit of volume; `latency` is the time from a decision until an order counts.
+    """
+
+    spread_percent: NotNegativePercent | None = None
+    spread_points: NotNegative | None = None
+    commission_percent: NotNegativePercent | None = None
+    commission_per_unit: NotNegative | None = None
+    slippage_percent: NotNegativePercent | None = None
+    slippage_points: NotNegative | None = None
+    latency_ns: DurationNs = Field(default=0, alias="latency", ge=0)
+
+    @model_validator(mode="after")
+    def _not_two(self) -> "CostsSection":
+        for one, other in (
+            ("spread_percent", "spread_points"),
+            ("commission_percent", "commission_per_unit"),
+            ("slippage_percent", "slippage_points"),
+        ):
+            if getattr(self, one) is not None and getattr(self, other) is not None:
+                raise ValueError(f"expected one of {one} and {other}, found both")
+        return self
+
+
+class BacktestSection(Section):
+    """How the backtest runs. `runtime`, `time_mode`, `pace`, `stall_timeout` and `runs` change no result."""
+
+    start_ns: InstantNs | None = Field(default=None, alias="start")
+    end_ns: InstantNs | None = Field(default=None, alias="end")
+    time_mode: TimeMode = TimeMode.MAX_SPEED
+    pace: Annotated[str, Field(pattern=r"^\d+(\.\d+)?x$")] | None = None
+    runtime: Literal["threads", "fibers"] = "threads"
+    schedule: str = "fifo"
+    seed: int = 7
+    granularity: Literal["bar"] = "bar"
+    intrabar: Literal["worst"] = "worst"
+    limit_fill: Literal["through", "touch"] = "through"
+    at_end: Literal["close", "keep"] = "close"
+    data: DataSection = DataSection()
+    costs: CostsSection = CostsSection()
+    stall_timeout_ns: DurationNs = Field(default=60_000_000_000, alias="stall_timeout", gt=0)
+    runs: str = "runs"
+
+    @model_validator(mode="after")
+    def _window(self) -> "BacktestSection":
+        if self.start_ns is not None and self.end_ns is not None and self.end_ns <= self.start_ns:
+            raise ValueError("end must lie after start")
+        if self.data.source == "synthetic" and (self.start_ns is None or self.end_ns is None):
+            raise ValueError("a synthetic market needs start and end")
+        return self
+
+
+class BacktestConfig(BotConfig):
+    """A whole configuration file as a backtest reads it; the sections of other modes are left to them."""
+
+    backtest: BacktestSection
+    paper: dict[str, Any] | None = None
+    live: dict[str, Any] | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """The resolved configuration without what changes no result, as plain JSON values."""
+        values = self.model_dump(mode="json", by_alias=True, exclude={"paper", "live"})
+        for key in ("runtime", "time_mode", "pace", "stall_timeout", "runs", "start", "end"):
+            values["backtest"].pop(key, None)
+        values["backtest"]["data"].pop("store", None)
+        values.pop("poll", None)
+        return values

@@ -1,0 +1,215 @@
+"""Who a run is: a hash of everything that went in, and nothing else.
+
+Two runs with one id must have one digest. So the inputs here are values, never places or times: where files lie, how
+fast the run was paced, and how many workers there were do not count. Pure but for reading source files; any thread.
+"""
+
+import ast
+import hashlib
+import json
+import math
+import os
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src import __version__
+from src.core.errors import ConfigError, InternalError, invariant
+
+__all__ = ["canonical_json", "code_hash", "identity_inputs", "run_id", "user_file_hash", "versions"]
+
+_ID_LENGTH = 16
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def run_id(inputs: Mapping[str, Any]) -> str:
+    """The 16 hexadecimal characters that name a run: the start of the SHA-256 of the inputs' canonical JSON.
+
+    Raises:
+        InternalError: the inputs hold something that JSON cannot write in exactly one way.
+    """
+    return hashlib.sha256(canonical_json(inputs).encode("ascii")).hexdigest()[:_ID_LENGTH]
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: keys sorted, no spaces, ASCII, floats as the shortest text that reads back.
+
+    Raises:
+        InternalError: a key is no text, a number is not finite, or a value is neither text, number, truth value, None,
+            sequence nor mapping; the error names the place.
+    """
+    _check_plain(value, "inputs")
+    return json.dumps(_unmapped(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _check_plain(value: Any, place: str) -> None:
+    if value is None or isinstance(value, (str, bool, int)):
+        return
+    if isinstance(value, float):
+        invariant(math.isfinite(value), f"{place} is {value!r}, which identifies nothing", place=place)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            invariant(isinstance(key, str), f"{place} has the key {key!r}, which is no text", place=place)
+            _check_plain(item, f"{place}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            _check_plain(item, f"{place}[{number}]")
+    else:
+        raise InternalError(f"{place} is a {type(value).__name__}, which has no canonical text", place=place)
+
+
+def _unmapped(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _unmapped(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_unmapped(item) for item in value]
+    return value
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result may depend on: Python, numpy and Lockstep."""
+    return {"lockstep": __version__, "numpy": str(np.__version__), "python": platform.python_version()}
+
+
+def identity_inputs(
+    *,
+    configuration: Mapping[str, Any],
+    start_ns: int,
+    end_ns: int,
+    seed: int,
+    policy: str,
+    data_fingerprint: str,
+    user_files: Mapping[str, str] | None = None,
+    changes: Sequence[Mapping[str, Any]] = (),
+    code: str | None = None,
+    used_versions: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Everything that decides a run, as the mapping that `run_id` hashes and the manifest shows.
+
+    Args:
+        configuration: resolved, overrides applied, as plain values; the caller has taken out what must not count
+            (runtime, time mode, pace, watch, trace, workers, folders).
+        start_ns, end_ns: the exact window.
+        policy: the schedule with its version, such as `1:seeded:7`.
+        data_fingerprint: of the rows that the run reads.
+        user_files: content hash by the name under which the configuration uses the file (`user_file_hash`).
+        changes: symbols added or removed on the way, each with its instant, in order.
+        code: content hash of Lockstep's own source; computed when not given.
+        used_versions: as `versions()`; taken from this process when not given.
+    """
+    invariant(bool(data_fingerprint), "a run cannot be identified without the fingerprint of its data")
+    invariant(bool(policy), "a run cannot be identified without its schedule policy")
+    return {
+        "changes": [dict(change) for change in changes],
+        "code": code_hash(_PACKAGE) if code is None else code,
+        "configuration": dict(configuration),
+        "data_fingerprint": data_fingerprint,
+        "policy": policy,
+        "seed": seed,
+        "user_files": dict(user_files or {}),
+        "versions": dict(versions() if used_versions is None else used_versions),
+        "window": {"end_ns": end_ns, "start_ns": start_ns},
+    }
+
+
+def code_hash(*roots: Path) -> str:
+    """SHA-256, 64 hexadecimal characters, over all `*.py` below the roots: relative names and contents, in name order.
+
+    Line ends are normalised, so a checkout on another system has the same hash; where the roots lie does not count.
+    """
+    digest = hashlib.sha256()
+    for root in roots:
+        found = {path.relative_to(root).as_posix(): path for path in root.rglob("*.py")}
+        _add_files(digest, {name: path for name, path in found.items() if "__pycache__" not in Path(name).parts})
+    return digest.hexdigest()
+
+
+def user_file_hash(path: Path) -> str:
+    """SHA-256, 64 hexadecimal characters, over a strategy file and the modules beside it that it imports.
+
+    Follows imports through those modules too: absolute and relative ones, packages beside the file as a whole, and
+    `import_module("name")` with a literal name. A module that is found by a name computed at run time is not seen.
+
+    Raises:
+        ConfigError: a file is missing, unreadable, or not Python.
+    """
+    home = path.resolve().parent
+    seen: dict[str, Path] = {}
+    waiting = [path.resolve()]
+    while waiting:
+        file = waiting.pop()
+        name = Path(os.path.relpath(file, home)).as_posix()
+        if name not in seen:
+            seen[name] = file
+            waiting += _beside(file, home)
+    digest = hashlib.sha256()
+    _add_files(digest, seen)
+    return digest.hexdigest()
+
+
+def _add_files(digest: "hashlib._Hash", files: Mapping[str, Path]) -> None:
+    for name in sorted(files):
+        content = _normalised(files[name])
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+
+
+def _normalised(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"expected a readable Python file at {path}, found: {error.strerror or error}; check the path after `use:`",
+            path=str(path),
+        ) from None
+    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _beside(file: Path, home: Path) -> Iterator[Path]:
+    """The files near `home` that one source file imports."""
+    try:
+        tree = ast.parse(_normalised(file), filename=file.name)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        where = f"{file}, line {line}" if line else str(file)
+        raise ConfigError(f"{where}: expected Python, found: {getattr(error, 'msg', error)}", path=str(file)) from None
+    for node in ast.walk(tree):
+        for folder, dotted in _imports(node, file, home):
+            yield from _module_files(folder, dotted)
+
+
+def _imports(node: ast.AST, file: Path, home: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(node, ast.Import):
+        yield from ((home, alias.name) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        folder = home
+        if node.level:
+            folder = file.parent
+            for _ in range(node.level - 1):
+                folder = folder.parent
+        base = f"{node.module}." if node.module else ""
+        yield from ((folder, f"{base}{alias.name}") for alias in node.names)
+    elif isinstance(node, ast.Call) and _called(node.func) in ("import_module", "__import__") and node.args:
+        first = node.args[0]
+        if isinstance(first, ast.Constant) and isinstance(first.value, str):
+            yield home, first.value.lstrip(".")
+
+
+def _called(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _module_files(folder: Path, dotted: str) -> Iterable[Path]:
+    """The files that `import dotted` may load from `folder`: a module, or every module of a package."""
+    name = dotted.split(".", maxsplit=1)[0]
+    if not name or name == "*":
+        return []
+    module, package = folder / f"{name}.py", folder / name
+    found = [module] if module.is_file() else []
+    # Lockstep's own package has a hash of its own, also where a user's file lies beside it.
+    if package.is_dir() and package.resolve() != _PACKAGE:
+        found += sorted(path for path in package.rglob("*.py") if "__pycache__" not in path.parts)
+    return found

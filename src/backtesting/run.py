@@ -1,0 +1,269 @@
+"""A backtest from a configuration file to a folder: check, load, identify, run, store.
+
+Called by one thread; the bot's own threads live only inside `execute`.
+"""
+
+import platform
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from src.backtesting.artifacts import ensure_writable, write_run
+from src.backtesting.config import BacktestConfig, CostsSection
+from src.backtesting.engine.backtest_controller import BacktestController
+from src.backtesting.engine.pacing import pacer_for
+from src.backtesting.engine.time_controller import TimeController
+from src.backtesting.identity import identity_inputs, run_id, user_file_hash, versions
+from src.backtesting.metrics import Metrics, compute_metrics
+from src.backtesting.result import BacktestResult
+from src.backtesting.schedules import SchedulePolicy, policy_named
+from src.brokers.simulated import Commission, Costs, FillRules, SimulatedBroker, Slippage
+from src.core.config_file import ConfigDocument
+from src.core.errors import ConfigError, PreflightError, StalledThreadError
+from src.core.instrument import Instrument
+from src.core.strategy import Strategy
+from src.core.strategy_runner import declared_lookback, strategy_timeframes
+from src.core.sync import runtime_named
+from src.core.timeframe import MINUTE_NS
+from src.data.market import MarketData, load_market
+from src.data.store import HistoricalDataStore
+from src.data.synthetic import SyntheticSpec, default_symbol
+from src.data.synthetic_store import market_store
+from src.strategies import load_strategy
+
+__all__ = ["FinishedRun", "PreparedRun", "execute", "prepare"]
+
+Watch = Callable[[BacktestController], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedRun:
+    """A run that passed all checks: everything it reads is in memory, nothing has been written.
+
+    Attributes:
+        run_id: hash of all that decides the result.
+        synthetic: the seed of the synthetic market, None for real data.
+    """
+
+    config: BacktestConfig
+    classes: dict[str, type[Strategy]]
+    instruments: dict[str, Instrument]
+    market: MarketData
+    costs: Costs
+    policy: SchedulePolicy
+    start_ns: int
+    end_ns: int
+    run_id: str
+    manifest: dict[str, Any]
+    runs_dir: Path
+    synthetic: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedRun:
+    """A run with its figures and its folder."""
+
+    run_id: str
+    result: BacktestResult
+    metrics: Metrics
+    folder: Path
+    synthetic: int | None
+
+
+def prepare(document: ConfigDocument) -> PreparedRun:
+    """Validate a configuration, load its strategies and its data, and identify the run.
+
+    Raises:
+        ConfigError: the configuration, a strategy file or the runs folder is wrong.
+        DataError: the store is not what it must be.
+        PreflightError: the data lack what the run needs, or a cost has no number.
+    """
+    config = document.validate(BacktestConfig)
+    section = config.backtest
+    policy = policy_named(section.schedule, section.seed)
+    loaded = {strategy.instance: load_strategy(strategy.use, document.folder) for strategy in config.strategies}
+    classes = {name: one.cls for name, one in loaded.items()}
+    instruments = _instruments(config)
+    costs = _costs(section.costs)
+    runs_dir = (document.folder / section.runs).resolve()
+    ensure_writable(runs_dir)
+    market, start_ns, end_ns = _market(config, classes, document.folder)
+    files = {
+        strategy.use: user_file_hash(path)
+        for strategy in config.strategies
+        if (path := loaded[strategy.instance].path) is not None
+    }
+    inputs = identity_inputs(
+        configuration=config.identity(),
+        start_ns=start_ns,
+        end_ns=end_ns,
+        seed=section.seed,
+        policy=policy.describe(),
+        data_fingerprint=market.fingerprint,
+        user_files=files,
+    )
+    synthetic = section.data.seed if section.data.source == "synthetic" else None
+    manifest = {
+        "configuration": config.model_dump(mode="json", by_alias=True, exclude={"paper", "live"}),
+        "inputs": inputs,
+        "versions": versions(),
+        "seed": section.seed,
+        "policy": policy.describe(),
+        "data_sources": dict(market.sources),
+        "synthetic": synthetic is not None,
+        "synthetic_seed": synthetic,
+    }
+    return PreparedRun(
+        config=config,
+        classes=classes,
+        instruments=instruments,
+        market=market,
+        costs=costs,
+        policy=policy,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        run_id=run_id(inputs),
+        manifest=manifest,
+        runs_dir=runs_dir,
+        synthetic=synthetic,
+    )
+
+
+def compose(prepared: PreparedRun) -> BacktestController:
+    """The engine of a prepared run: venue, clock and bot, ready to run."""
+    config = prepared.config
+    section, market = config.backtest, prepared.market
+    rules = FillRules(limit_fill=section.limit_fill, intrabar=section.intrabar, at_end=section.at_end)
+    broker = SimulatedBroker(
+        config.account, prepared.instruments, market.base, market.derived, prepared.costs, rules
+    )
+    clock = TimeController(
+        config.symbols,
+        include_position_monitor=True,
+        policy=prepared.policy,
+        pacer=pacer_for(section.time_mode, section.pace),
+        runtime=runtime_named(section.runtime),
+        stall_s=section.stall_timeout_ns / 1e9,
+    )
+    return BacktestController(
+        broker, clock, config, prepared.classes, start_ns=prepared.start_ns, end_ns=prepared.end_ns
+    )
+
+
+def execute(prepared: PreparedRun, *, watch: Watch | None = None, report: bool = True) -> FinishedRun:
+    """Run a prepared backtest and store it.
+
+    Args:
+        watch: entered while the run goes on, for a progress display.
+        report: whether the folder gets a `report.html`.
+
+    Raises:
+        ConfigError: the bot found its configuration wrong while it ran; nothing is stored.
+        DeterminismError: the same run is stored with another digest.
+    """
+    controller = compose(prepared)
+    with watch(controller) if watch is not None else nullcontext():
+        result = controller.run()
+    metrics = compute_metrics(result)
+    folder = write_run(
+        result,
+        run_id=prepared.run_id,
+        manifest=prepared.manifest,
+        runs_dir=prepared.runs_dir,
+        price_series=prepared.market.base,
+        report=report,
+        timing={"runtime": prepared.config.backtest.runtime, "machine": platform.machine()},
+        metrics=metrics,
+        log=controller.log_text,
+    )
+    return FinishedRun(
+        run_id=prepared.run_id, result=result, metrics=metrics, folder=folder, synthetic=prepared.synthetic
+    )
+
+
+def is_stuck(result: BacktestResult) -> bool:
+    """True when a participant's thread never came back, so that the process has to end without it."""
+    return isinstance(result.error, StalledThreadError)
+
+
+def _instruments(config: BacktestConfig) -> dict[str, Instrument]:
+    account = config.account.currency
+    built = {symbol: config.instruments[symbol].build(symbol, account) for symbol in config.symbols}
+    for symbol, instrument in built.items():
+        if instrument.quote_currency != account:
+            raise ConfigError(
+                f"{symbol} makes its profit in {instrument.quote_currency}, the account is in {account}; conversion "
+                f"between currencies is not supported: write account.currency: {instrument.quote_currency}, or "
+                f"instruments.{symbol}.currency if {account} is what it is quoted in",
+                symbol=symbol,
+            )
+    return built
+
+
+def _costs(section: CostsSection) -> Costs:
+    missing = [
+        f"backtest.costs has no {name}: write {one} or {other} (0 where there is none)"
+        for name, one, other in (
+            ("spread", "spread_percent", "spread_points"),
+            ("commission", "commission_percent", "commission_per_unit"),
+            ("slippage", "slippage_percent", "slippage_points"),
+        )
+        if getattr(section, one) is None and getattr(section, other) is None
+    ]
+    if missing:
+        raise PreflightError("\n".join(missing), problems=missing)
+    return Costs(
+        commission=Commission(section.commission_percent or 0.0, section.commission_per_unit or 0.0),
+        slippage=Slippage(section.slippage_percent or 0.0, section.slippage_points or 0.0),
+        spread_percent=section.spread_percent or 0.0,
+        spread_points=section.spread_points or 0.0,
+        latency_ns=section.latency_ns,
+    )
+
+
+def _market(
+    config: BacktestConfig, classes: Mapping[str, type[Strategy]], folder: Path
+) -> tuple[MarketData, int, int]:
+    """The data of the run and its exact window."""
+    section = config.backtest
+    path = folder / section.data.path
+    if section.data.source == "synthetic" and section.start_ns is not None and section.end_ns is not None:
+        market_store(
+            SyntheticSpec(
+                seed=section.data.seed, start_ns=section.start_ns, end_ns=section.end_ns,
+                symbols=tuple(default_symbol(symbol) for symbol in config.symbols),
+            ),
+            path,
+        )  # fmt: skip
+    timeframes: dict[str, set[int]] = {symbol: set() for symbol in config.symbols}
+    warmup_ns = 0
+    for strategy in config.strategies:
+        wanted = strategy_timeframes(classes[strategy.instance], strategy)
+        lookback = max(declared_lookback(classes[strategy.instance], strategy), _trailing_lookback(config))
+        warmup_ns = max(warmup_ns, lookback * wanted[0])
+        for symbol in strategy.symbols or config.symbols:
+            timeframes[symbol].update(wanted)
+    with HistoricalDataStore(path, read_only=True) as store:
+        start_ns, end_ns = _window(store, config)
+        market = load_market(store, config.symbols, timeframes, start_ns, end_ns, warmup_ns)
+    return market, start_ns, end_ns
+
+
+def _trailing_lookback(config: BacktestConfig) -> int:
+    trailing = config.manage.trailing
+    return trailing.atr + 1 if trailing is not None and trailing.distance_atr is not None else 0
+
+
+def _window(store: HistoricalDataStore, config: BacktestConfig) -> tuple[int, int]:
+    """The stated window; where an end is open, that of the symbols' stored bars."""
+    section = config.backtest
+    if section.start_ns is not None and section.end_ns is not None:
+        return section.start_ns, section.end_ns
+    known = [info for symbol in config.symbols for info in store.series_of(symbol)]
+    start_ns = min(info.first_ns for info in known) if section.start_ns is None else section.start_ns
+    end_ns = max(info.last_ns + info.timeframe_ns for info in known) if section.end_ns is None else section.end_ns
+    if end_ns <= start_ns:
+        raise PreflightError("the stored bars end before backtest.start; choose dates that the store covers")
+    return start_ns - start_ns % MINUTE_NS, end_ns

@@ -1,0 +1,100 @@
+"""Finding strategy classes: the name table, and files by path.
+
+Called while a run is composed, by one thread.
+"""
+
+import difflib
+import hashlib
+import importlib.util
+import sys
+import traceback
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from src.core.errors import ConfigError
+from src.core.strategy import Strategy
+
+__all__ = ["STRATEGIES", "LoadedStrategy", "load_strategy"]
+
+STRATEGIES = {
+    "breakout": "src.strategies.breakout:Breakout",
+    "sma_cross": "src.strategies.sma_cross:SmaCross",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedStrategy:
+    """A strategy class and, when it is a user's own, the file that it came from."""
+
+    cls: type[Strategy]
+    path: Path | None
+
+
+def load_strategy(use: str, folder: Path) -> LoadedStrategy:
+    """The class of a name of the table, or of `file.py:Class` with the path relative to `folder`.
+
+    Raises:
+        ConfigError: no such name, file or class, a file that cannot be imported, or a class that is no strategy.
+    """
+    if ".py" not in use:
+        if use not in STRATEGIES:
+            close = difflib.get_close_matches(use, STRATEGIES, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ConfigError(
+                f"expected a strategy among {', '.join(STRATEGIES)} or a path such as my_strategy.py:MyStrategy, "
+                f"found {use!r}{hint}"
+            )
+        module, _, name = STRATEGIES[use].partition(":")
+        cls: type[Strategy] = getattr(import_module(module), name)
+        return LoadedStrategy(cls=cls, path=None)
+    file, _, name = use.rpartition(":") if not use.endswith(".py") else (use, "", "")
+    path = (folder / file).resolve()
+    if not path.is_file():
+        raise ConfigError(f"expected a strategy file at {path}, found none; the path is relative to {folder}")
+    return LoadedStrategy(cls=_class_of(path, name), path=path)
+
+
+def _class_of(path: Path, name: str) -> type[Strategy]:
+    module = _load(path)
+    own = {
+        key: value
+        for key, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, Strategy) and value.__module__ == module.__name__
+    }
+    if not name:
+        if len(own) == 1:
+            return next(iter(own.values()))
+        found = ", ".join(own) or "none"
+        raise ConfigError(f"{path.name}: write {path.name}:CLASS to name the strategy; the file holds {found}")
+    if name not in vars(module):
+        found = ", ".join(own) or "none"
+        raise ConfigError(f"{path.name}: expected a class {name}, found {found}")
+    cls = getattr(module, name)
+    if not (isinstance(cls, type) and issubclass(cls, Strategy)):
+        raise ConfigError(f"{path.name}:{name} is no strategy; derive it from src.core.strategy.BarStrategy")
+    return cls
+
+
+def _load(path: Path) -> object:
+    # Named after its content, so that two files of one name, or two versions of one file, never meet in sys.modules.
+    content = path.read_bytes()
+    module_name = f"lockstep_user_{hashlib.sha256(content).hexdigest()[:16]}"
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path.name} cannot be imported: expected a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    sys.path.append(str(path.parent))  # so that it may import the files beside it
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[module_name]
+        line = next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), None)
+        line = getattr(error, "lineno", None) or line
+        raise ConfigError(f"{path.name}:{line}: cannot be imported: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return module

@@ -1,0 +1,290 @@
+"""The store gives back what was written, refuses what does not fit, and says in a sentence who must act."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+from src.core.errors import DataError, InternalError, PreflightError
+from src.core.timeframe import HOUR_NS, MINUTE_NS
+from src.data.store import HistoricalDataStore, SeriesInfo
+from tests.data.conftest import MakeBars
+
+
+def stamps_on_disk(path: Path, symbol: str) -> list[int]:
+    """The minutes of a series in the order in which its rows lie in the file."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        rows = connection.execute("SELECT open_ns FROM bars WHERE symbol = ? ORDER BY rowid", [symbol]).fetchall()
+    return [row[0] // MINUTE_NS for row in rows]
+
+
+def test_bars_come_back_as_they_were_written(store: HistoricalDataStore, bars: MakeBars) -> None:
+    """Every column survives to the last bit, with its price side, in contiguous read-only arrays."""
+    written = bars([1, 2, 4], side="bid")
+    written.close[1] = 0.1 + 0.2
+
+    count = store.write_bars(written, source="test", kind="fx")
+    found = store.read_bars("BTCUSD", MINUTE_NS)
+
+    assert count == 3
+    assert found.price_side == "bid"
+    for name in ("open_ns", "open", "high", "low", "close", "volume"):
+        column = getattr(found, name)
+        assert column.tolist() == getattr(written, name).tolist()
+        assert column.flags.c_contiguous
+        assert not column.flags.writeable
+    assert (found.open_ns.dtype, found.open.dtype) == (np.int64, np.float64)
+
+
+def test_a_window_includes_its_start_and_excludes_its_end(store: HistoricalDataStore, bars: MakeBars) -> None:
+    """Bars whose open lies in [start, end) are read."""
+    store.write_bars(bars([1, 2, 3, 4]), source="test")
+
+    found = store.read_bars("BTCUSD", MINUTE_NS, 2 * MINUTE_NS, 4 * MINUTE_NS)
+
+    assert (found.open_ns // MINUTE_NS).tolist() == [2, 3]
+
+
+def test_a_window_without_bars_is_empty(store: HistoricalDataStore, bars: MakeBars) -> None:
+    """A known series with nothing in the window gives an empty series of the right types."""
+    store.write_bars(bars([1, 2]), source="test")
+
+    found = store.read_bars("BTCUSD", MINUTE_NS, 10 * MINUTE_NS)
+
+    assert (found.loaded, found.open_ns.dtype, found.close.dtype) == (0, np.int64, np.float64)
+
+
+def test_series_are_listed_by_symbol_and_timeframe(store: HistoricalDataStore, bars: MakeBars) -> None:
+    """The list names each series with its source, kind, count and ends, and survives closing the file."""
+    store.write_bars(bars([60, 120], timeframe_ns=HOUR_NS), source="b")
+    store.write_bars(bars([1, 2]), source="a", kind="fx")
+    store.write_bars(bars([7], symbol="AAA", side="mid"), source="c", kind="equity")
+    store.close()
+
+    with HistoricalDataStore(store.path, read_only=True) as again:
+        listed = again.list_series()
+
+    assert listed == [
+        SeriesInfo(symbol="AAA", timeframe_ns=MINUTE_NS, price_side="mid", source="c", kind="equity", bars=1,
+                   first_ns=7 * MINUTE_NS, last_ns=7 * MINUTE_NS),
+        SeriesInfo(symbol="BTCUSD", timeframe_ns=MINUTE_NS, price_side="trade", source="a", kind="fx", bars=2,
+                   first_ns=MINUTE_NS, last_ns=2 * MINUTE_NS),
+        SeriesInfo(symbol="BTCUSD", timeframe_ns=HOUR_NS, price_side="trade", source="b", kind="crypto", bars=2,
+                   first_ns=HOUR_NS, last_ns=2 * HOUR_NS),
+    ]  # fmt: skip
+
+
+def test_writing_the_same_bars_again_adds_nothing(store: HistoricalDataStore, bars: MakeBars) -> None:
+    """Identical rows are skipped, new ones beside them are stored."""
+    store.write_bars(bars([1, 2, 3]), source="test")
+
+    counts = [store.write_bars(bars(minutes), source="test") for minutes in ([1, 2, 3], [2, 3, 4])]
+
+    assert counts == [0, 1]
+    assert store.list_series()[0].bars == 4
+
+
+def test_rows_lie_in_time_order_after_a_hole_was_filled(store: HistoricalDataStore, bars: MakeBars) -> None:
+    """Bars before, between and after the stored ones are merged, and the series is contiguous on disk."""
+    store.write_bars(bars([10, 20]), source="test")
+    store.write_bars(bars([1], symbol="ETHUSD"), source="test")
+
+    count = store.write_bars(bars([5, 15, 20, 25]), source="test")
+    store.close()
+
+    assert count == 3
+    assert stamps_on_disk(store.path, "BTCUSD") == [5, 10, 15, 20, 25]
+    assert stamps_on_disk(store.path, "ETHUSD") == [1]
+
+
+def test_a_stored_bar_is_never_replaced(store: HistoricalDataStore, bars: MakeBars) -> None:
+    """The same stamp with other numbers is refused by name and the store stays as it was."""
+    store.write_bars(bars([1, 2]), source="test")
+    other = bars([2, 3])
+    other.close[0] += 0.25
+
+    with pytest.raises(
+        DataError, match=r"1970-01-01 00:02:00Z is stored with close 103\.0 .* again with close 103\.25"
+    ):
+        store.write_bars(other, source="test")
+
+    assert store.read_bars("BTCUSD", MINUTE_NS).close.tolist() == bars([1, 2]).close.tolist()
+
+
+@pytest.mark.parametrize(("source", "side", "word"), [("other", "trade", "source"), ("test", "bid", "price side")])
+def test_one_series_never_mixes_sources_or_price_sides(
+    store: HistoricalDataStore, bars: MakeBars, source: str, side: str, word: str
+) -> None:
+    """Rows from another source or of another price are refused with both named."""
+    store.write_bars(bars([1]), source="test")
+
+    with pytest.raises(DataError, match=f"is stored with the {word} .* never mixes"):
+        store.write_bars(bars([2], side=side), source=source)
+
+    assert store.list_series()[0].bars == 1
+
+
+@pytest.mark.parametrize("minutes", [[2, 1], [1, 1]])
+def test_bars_out_of_order_are_refused(store: HistoricalDataStore, bars: MakeBars, minutes: list[int]) -> None:
+    """Unsorted and duplicate stamps are named."""
+    with pytest.raises(DataError, match="in time order, each stamp once"):
+        store.write_bars(bars(minutes), source="test")
+
+    assert store.list_series() == []
+
+
+def test_numbers_that_are_not_finite_are_refused(store: HistoricalDataStore, bars: MakeBars) -> None:
+    """A NaN in any column is named with its bar."""
+    broken = bars([1, 2])
+    broken.volume[1] = np.nan
+
+    with pytest.raises(DataError, match="as volume of 1970-01-01 00:02:00Z, found nan"):
+        store.write_bars(broken, source="test")
+
+    assert store.list_series() == []
+
+
+def test_an_unknown_symbol_is_answered_with_what_is_there(store: HistoricalDataStore, bars: MakeBars) -> None:
+    """The refusal lists the symbols of the store, or the timeframes of the symbol."""
+    store.write_bars(bars([1, 2]), source="test")
+
+    with pytest.raises(PreflightError, match="no bars of ETHUSD; it has BTCUSD"):
+        store.read_bars("ETHUSD", MINUTE_NS)
+    with pytest.raises(PreflightError, match=r"no 1h bars of BTCUSD; it has BTCUSD 1m from .* \(2 bars\)"):
+        store.read_bars("BTCUSD", HOUR_NS)
+
+
+def test_an_exception_inside_a_transaction_undoes_all_of_it(store: HistoricalDataStore, bars: MakeBars) -> None:
+    """Bars, instrument and log line are written together or not at all."""
+
+    def write_and_fail() -> None:
+        with store.transaction():
+            store.write_bars(bars([1]), source="test")
+            store.write_instrument("BTCUSD", "crypto", {"tick": 0.1})
+            store.log_import("BTCUSD", MINUTE_NS, {"rows": 1})
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        write_and_fail()
+
+    assert (store.list_series(), store.read_instrument("BTCUSD"), store.read_import_log()) == ([], None, [])
+
+
+def test_instruments_and_imports_are_remembered(store: HistoricalDataStore) -> None:
+    """Defaults come back as they were stored last; imports are numbered."""
+    store.write_instrument("EURUSD", "fx", {"tick": 0.1})
+    store.write_instrument("EURUSD", "fx", {"tick": 1e-05, "calendar": "forex"})
+    store.log_import("EURUSD", MINUTE_NS, {"file": "a.csv"})
+    store.log_import("EURUSD", MINUTE_NS, {"file": "b.csv"})
+
+    assert store.read_instrument("EURUSD") == {"tick": 1e-05, "calendar": "forex"}
+    assert store.read_import_log() == [
+        {"sequence": 1, "symbol": "EURUSD", "timeframe_ns": MINUTE_NS, "file": "a.csv"},
+        {"sequence": 2, "symbol": "EURUSD", "timeframe_ns": MINUTE_NS, "file": "b.csv"},
+    ]
+
+
+def test_a_series_can_be_deleted(store: HistoricalDataStore, bars: MakeBars) -> None:
+    """Only the named series goes."""
+    store.write_bars(bars([1, 2]), source="test")
+    store.write_bars(bars([3], symbol="ETHUSD"), source="test")
+
+    assert store.delete_series("BTCUSD", MINUTE_NS) == 2
+    assert [info.symbol for info in store.list_series()] == ["ETHUSD"]
+    with pytest.raises(PreflightError, match="no bars of BTCUSD"):
+        store.delete_series("BTCUSD", MINUTE_NS)
+
+
+def test_an_absent_file_is_answered_with_the_command_that_makes_one(tmp_path: Path) -> None:
+    """Reading a store that does not exist creates nothing."""
+    path = tmp_path / "none.duckdb"
+
+    with pytest.raises(DataError, match=r"none\.duckdb; create it with `python main.py data import FILE`"):
+        HistoricalDataStore(path, read_only=True)
+
+    assert not path.exists()
+
+
+def test_a_store_that_another_program_writes_to_is_refused(store: HistoricalDataStore) -> None:
+    """A second process gets a sentence for reading and for writing while a writer has the file."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from src.core.errors import DataError\n"
+        "from src.data.store import HistoricalDataStore\n"
+        "for read_only in (True, False):\n"
+        "    try: HistoricalDataStore(Path(sys.argv[1]), read_only=read_only)\n"
+        "    except DataError as error: print(error)\n"
+    )
+    root = Path(__file__).parents[2]
+
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(store.path)], cwd=root, capture_output=True, text=True, check=True
+    )
+
+    assert ran.stdout.count("is in use by another program that writes to it") == 2
+
+
+def test_a_store_that_is_open_for_writing_is_refused_to_a_reader_of_this_program(store: HistoricalDataStore) -> None:
+    """DuckDB allows one way of opening per process; the sentence says so."""
+    with pytest.raises(DataError, match="already open in this program"):
+        HistoricalDataStore(store.path, read_only=True)
+
+
+def test_two_readers_share_a_store(store: HistoricalDataStore, bars: MakeBars) -> None:
+    """Read-only stores on one file do not exclude each other, and cannot be written to."""
+    store.write_bars(bars([1, 2]), source="test")
+    store.close()
+
+    with (
+        HistoricalDataStore(store.path, read_only=True) as one,
+        HistoricalDataStore(store.path, read_only=True) as two,
+    ):
+        assert one.list_series() == two.list_series()
+        with pytest.raises(DataError, match="open read-only"):
+            one.write_bars(bars([3]), source="test")
+
+
+def test_files_that_are_no_store_are_refused(tmp_path: Path) -> None:
+    """Some other file, another DuckDB database, and a store of another version are each named as what they are."""
+    text = tmp_path / "text.duckdb"
+    text.write_text("x" * 5000, encoding="utf-8")
+    other = tmp_path / "other.duckdb"
+    with duckdb.connect(str(other)) as connection:
+        connection.execute("CREATE TABLE t (a INTEGER)")
+    old = tmp_path / "old.duckdb"
+    HistoricalDataStore(old).close()
+    with duckdb.connect(str(old)) as connection:
+        connection.execute("UPDATE store_version SET version = 0")
+
+    for path, sentence in ((text, "cannot be opened"), (other, "no store of market data"), (old, "of version 0")):
+        with pytest.raises(DataError, match=sentence):
+            HistoricalDataStore(path, read_only=True)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    """A file where a folder is needed is a sentence, not a traceback."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+
+    with pytest.raises(DataError, match="cannot be created"):
+        HistoricalDataStore(tmp_path / "file" / "market.duckdb")
+
+
+def test_closing_leaves_one_whole_file_and_may_be_repeated(store: HistoricalDataStore, bars: MakeBars) -> None:
+    """A writer folds its log into the file; a closed store answers with an error of ours."""
+    store.write_bars(bars([1]), source="test")
+
+    store.close()
+    store.close()
+
+    assert [path.name for path in store.path.parent.iterdir()] == ["market.duckdb"]
+    with pytest.raises(InternalError, match="is closed"):
+        store.list_series()
+
+
+def test_an_empty_series_leaves_no_trace(store: HistoricalDataStore, bars: MakeBars) -> None:
+    """Writing no bars is allowed and lists nothing."""
+    assert store.write_bars(bars([]), source="test") == 0
+    assert store.list_series() == []
