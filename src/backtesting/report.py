@@ -45,13 +45,15 @@ def report_html(
     """The report as one HTML text.
 
     Args:
-        manifest: as stored; `run_id`, `synthetic`, `seed` and `policy` are also shown at the top.
+        manifest: as stored; `run_id`, `seed`, `policy` and, when `synthetic`, `synthetic_seed` are also shown at the
+            top.
         price_series: bars by symbol; symbols without bars have no price chart.
     """
     shown = [(name, price_series[name]) for name in sorted(price_series)] if price_series else []
     shown = [(name, bars) for name, bars in shown if bars.length]
     data = {
         "currency": safe(metrics.currency),
+        "window": [result.start_ns / 1e6, result.end_ns / 1e6],
         "equity": equity_data(result),
         "prices": [price_data(result, name, bars, len(shown)) for name, bars in shown],
         "costs": cost_data(metrics),
@@ -95,10 +97,11 @@ def _head(result: BacktestResult, metrics: Metrics, manifest: Mapping[str, Any])
         f"schedule {safe(manifest.get('policy', 'none'))}</p>",
         f'<p class="id">digest {safe(result.digest)}</p>',
     ]
+    market_seed = manifest.get("synthetic_seed", manifest.get("seed", "none"))
     if manifest.get("synthetic"):
         lines.append(
             '<div class="banner"><strong>SYNTHETIC</strong>'
-            f"The market was generated from seed {safe(manifest.get('seed', 'none'))}. "
+            f"The market was generated from seed {safe(market_seed)}. "
             "These results say nothing about any real market.</div>"
         )
     if result.error is not None:
@@ -195,7 +198,7 @@ def _trades_section(trades: Sequence[Trade], currency: str) -> str:
     words = "No trade was closed." if not rows else f"{len(rows):,} closed trades, money in {currency}"
     if cut > 0:
         words += f"; the first and last {TABLE_ENDS} are shown"
-    table = f'<div class="scroll"><table>{_header(names, 7)}{"".join(lines)}</table></div>' if rows else ""
+    table = f'<div class="scroll"><table id="trades">{_header(names, 7)}{"".join(lines)}</table></div>' if rows else ""
     return f'<section><h2>Trades</h2><p class="dim">{safe(words)}</p>{table}</section>'
 
 

@@ -21,7 +21,8 @@ from src.backtesting.result import BacktestResult
 from src.backtesting.schedules import SchedulePolicy, policy_named
 from src.brokers.simulated import Commission, Costs, FillRules, SimulatedBroker, Slippage
 from src.core.config_file import ConfigDocument
-from src.core.errors import ConfigError, PreflightError, StalledThreadError
+from src.core.day import AccountDay
+from src.core.errors import ConfigError, InternalError, PreflightError, StalledThreadError
 from src.core.instrument import Instrument
 from src.core.strategy import Strategy
 from src.core.strategy_runner import declared_lookback, strategy_timeframes
@@ -67,7 +68,7 @@ class FinishedRun:
 
     run_id: str
     result: BacktestResult
-    metrics: Metrics
+    metrics: Metrics | None
     folder: Path
     synthetic: int | None
 
@@ -166,7 +167,8 @@ def execute(prepared: PreparedRun, *, watch: Watch | None = None, report: bool =
     controller = compose(prepared)
     with watch(controller) if watch is not None else nullcontext():
         result = controller.run()
-    metrics = compute_metrics(result)
+    day = AccountDay(prepared.config.risk.day.zone, prepared.config.risk.day.at)
+    metrics = _figures(result, day)
     folder = write_run(
         result,
         run_id=prepared.run_id,
@@ -181,6 +183,14 @@ def execute(prepared: PreparedRun, *, watch: Watch | None = None, report: bool =
     return FinishedRun(
         run_id=prepared.run_id, result=result, metrics=metrics, folder=folder, synthetic=prepared.synthetic
     )
+
+
+def _figures(result: BacktestResult, day: AccountDay) -> Metrics | None:
+    """The figures; None when the money does not add up, which `write_run` stores and then reports."""
+    try:
+        return compute_metrics(result, day=day)
+    except InternalError:
+        return None
 
 
 def is_stuck(result: BacktestResult) -> bool:

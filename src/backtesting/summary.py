@@ -9,18 +9,24 @@ NONE = "n/a"
 
 
 def money_text(value: float | None, currency: str = "", *, signed: bool = False) -> str:
-    """`1,234.50 USDT`; small amounts keep four significant digits, None is `n/a`."""
+    """`1,234.50 USDT`; amounts below 1 have four decimals, None is `n/a`."""
     if value is None:
         return NONE
-    value = value + 0.0 if value else 0.0  # no minus zero
-    digits = 2 if abs(value) >= 1 or value == 0 else 4
-    text = f"{value:{'+' if signed and value else ''},.{digits}f}"
+    digits = 2 if abs(value) >= 1 else 4
+    value = round(value, digits)
+    digits = digits if value else 2
+    text = _text(value, digits, signed=signed)
     return f"{text} {currency}" if currency else text
 
 
 def percent_text(value: float | None, *, signed: bool = False) -> str:
     """`12.34 %`; None is `n/a`."""
-    return NONE if value is None else f"{value:{'+' if signed else ''},.2f} %"
+    return NONE if value is None else f"{_text(round(value, 2), 2, signed=signed)} %"
+
+
+def _text(value: float, digits: int, *, signed: bool) -> str:
+    # Zero has no sign, and never a minus.
+    return f"{value:+,.{digits}f}" if signed and value else f"{value + 0.0:,.{digits}f}"
 
 
 def ratio_text(value: float | None) -> str:

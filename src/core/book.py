@@ -1,7 +1,7 @@
 """One position from flat to flat: average price, protection, initial risk, and the trade that it becomes.
 
-Pure accounting without lock, clock or I/O; every broker adapter uses it, so a trade means the same everywhere. The owner
-calls it while holding whatever protects the account.
+Pure accounting without lock, clock or I/O; every broker adapter uses it, so a trade means the same everywhere. The
+owner calls it while holding whatever protects the account.
 """
 
 from src.core.errors import invariant
@@ -51,6 +51,9 @@ class Book:
     def open(self, fill: Fill, *, stop: float | None, target: float | None, stop_cost: float) -> None:
         """Open the position, or add to it, with a fill on its side.
 
+        Each fill's initial risk is fixed when it happens, by the stop of that moment. A position that was opened
+        without a stop has no initial risk, whatever is set or added later.
+
         Args:
             stop, target: protection after this fill; None leaves what an earlier fill has set.
             stop_cost: expected money per unit of volume for getting out at the stop.
@@ -65,9 +68,7 @@ class Book:
             self._entry_reason = fill.reason
         held = abs(self.volume)
         total = held + fill.volume
-        self.entry_price = (
-            fill.price if held == 0.0 else (self.entry_price * held + fill.price * fill.volume) / total
-        )
+        self.entry_price = fill.price if held == 0.0 else (self.entry_price * held + fill.price * fill.volume) / total
         self.volume = sign * total
         self.initial_volume = max(self.initial_volume, total)
         self._entry_value += fill.price * fill.volume
@@ -77,7 +78,7 @@ class Book:
             self.stop = stop
             self.stop_kind = "stop"
             self.stop_cost = stop_cost
-            if self.initial_stop is None:
+            if held == 0.0:
                 self.initial_stop = stop
         if target is not None:
             self.target = target
@@ -94,7 +95,9 @@ class Book:
         """
         sign = self.side.sign
         invariant(fill.side.sign == -sign, f"{fill.fill_id} does not reduce the position of {self.symbol}")
-        invariant(fill.volume <= abs(self.volume) * (1 + 1e-12), f"{fill.fill_id} reduces more than {self.symbol} holds")
+        invariant(
+            fill.volume <= abs(self.volume) * (1 + 1e-12), f"{fill.fill_id} reduces more than {self.symbol} holds"
+        )
         profit = sign * (fill.price - self.entry_price) * fill.volume
         left = abs(self.volume) - fill.volume
         # Volumes are multiples of a step; what is left after taking all of them away is float noise.

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from src.core.errors import ConfigError
 
-__all__ = ["ConfigDocument", "read_config"]
+__all__ = ["ConfigDocument", "parse_config", "read_config"]
 
 Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[str | int, ...]
@@ -96,20 +96,29 @@ def read_config(path: Path, overrides: list[str] | None = None) -> ConfigDocumen
             f"expected a configuration file at {path}, found none that can be read ({error.strerror}); "
             "`python main.py init DIR` writes one"
         ) from None
+    return parse_config(text, path.name, path.resolve().parent, overrides)
+
+
+def parse_config(text: str, name: str, folder: Path, overrides: list[str] | None = None) -> ConfigDocument:
+    """The same for a configuration that is in memory; `name` is used in messages, `folder` for relative paths.
+
+    Raises:
+        ConfigError: see `read_config`.
+    """
     try:
         node = yaml.compose(text, Loader=_Loader)
         values = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path.name}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+        raise ConfigError(f"{name}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{path.name}: expected a mapping of keys, found {type(values).__name__}")
+        raise ConfigError(f"{name}: expected a mapping of keys, found {type(values).__name__}")
     lines: dict[Location, int] = {}
-    _collect_lines(node, (), lines, path.name)
+    _collect_lines(node, (), lines, name)
     for override in overrides or []:
         _apply(values, override)
-    return ConfigDocument(values, lines, path.name, path.resolve().parent)
+    return ConfigDocument(values, lines, name, folder)
 
 
 def _collect_lines(node: yaml.Node | None, at: Location, lines: dict[Location, int], name: str) -> None:

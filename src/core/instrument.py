@@ -9,6 +9,8 @@ from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
 __all__ = ["Instrument"]
 
+_EXACT_STEPS = 1e15
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instrument:
@@ -51,6 +53,8 @@ class Instrument:
 def _to_step(value: float, step: float, rounding: str) -> float:
     # Through decimals: binary floats would turn 0.3 / 0.1 into 2.9999999999999996 and lose a step. The quotient is
     # first rounded to 9 places so that a value which is a multiple but for float noise keeps its multiple.
+    if not abs(value) < step * _EXACT_STEPS:  # so large, infinite or no number at all: a float shows no steps there
+        return value
     exact_step = Decimal(repr(step))
     steps = (Decimal(repr(value)) / exact_step).quantize(Decimal("1e-9"), rounding=ROUND_HALF_EVEN)
     return float(steps.to_integral_value(rounding=rounding) * exact_step)

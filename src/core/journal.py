@@ -120,4 +120,4 @@ def encode(entry: JournalRecord) -> str:
     if len(values) != len(FIELDS[kind]):
         raise InternalError(f"a {kind} record has {len(values)} values, expected {len(FIELDS[kind])}")
     texts = [value.hex() if value.__class__ is float else str(value) for value in values]
-    return f"{instant_ns}\x1f{stream}\x1f{kind}\x1f{participant}\x1f" + "\x1f".join(texts)
+    return "\x1f".join((str(instant_ns), stream, kind, participant, *texts))

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 from src.core.bars import BarsView
 from src.core.broker import Broker
-from src.core.errors import LockstepError, Stopping, StrategyError
+from src.core.errors import LivelockError, LockstepError, Stopping, StrategyError
 from src.core.risk_manager import RiskManager
 from src.core.strategy_runner import StrategyRunner
 from src.core.timeframe import format_instant
 from src.core.wake import WorkerWake
 
 __all__ = ["MultiStrategyOrchestrator"]
+
+MAX_EVENTS_IN_ONE_TURN = 10_000
 
 
 class MultiStrategyOrchestrator:
@@ -68,13 +70,20 @@ class MultiStrategyOrchestrator:
 
     def _deliver(self) -> None:
         mailbox = self._mailbox
-        while mailbox:
+        for _ in range(MAX_EVENTS_IN_ONE_TURN):
+            if not mailbox:
+                return
             event = mailbox.popleft()
             if event.trade is not None:
                 self._risk.trade_closed(event.trade)
             runner = self._by_book.get(event.order.request.book)
             if runner is not None:
                 runner.deliver(event)
+        raise LivelockError(
+            f"more than {MAX_EVENTS_IN_ONE_TURN} order events of {self.symbol} in one turn; look for an on_order that "
+            "always causes another event",
+            participants=[f"worker:{self.symbol}"],
+        )
 
     def _guarded(self, runner: StrategyRunner, call: object) -> None:
         try:
@@ -82,13 +91,13 @@ class MultiStrategyOrchestrator:
         except (LockstepError, Stopping):
             raise
         except Exception as error:
-            raise self._strategy_error(error) from error
+            raise self._strategy_error(error, runner) from error
 
-    def _strategy_error(self, error: Exception) -> StrategyError:
+    def _strategy_error(self, error: Exception, raising: StrategyRunner | None = None) -> StrategyError:
         now = self.runners[0].clock.now_ns()
         frame = error.__traceback__
         place = ""
-        names = [runner.name for runner in self.runners]
+        names = [runner.name for runner in (self.runners if raising is None else (raising,))]
         while frame is not None:
             runner = frame.tb_frame.f_locals.get("self")
             if isinstance(runner, StrategyRunner):

@@ -59,7 +59,7 @@ class OrderDesk:
         )  # fmt: skip
         verdict = self._risk.reserve(intent)
         self._record(
-            symbol, book, "enter", verdict.code or "accepted", identity, side.value, order_type.value, verdict.volume,
+            symbol, book, "enter", verdict.code or "accepted", identity, side, order_type, verdict.volume,
             price, stop, target, reason,
         )  # fmt: skip
         if not verdict.accepted:
@@ -88,9 +88,7 @@ class OrderDesk:
         self._record(
             position.symbol, position.book, "close", "accepted", identity, None, kind, volume, None, None, None, reason
         )
-        result = self._broker.close(
-            position.position_id, client_id=identity, volume=volume, kind=kind, reason=reason
-        )
+        result = self._broker.close(position.position_id, client_id=identity, volume=volume, kind=kind, reason=reason)
         if not result.accepted:
             self._refused(position.symbol, position.book, identity, result)
         return result
@@ -129,9 +127,7 @@ class OrderDesk:
         return client_id(f"{self._account}/{self._participant}", book, symbol, now, number)
 
     def _record(self, symbol: str, book: str, action: str, verdict: str, *rest: object) -> None:
-        self._journal.record(
-            self._clock.now_ns(), symbol, "decision", self._participant, book, action, verdict, *rest
-        )
+        self._journal.record(self._clock.now_ns(), symbol, "decision", self._participant, book, action, verdict, *rest)
 
     def _refused(self, symbol: str, book: str, identity: str, result: OrderResult) -> None:
         self.refusals[result.code] += 1

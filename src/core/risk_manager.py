@@ -13,6 +13,7 @@ from src.core.clock import Clock
 from src.core.config import RiskConfig
 from src.core.day import AccountDay
 from src.core.errors import ConfigError
+from src.core.instrument import Instrument
 from src.core.records import Position, Side, Snapshot, Trade
 from src.core.sync import Lock
 from src.core.timeframe import format_instant
@@ -57,6 +58,19 @@ class Verdict:
         return not self.code
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Market:
+    """What the broker says of a symbol, asked before the lock is taken: no other lock is waited for inside it."""
+
+    rules: Instrument
+    ask: float
+    bid: float
+    price: float
+    entry_cost: float
+    exit_cost: float
+    margin: float
+
+
 @dataclass(slots=True)
 class _Reservation:
     book: str
@@ -92,7 +106,7 @@ class RiskManager:
         self._day_equity = 0.0
         self._tripped = False
 
-    # -- entries ---------------------------------------------------------------------------------------------------------
+    # -- entries -------------------------------------------------------------------------------------------------------
 
     def reserve(self, intent: EntryIntent) -> Verdict:
         """Judge an entry and, when it is accepted, take its slot, margin and risk.
@@ -103,11 +117,12 @@ class RiskManager:
         while True:
             version = self._version
             snapshot = self._broker.snapshot()
+            market = self._market(intent)
             with self._lock:
                 if version != self._version:
                     continue  # somebody reserved or sent since the snapshot: it may count an order twice or not at all
                 self._settle_locked(snapshot)
-                verdict, reservation = self._judge_locked(intent, snapshot)
+                verdict, reservation = self._judge_locked(intent, snapshot, market)
                 if reservation is not None:
                     self._reservations[intent.client_id] = reservation
                     self._version += 1
@@ -141,7 +156,7 @@ class RiskManager:
                 self._cool_until[key] = trade.exit_ns + self._config.cool_down_after_loss_ns
                 self._version += 1
 
-    # -- the day -----------------------------------------------------------------------------------------------------------
+    # -- the day -------------------------------------------------------------------------------------------------------
 
     @property
     def watches_equity(self) -> bool:
@@ -178,7 +193,7 @@ class RiskManager:
         percent = self._config.daily_loss_limit_percent
         return float("-inf") if percent is None else self._day_equity * (1 - percent / 100)
 
-    # -- judging -----------------------------------------------------------------------------------------------------------
+    # -- judging -------------------------------------------------------------------------------------------------------
 
     def _settle_locked(self, snapshot: Snapshot) -> None:
         """Drop the reservations whose orders have ended: a fill consumed them, anything else returned them."""
@@ -187,29 +202,41 @@ class RiskManager:
         for key in ended:
             del self._reservations[key]
 
-    def _judge_locked(self, intent: EntryIntent, snapshot: Snapshot) -> tuple[Verdict, _Reservation | None]:
+    def _market(self, intent: EntryIntent) -> _Market | None:
+        symbol, broker = intent.symbol, self._broker
+        quote = broker.quote(symbol)
+        if quote is None:
+            return None
+        price = intent.price or (quote.ask if intent.side is Side.BUY else quote.bid)
+        return _Market(
+            rules=broker.instrument(symbol), ask=quote.ask, bid=quote.bid, price=price,
+            entry_cost=broker.entry_per_unit(symbol, price), exit_cost=broker.exit_per_unit(symbol, price),
+            margin=broker.margin_per_unit(symbol, price),
+        )  # fmt: skip
+
+    def _judge_locked(
+        self, intent: EntryIntent, snapshot: Snapshot, market: _Market | None
+    ) -> tuple[Verdict, _Reservation | None]:
         symbol, config = intent.symbol, self._config
         numbers = (intent.volume, intent.price, intent.stop, intent.stop_distance)
         if not all(number is None or math.isfinite(number) for number in numbers):
             return _refuse("not_a_number", f"volume, price, stop and distance must be numbers, found {numbers}"), None
-        quote = self._broker.quote(symbol)
-        if quote is None:
+        if market is None:
             return _refuse("no_price", f"{symbol} has no price yet"), None
-        refusal = self._closed_for_entries(intent, quote.ask, quote.bid)
+        if intent.stop is None and intent.stop_distance is not None and intent.stop_distance <= 0:
+            return _refuse("distance", f"a stop's distance must be positive, found {intent.stop_distance!r}"), None
+        refusal = self._closed_for_entries(intent, market.ask, market.bid, snapshot.account.equity)
         if refusal is not None:
             return refusal, None
-        price = intent.price or (quote.ask if intent.side is Side.BUY else quote.bid)
-        distance = _stop_distance(intent, price)
-        stop_cost = self._broker.exit_per_unit(symbol, price)
+        distance = _stop_distance(intent, market.price)
+        stop_cost = market.exit_cost
         free = snapshot.account.margin_free - sum(item.margin for item in self._reservations.values())
         held = self._held(intent, snapshot)
-        volume = self._volume(intent, price, distance, stop_cost, snapshot.account.equity, free, held)
-        volume = self._broker.instrument(symbol).round_volume(volume)
-        rules = self._broker.instrument(symbol)
-        if volume <= 0 or volume < rules.min_volume:
+        volume = market.rules.round_volume(self._volume(intent, market, distance, snapshot.account.equity, free, held))
+        if volume <= 0 or volume < market.rules.min_volume:
             return _refuse("too_small", f"the size of {symbol} comes to {volume:g}, below what may be traded"), None
         increase = self._increase(intent, volume, held)
-        need = increase * (self._broker.margin_per_unit(symbol, price) + self._broker.entry_per_unit(symbol, price))
+        need = increase * (market.margin + market.entry_cost)
         if increase > 0 and need > free:
             return _refuse("margin", f"{symbol} needs {need:.2f} of margin and costs, {free:.2f} is free"), None
         risk = 0.0 if distance is None else (distance + stop_cost) * volume
@@ -227,12 +254,12 @@ class RiskManager:
         reservation = _Reservation(intent.book, symbol, max(0.0, need), risk, new_slot)
         return Verdict(volume=volume, stop_cost=stop_cost), reservation
 
-    def _closed_for_entries(self, intent: EntryIntent, ask: float, bid: float) -> Verdict | None:
+    def _closed_for_entries(self, intent: EntryIntent, ask: float, bid: float, equity: float) -> Verdict | None:
         now = self._clock.now_ns()
         reason = self._blocked.get(intent.symbol)
         if reason is not None:
             return _refuse("blocked", reason)
-        if self.watches_equity and (self._tripped or self._broker.equity() <= self._floor()):
+        if self.watches_equity and (self._tripped or equity <= self._floor()):
             return _refuse("daily_loss", f"the daily loss limit was reached; entries resume at {self._day_text()}")
         until = self._cool_until.get((intent.book, intent.symbol), 0)
         if now < until:
@@ -246,20 +273,18 @@ class RiskManager:
         return format_instant(self._day_ends_ns)
 
     def _volume(
-        self, intent: EntryIntent, price: float, distance: float | None, stop_cost: float, equity: float, free: float,
-        held: float,
-    ) -> float:  # fmt: skip
+        self, intent: EntryIntent, market: _Market, distance: float | None, equity: float, free: float, held: float
+    ) -> float:
         size = self._config.size
         if intent.volume is not None:
             return intent.volume
         if size.volume is not None:
             return size.volume
-        cost = self._broker.entry_per_unit(intent.symbol, price)
         if size.equity_percent is not None:
-            wanted = equity * size.equity_percent / 100 / (price + cost)
-            freed = abs(held) if intent.reverse and held * intent.side.sign < 0 else 0.0
-            margin = self._broker.margin_per_unit(intent.symbol, price) + cost
-            return min(wanted, max(0.0, free) * (1 - HEADROOM) / margin + freed)
+            wanted = equity * size.equity_percent / 100 / (market.price + market.entry_cost)
+            closes = intent.reverse and not self._hedging and held * intent.side.sign < 0
+            possible = max(0.0, free) * (1 - HEADROOM) / (market.margin + market.entry_cost)
+            return min(wanted, possible + (abs(held) if closes else 0.0))
         if distance is None:
             raise ConfigError(
                 f"risk.size.risk_percent needs a stop, but {intent.book} entered {intent.symbol} without one; give "
@@ -269,7 +294,7 @@ class RiskManager:
             )
         if distance <= 0:
             return 0.0
-        return equity * (size.risk_percent or 0.0) / 100 / (distance + stop_cost)
+        return equity * (size.risk_percent or 0.0) / 100 / (distance + market.exit_cost)
 
     def _held(self, intent: EntryIntent, snapshot: Snapshot) -> float:
         return sum(p.volume for p in snapshot.positions if p.book == intent.book and p.symbol == intent.symbol)

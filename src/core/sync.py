@@ -97,6 +97,7 @@ class ThreadRuntime:
         self._done = _thread.allocate_lock()
         self._done.acquire()
         self._carriers: list[_ThreadCarrier] = []
+        self._driving = False
 
     def spawn(self, name: str, run: Callable[[], None]) -> Carrier:
         carrier = _ThreadCarrier(name)
@@ -110,7 +111,8 @@ class ThreadRuntime:
 
         carrier.thread = threading.Thread(target=body, name=name, daemon=True)
         self._carriers.append(carrier)
-        carrier.thread.start()
+        if self._driving:
+            carrier.thread.start()
         return carrier
 
     def hand_over(self, current: Carrier, to: Carrier) -> None:
@@ -125,6 +127,11 @@ class ThreadRuntime:
             to.release()  # type: ignore[attr-defined]  # as above
 
     def drive(self, first: Carrier, check: Callable[[], None]) -> None:
+        # Not before: a composition that fails half-way leaves no thread behind.
+        self._driving = True
+        for carrier in self._carriers:
+            if carrier.thread is not None:
+                carrier.thread.start()
         first.release()  # type: ignore[attr-defined]  # as above
         while not self._done.acquire(timeout=1.0):
             check()

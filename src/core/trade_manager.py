@@ -13,7 +13,7 @@ from src.core.config import BreakEvenConfig, ManageConfig, TrailingConfig
 from src.core.features import FeatureColumn
 from src.core.journal import ACCOUNT_STREAM, Journal
 from src.core.order_desk import OrderDesk
-from src.core.records import Position
+from src.core.records import OrderType, Position
 from src.core.risk_manager import RiskManager
 from src.core.timeframe import MINUTE_NS
 
@@ -49,11 +49,12 @@ class TradeManager:
         self._armed = config.break_even is not None or config.trailing is not None
         self._managed = {symbol: series.length for symbol, series in base.items()}
         self._closing: dict[str, int] = {}
+        self._patience: dict[str, int] = {}
         self._orphans: list[str] = []
         self.timed = config.time_exit is not None or risk.watches_equity
         self.watching = self._armed or self.timed
 
-    # -- what the monitor waits for ----------------------------------------------------------------------------------------
+    # -- what the monitor waits for ------------------------------------------------------------------------------------
 
     def has_work(self) -> bool:
         """See `ManagedState.has_work`."""
@@ -90,7 +91,7 @@ class TradeManager:
         closed_ns = series.open_ns_at[last] + series.timeframe_ns
         return any(position.opened_ns < closed_ns and _has_rule(position) for position in positions)
 
-    # -- the monitor's turn ------------------------------------------------------------------------------------------------
+    # -- the monitor's turn --------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin the account's first day."""
@@ -154,9 +155,22 @@ class TradeManager:
                 self._close(position, "time_exit", "time exit", now)
 
     def _close(self, position: Position, kind: str, reason: str, now: int) -> None:
-        # Asked once; if the position still stands a minute later, the order was lost or refused and is asked again.
-        self._closing[position.position_id] = now + MINUTE_NS
-        self._desk.close(position, volume=None, kind=kind, reason=reason)
+        # Asked once. If the position still stands later and no order to close it is under way, that order was lost or
+        # refused, and is sent again after ever longer pauses.
+        identity = position.position_id
+        pause = self._patience.get(identity, MINUTE_NS)
+        self._patience[identity] = 2 * pause
+        self._closing[identity] = now + pause
+        if pause == MINUTE_NS or not self._is_closing(position):
+            self._desk.close(position, volume=None, kind=kind, reason=reason)
+
+    def _is_closing(self, position: Position) -> bool:
+        for order in self._broker.snapshot().orders:
+            request = order.request
+            whole = request.type is OrderType.MARKET and request.volume >= abs(position.volume)
+            if whole and request.reduce_only and request.position_id == position.position_id:
+                return True
+        return False
 
     def _move_stop(self, position: Position) -> None:
         quote = self._broker.quote(position.symbol)
@@ -200,9 +214,7 @@ def _r_distance(position: Position) -> float | None:
     return distance if distance > 0 else None
 
 
-def _break_even(
-    rule: BreakEvenConfig, position: Position, price: float, sign: float
-) -> list[tuple[float, str]]:
+def _break_even(rule: BreakEvenConfig, position: Position, price: float, sign: float) -> list[tuple[float, str]]:
     """The stop at the entry once the profit is `at_r`; a position without an initial stop has no R and no rule."""
     distance = _r_distance(position)
     if distance is None or sign * (price - position.entry_price) < rule.at_r * distance:

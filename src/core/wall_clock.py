@@ -64,19 +64,29 @@ class WallClock:
         seat, _ = self._seats[participant]
         poll_s = seat.poll_ns / 1e9 / self._speed
         self._turn.release()
-        while not self._stopping.is_set():
-            due = seat.wake.next_due_ns() if seat.timed else None
-            if (due is not None and due <= self.now_ns()) or seat.wake():
+        held = False
+        try:
+            while not self._stopping.is_set():
+                if self._asks(seat):
+                    self._turn.acquire()
+                    held = True
+                    if self._stopping.is_set():
+                        break
+                    # Asked again with the turn held: another participant may have done the work meanwhile.
+                    if self._asks(seat):
+                        return True
+                    held = False
+                    self._turn.release()
+                self._stopping.wait(poll_s)
+        finally:
+            # Whatever happened, also in a predicate: the caller goes on with the turn, and gives it back when it leaves.
+            if not held:
                 self._turn.acquire()
-                if self._stopping.is_set():
-                    return False
-                # Asked again with the turn held: another participant may have done the work meanwhile.
-                if (due is not None and due <= self.now_ns()) or seat.wake():
-                    return True
-                self._turn.release()
-            self._stopping.wait(poll_s)
-        self._turn.acquire()
         return False
+
+    def _asks(self, seat: Participant) -> bool:
+        due = seat.wake.next_due_ns() if seat.timed else None
+        return (due is not None and due <= self.now_ns()) or seat.wake()
 
     def sleep(self, duration_ns: int) -> None:
         """See `Clock.sleep`; the turn is given away meanwhile."""

@@ -249,9 +249,9 @@ def _quotes(
 
 
 def _ticks(walk: Walk, log_price: FloatArray) -> IntArray:
-    """Prices as whole numbers of ticks, at least one."""
-    ticks = np.rint(exp(log_price) * (walk.start_price / walk.tick)).astype(np.int64)
-    return np.maximum(ticks, 1)
+    """Prices as whole numbers of ticks: at least one, and few enough for a float to count them."""
+    ticks = np.rint(exp(np.clip(log_price, -600.0, 600.0)) * (walk.start_price / walk.tick))
+    return np.clip(ticks, 1.0, 4503599627370496.0).astype(np.int64)
 
 
 def _volume(
@@ -260,7 +260,7 @@ def _volume(
     """Volume in steps: more in lively hours, when volatility is high, and when the minute moved far."""
     noise = _normals(numpy_stream(seed, "synthetic.volume", walk.symbol), days, DAY_MINUTES)
     size = exp(1.0 * log_volatility + 1.4 * noise) * season * (0.08 + span)
-    return np.maximum(np.rint(size * (0.29 * walk.volume / walk.volume_step)), 1.0).astype(np.int64)
+    return np.clip(np.rint(size * (0.29 * walk.volume / walk.volume_step)), 1.0, 4503599627370496.0).astype(np.int64)
 
 
 def _events(rng: np.random.Generator, clock: IntArray, days: int, jump_sigmas: float) -> tuple[FloatArray, FloatArray]:

@@ -18,7 +18,7 @@ from tests.data.conftest import MakeBars
 
 def minutes(series: BarSeries) -> list[int]:
     """The opens of a series in minutes since the epoch."""
-    return (series.open_ns // MINUTE_NS).tolist()
+    return [int(at_ns) // MINUTE_NS for at_ns in series.open_ns]
 
 
 def test_base_and_derived_bars_are_loaded_with_their_warm_up(store: HistoricalDataStore, bars: MakeBars) -> None:

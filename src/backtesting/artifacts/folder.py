@@ -23,7 +23,6 @@ from src.backtesting.report import write_report
 from src.backtesting.result import BacktestResult, Outcome
 from src.core.bars import BarSeries
 from src.core.errors import ConfigError, DataError, DeterminismError, InternalError, LockstepError
-from src.core.journal import JournalRecord
 
 __all__ = ["ensure_writable", "manifest_of", "write_run"]
 
@@ -197,8 +196,8 @@ def _first_difference(place: Path, result: BacktestResult) -> str:
 
 
 def _shown(row: tuple[int, str, str, str, str]) -> str:
-    entry = JournalRecord(*row[:4], fields=())
-    return f"[{entry.instant_ns} {entry.stream} {entry.kind} by {entry.participant or 'nobody'}: {row[4]}]"
+    instant_ns, stream, kind, participant, fields = row
+    return f"[{instant_ns} {stream} {kind} by {participant or 'nobody'}: {fields}]"
 
 
 class _Workshop:

@@ -108,7 +108,7 @@ def equity_table(instants_ns: IntArray, equity: FloatArray) -> pa.Table:
 
 
 def journal_rows(records: Iterable[JournalRecord]) -> list[tuple[int, str, str, str, str]]:
-    """The journal as the rows that are stored: `fields` is a JSON object in the record's own order, floats exact."""
+    """The journal as the rows that are stored: `fields` is a JSON object, names in their order, floats exact."""
     return [
         (entry.instant_ns, entry.stream, entry.kind, entry.participant, _fields_text(entry.fields)) for entry in records
     ]
@@ -136,7 +136,7 @@ def read_journal(path: Path) -> list[JournalRecord]:
     except (OSError, KeyError, pa.ArrowException) as error:
         raise DataError(f"expected the journal of a run at {path}, found: {error}", path=str(path)) from None
     return [
-        JournalRecord(instant, stream, kind, participant, tuple(map(_field, json.loads(fields).items())))
+        JournalRecord(instant, stream, kind, participant, tuple(map(_value, json.loads(fields).values())))
         for instant, stream, kind, participant, fields in zip(*columns, strict=True)
     ]
 
@@ -154,9 +154,8 @@ def _fields_text(fields: tuple[tuple[str, Any], ...]) -> str:
     )
 
 
-def _field(item: tuple[str, Any]) -> tuple[str, Any]:
-    name, value = item
-    return name, float(value["float"]) if isinstance(value, dict) else value
+def _value(stored: Any) -> Any:
+    return float(stored["float"]) if isinstance(stored, dict) else stored
 
 
 def write_table(table: pa.Table, path: Path) -> None:

@@ -16,6 +16,7 @@ from src.core.journal import Journal
 __all__ = ["SimulatedMarket"]
 
 CHUNK_BARS = 8192
+SETTLE_RECORDS = 1024
 
 
 class SimulatedMarket:
@@ -36,6 +37,7 @@ class SimulatedMarket:
         self.bars = 0
         self._broker = broker
         self._journal = journal
+        self._pending = journal.pending
         base = broker.all_base_series()
         self._base_count = len(base)
         self._series: list[BarSeries] = base + broker.all_derived_series()
@@ -60,12 +62,13 @@ class SimulatedMarket:
         close = self._times[self._next]
         opens = self._broker.awaited_open_ns
         if opens is not None and opens <= self.end_ns and (close is None or opens < close):
-            return opens
+            # A symbol that ends now ends before a later open of another one.
+            return self._instant if self._ending and opens > self._instant else opens
         return self._instant if self._ending else close
 
     def advance(self, instant_ns: int) -> Sequence[str]:
         """See `Market.advance`."""
-        if self._journal.pending:
+        if len(self._pending) > SETTLE_RECORDS:
             self._journal.settle(instant_ns)
         times, at = self._times, self._next
         if times[at] != instant_ns or self._ending:

@@ -72,7 +72,7 @@ class TimeStatistics:
 class _Seat:
     """A participant's place: what it waits for, and what carries it."""
 
-    __slots__ = ("base_order", "carrier", "condition", "due_ns", "ended", "name", "order", "participant", "queued", "since_ns",
+    __slots__ = ("base_order", "carrier", "condition", "due_ns", "ended", "name", "next_due_ns", "order", "participant", "queued", "since_ns",
                  "turns", "waiting", "wake", "what")  # fmt: skip
 
     carrier: Carrier
@@ -80,8 +80,10 @@ class _Seat:
     def __init__(self, participant: Participant) -> None:
         self.participant = participant
         self.name = participant.name
-        self.wake = participant.wake
-        self.base_order: tuple[object, ...] = (participant.phase, participant.rank, participant.name)
+        # The bound method: calling it costs half of calling the object.
+        self.wake = participant.wake.__call__
+        self.next_due_ns = participant.wake.next_due_ns
+        self.base_order: tuple[int | str, ...] = (participant.phase, participant.rank, participant.name)
         self.order = self.base_order
         self.waiting = _BORN
         self.what = _BORN
@@ -126,7 +128,7 @@ class TimeController:
         self._pacer = pacer or pacer_for(mode)
         self._runtime = runtime or runtime_named("threads")
         self._stall_ns = int(stall_s * 1e9)
-        self._market: Market | None = None
+        self._market: Market = _NoMarket()
         self._seats: dict[str, _Seat] = {}
         self._alive: list[_Seat] = []
         self._timed: list[_Seat] = []
@@ -135,16 +137,17 @@ class TimeController:
         self._inbox: deque[str] = deque()
         self._now = 0
         self._steps = 0
-        self._turns = 0
         self._turns_here = 0
         self._signals = Signals()
         self._changes_seen = 0
         self._running: _Seat | None = None
-        self._stepping = False
         self._ending = False
+        #: Whether anything besides order events has to be looked at before the next turn.
+        self._uneasy = False
         self.stopped_because: str | None = None
         self._error: BaseException | None = None
         self._watched = (0, 0)
+        self._watched_name = ""
 
     # -- composing ---------------------------------------------------------------------------------------------------
 
@@ -169,7 +172,8 @@ class TimeController:
         def body() -> None:
             seat.waiting = _RUNNING
             try:
-                run()
+                if not self._ending:
+                    run()
             except Stopping:
                 pass
             except BaseException as error:  # noqa: BLE001 - kept and raised again by `drive`
@@ -230,20 +234,24 @@ class TimeController:
         if self._ending:
             raise Stopping
         seat = self._seats[current_participant.get()]
-        seat.waiting, seat.what, seat.since_ns = _CONDITION, what, self._now
-        seat.condition = condition
-        seat.due_ns = None if timeout_ns is None else self._now + max(0, timeout_ns)
-        self._blocked.append(seat)
-        self._release_blocked()
-        following = self._next_turn()
-        if following is not seat:
-            self._runtime.hand_over(seat.carrier, following.carrier)
-        seat.waiting = _RUNNING
-        seat.order = seat.base_order
-        seat.condition = seat.due_ns = None
-        if self._ending:
-            raise Stopping
-        return condition()
+        due_ns = None if timeout_ns is None else self._now + max(0, timeout_ns)
+        seat.what, seat.since_ns = what, self._now
+        while True:
+            seat.waiting, seat.condition, seat.due_ns = _CONDITION, condition, due_ns
+            self._blocked.append(seat)
+            self._uneasy = True
+            following = self._next_turn()
+            if following is not seat:
+                self._runtime.hand_over(seat.carrier, following.carrier)
+            seat.waiting = _RUNNING
+            seat.order = seat.base_order
+            seat.condition = seat.due_ns = None
+            if self._ending:
+                raise Stopping
+            # Somebody whose turn came first may have undone what was waited for.
+            met = condition()
+            if met or (due_ns is not None and due_ns <= self._now):
+                return met
 
     def leave(self, participant: str) -> None:
         """See `Clock.leave`."""
@@ -268,13 +276,14 @@ class TimeController:
         """See `Clock.fail`; takes effect before the next turn."""
         if self._error is None:
             self._error = error
+        self._uneasy = True
 
     def statistics(self) -> TimeStatistics:
         """Counts so far."""
         return TimeStatistics(
             now_ns=self._now,
             steps=self._steps,
-            turns=self._turns,
+            turns=sum(seat.turns for seat in self._seats.values()),
             turns_by_participant={name: seat.turns for name, seat in self._seats.items()},
         )
 
@@ -290,31 +299,48 @@ class TimeController:
         market, ready = self._market, self._ready
         if market is None:
             raise InternalError("the time controller has no market; attach one before the participants start")
-        if self._signals.changes != self._changes_seen:
-            self._changes_seen = self._signals.changes
-            self._wake_parked()
-        if self._blocked:
-            self._release_blocked()
-        if self._error is not None and not self._ending:
-            self._end()
-        while not ready:
-            self._stepping = True
-            try:
-                self._step(market)
-            except Exception as error:  # noqa: BLE001 - ends the run with its own type, blamed on nobody
-                self.fail(error)
+        try:
+            if self._signals.changes != self._changes_seen:
+                self._changes_seen = self._signals.changes
+                self._wake_parked()
+            if self._blocked:
+                self._release_blocked()
+            if self._error is not None and not self._ending:
                 self._end()
-            self._stepping = False
+            if not ready:
+                self._running = None
+                while not ready:
+                    self._step(market)
+        except Exception as error:  # noqa: BLE001 - ends the run with its own type, blamed on nobody
+            self.fail(error)
+            self._end()
         self._turns_here += 1
         if self._turns_here > MAX_TURNS_AT_ONE_INSTANT and not self._ending:
             self.fail(self._livelock())
             self._end()
-        seat = ready.pop(0 if len(ready) == 1 else self.policy.choose(ready, self._now))
+        seat = ready.pop() if len(ready) == 1 else ready.pop(self._chosen())
         seat.queued = False
         seat.turns += 1
-        self._turns += 1
         self._running = seat
         return seat
+
+    def _chosen(self) -> int:
+        try:
+            return self.policy.choose(self._ready, self._now)
+        except Exception as error:  # noqa: BLE001 - as for a step: the fault of nobody whose thread asked
+            self.fail(error)
+            self._end()
+            return 0
+
+    def _look_around(self) -> None:
+        """What the last turn changed for others: order events, conditions that hold now, an error that ends the run."""
+        self._changes_seen = self._signals.changes
+        self._wake_parked()
+        if self._blocked:
+            self._release_blocked()
+        if self._error is not None and not self._ending:
+            self._end()
+        self._uneasy = bool(self._blocked)
 
     def _step(self, market: Market) -> None:
         if self._inbox:
@@ -324,9 +350,12 @@ class TimeController:
         at = market.next_ns()
         due = self._next_due() if self._timed or self._blocked else None
         if due is not None and due <= market.end_ns and (at is None or due < at):
-            self._move_to(due)
+            if due > self._now:
+                self._now = due
+                self._turns_here = 0
             for seat in self._timed:
-                if seat.waiting is _MARKET and seat.wake():
+                # Also when it sees nothing to do: a timer that stays due is a livelock, not an endless step.
+                if seat.waiting is _MARKET and (seat.wake() or _is_due(seat, due)):
                     self._enqueue(seat)
         elif at is None:
             self._finish_or_deadlock()
@@ -335,8 +364,11 @@ class TimeController:
                 self._pacer.wait(self._now, at)
                 if self._inbox:
                     return
-            if at != self._now:
-                self._move_to(at)
+            if at > self._now:
+                self._now = at
+                self._turns_here = 0
+            elif at < self._now:
+                raise InternalError(f"time would run backwards from {self._now} to {at}")
             self._steps += 1
             ended = market.advance(at)
             self._changes_seen = self._signals.changes
@@ -350,18 +382,12 @@ class TimeController:
         if self._blocked:
             self._release_blocked()
 
-    def _move_to(self, instant_ns: int) -> None:
-        if instant_ns < self._now:
-            raise InternalError(f"time would run backwards from {self._now} to {instant_ns}")
-        self._now = instant_ns
-        self._turns_here = 0
-
     def _next_due(self) -> int | None:
         due: int | None = None
         for seat in self._timed:
-            at = seat.wake.next_due_ns()
+            at = seat.next_due_ns()
             if at is not None and (due is None or at < due):
-                due = max(at, self._now)
+                due = at if at > self._now else self._now
         for seat in self._blocked:
             at = seat.due_ns
             if at is not None and (due is None or at < due):
@@ -426,16 +452,38 @@ class TimeController:
         turns, since = self._watched
         now = monotonic_ns()
         running = self._running
-        if turns != self._turns or self._stepping or running is None:
-            self._watched = (self._turns, now)
+        if running is None or turns != running.turns or self._watched_name != running.name:
+            self._watched = (-1 if running is None else running.turns, now)
+            self._watched_name = "" if running is None else running.name
         elif now - since > self._stall_ns:
             stacks = thread_stacks()
-            raise StalledThreadError(
+            error = StalledThreadError(
                 f"{running.name} has not given its turn back for {(now - since) / 1e9:.0f} real seconds, since "
                 f"{format_instant(self._now)} of virtual time; its stack:\n{stacks.get(running.name, 'unknown')}",
                 participant=running.name,
                 stacks=stacks,
             )
+            # The thread may come back after all; it then finds the run over instead of going on with it.
+            self.fail(error)
+            raise error
+
+
+def _is_due(seat: _Seat, now_ns: int) -> bool:
+    due = seat.next_due_ns()
+    return due is not None and due <= now_ns
+
+
+class _NoMarket:
+    """Stands where no market was attached."""
+
+    start_ns = end_ns = 0
+    signals = Signals()
+
+    def next_ns(self) -> int | None:
+        raise InternalError("the time controller has no market; attach one before the participants start")
+
+    def advance(self, instant_ns: int) -> Sequence[str]:
+        raise InternalError("the time controller has no market; attach one before the participants start")
 
 
 def _never() -> bool:

@@ -9,12 +9,14 @@ import math
 from array import array
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from src.brokers.simulated.desk import Desk, PendingProtection, WorkingOrder
 from src.brokers.simulated.ledger import Ledger, Moment
 from src.brokers.simulated.matching import match_interior, match_market_orders, match_opens
+from src.brokers.simulated.refusals import order_refusal, protection_refusal, refused
 from src.brokers.simulated.rules import Costs, FillRules
 from src.core.bars import BarSeries, FloatArray, IntArray
 from src.core.clock import Clock
@@ -94,7 +96,7 @@ class SimulatedBroker:
         self._clock = clock
         self._journal = journal
 
-    # -- the Broker port -------------------------------------------------------------------------------------------------
+    # -- the Broker port -----------------------------------------------------------------------------------------------
 
     def instrument(self, symbol: str) -> Instrument:
         """See `Broker.instrument`."""
@@ -171,15 +173,17 @@ class SimulatedBroker:
 
     def margin_per_unit(self, symbol: str, price: float) -> float:
         """See `CostEstimate.margin_per_unit`."""
-        return price / self.account_config.leverage
+        return self._ledger.margin.of(1.0, price)
 
     def place(self, request: OrderRequest) -> OrderResult:
-        """See `Broker.place`; refusals carry the codes of `_refusal`."""
+        """See `Broker.place`; refusals carry the codes of `refusals`."""
         with self._lock:
             desk = self._by_symbol.get(request.symbol)
             if desk is None:
-                return _refused("unknown_symbol", f"{request.symbol} is not traded here")
-            refusal = self._refusal(desk, request)
+                return refused("unknown_symbol", f"{request.symbol} is not traded here")
+            if any(order.order_id == request.client_id for order in desk.orders()):
+                return refused("duplicate_id", f"an order {request.client_id} is working already")
+            refusal = order_refusal(self._ledger, desk, request)
             if refusal is not None:
                 return refusal
             now = self._now()
@@ -187,11 +191,12 @@ class SimulatedBroker:
             if request.type is OrderType.MARKET:
                 opens = desk.next_open_ns(order.effective_ns)
                 if opens is None:
-                    return _refused("no_data", f"{desk.symbol} has no bar to come on which the order could fill")
+                    return refused("no_data", f"{desk.symbol} has no bar to come on which the order could fill")
                 desk.market_orders.append(order)
                 self._await_open(desk, opens)
             else:
                 desk.resting.append(order)
+                desk.review()
             self._record_order(order.snapshot())
             return OrderResult(accepted=True, order_id=order.order_id)
 
@@ -200,7 +205,12 @@ class SimulatedBroker:
         with self._lock:
             desk, order = self._find(order_id)
             if desk is None or order is None:
-                return _refused("not_working", f"no working order {order_id}: it was filled, ended or never placed")
+                return refused("not_working", f"no working order {order_id}: it was filled, ended or never placed")
+            latency = self._latency_ns[desk.symbol]
+            if latency:
+                if order.cancel_ns is None:  # until the request arrives the order may still fill
+                    order.cancel_ns = self._now() + latency
+                return OrderResult(accepted=True, order_id=order_id)
             self._drop(desk, order)
             self._ledger.finish(desk, order, OrderState.CANCELLED, Moment(self._now()), "cancelled", "as asked")
             self._deliver()
@@ -211,16 +221,19 @@ class SimulatedBroker:
         with self._lock:
             desk, order = self._find(order_id)
             if desk is None or order is None or order.request.type is OrderType.MARKET:
-                return _refused("not_working", f"no resting order {order_id}: it was filled, ended or never placed")
-            if volume is not None:
-                refusal = _volume_refusal(desk.instrument, volume)
-                if refusal is not None:
-                    return refusal
-                order.volume = volume
-            if price is not None:
-                if not (math.isfinite(price) and price > 0):
-                    return _refused("price", f"expected a positive price, found {price!r}")
-                order.price = price
+                return refused("not_working", f"no resting order {order_id}: it was filled, ended or never placed")
+            request = replace(
+                order.request, price=order.price if price is None else price,
+                volume=order.volume if volume is None else volume,
+            )  # fmt: skip
+            # Judged as a new order that takes the place of the old one, whose reserved margin is free again.
+            place = desk.resting.index(order)
+            del desk.resting[place]
+            refusal = order_refusal(self._ledger, desk, request)
+            desk.resting.insert(place, order)
+            if refusal is not None:
+                return refusal
+            order.request, order.price, order.volume = request, request.price, request.volume
             order.updated_ns = self._now()
             order.effective_ns = order.updated_ns + self._latency_ns[desk.symbol]
             self._record_order(order.snapshot())
@@ -235,27 +248,28 @@ class SimulatedBroker:
                 for book in desk.books:
                     if book.position_id != position_id:
                         continue
-                    long = book.volume > 0
-                    exit_quote = desk.quotes.bid(desk.mark) if long else desk.quotes.ask(desk.mark)
-                    if stop is not None and (stop >= exit_quote if long else stop <= exit_quote):
-                        return _refused("stop_in_market", f"a stop at {stop:g} is already beyond {exit_quote:g}")
-                    latency = self._latency_ns[desk.symbol]
-                    if latency:
-                        change = PendingProtection(book, position_id, self._now() + latency, stop, target, kind)
+                    refusal = protection_refusal(desk, book, stop, target)
+                    if refusal is not None:
+                        return refusal
+                    now, latency = self._now(), self._latency_ns[desk.symbol]
+                    # A bar that is under way has prices from before now; the change counts from the next one on.
+                    if latency or desk.inside_bar(now):
+                        change = PendingProtection(book, position_id, now + latency, stop, target, kind)
                         desk.pending.append(change)
                     else:
                         book.protect(stop=stop, target=target, kind=kind)
                         self._refresh(book.book, desk)
-                    self._journal.record(
-                        self._now(), desk.symbol, "protect", "broker", position_id, stop, target, kind
-                    )
+                    desk.review()
+                    self._journal.record(self._now(), desk.symbol, "protect", "broker", position_id, stop, target, kind)
                     return OrderResult(accepted=True, order_id=position_id)
-            return _refused("no_position", f"no open position {position_id}")
+            return refused("no_position", f"no open position {position_id}")
 
     def close(
         self, position_id: str, *, client_id: str, volume: float | None = None, kind: str = "exit", reason: str = ""
     ) -> OrderResult:
         """See `Broker.close`."""
+        if volume is not None and not (math.isfinite(volume) and volume > 0):
+            return refused("volume", f"expected a positive volume, found {volume!r}")
         for desk in self._desks:
             for position in self.positions(desk.symbol):
                 if position.position_id == position_id:
@@ -268,9 +282,9 @@ class SimulatedBroker:
                             exit_kind=kind, reason=reason,
                         )
                     )  # fmt: skip
-        return _refused("no_position", f"no open position {position_id}")
+        return refused("no_position", f"no open position {position_id}")
 
-    # -- whoever moves time ------------------------------------------------------------------------------------------------
+    # -- whoever moves time --------------------------------------------------------------------------------------------
 
     def all_base_series(self) -> list[BarSeries]:
         """The base bars in rank order."""
@@ -303,29 +317,31 @@ class SimulatedBroker:
         """
         desks = self._desks
         with self._lock:
-            touched: list[Desk] | None = None
+            touched: list[Desk] = []
             for rank in closed:
                 desk = desks[rank]
                 i = desk.index = desk.index + 1
-                if (desk.books or desk.resting or desk.pending) and desk.touched(i):
-                    if touched is None:
-                        touched = [desk]
-                    else:
-                        touched.append(desk)
-            if touched is not None:
-                for rank in closed:
-                    desks[rank].mark = desks[rank].series.open_at[desks[rank].index]
-                for desk in touched:
-                    match_opens(self._ledger, desk, desk.index, instant_ns, self.rules)
-                for desk in touched:
-                    match_interior(self._ledger, desk, desk.index, instant_ns, self.rules)
-            for rank in closed:
-                desk = desks[rank]
-                desk.mark = desk.series.close_at[desk.index]
-            if touched is not None:
-                self._deliver()
+                desk.mark = desk.series.close_at[i]
+                if desk.guarded and desk.touched(i):
+                    touched.append(desk)
+            if touched:
+                self._match([desks[rank] for rank in closed], touched, instant_ns)
             self._equity_ns.append(instant_ns)
             self._equity.append(self._ledger.equity())
+
+    def _match(self, closed: list[Desk], touched: list[Desk], instant_ns: int) -> None:
+        for desk in closed:
+            desk.mark = desk.series.open_at[desk.index]
+        changing = [desk for desk in touched if desk.pending]
+        for desk in touched:
+            match_opens(self._ledger, desk, desk.index, instant_ns, self.rules)
+        for desk in touched:
+            match_interior(self._ledger, desk, desk.index, instant_ns, self.rules)
+        for desk in closed:
+            desk.mark = desk.series.close_at[desk.index]
+        self._deliver()
+        for desk in changing:
+            self._show_protection(desk)
 
     def end_of_data(self, symbol: str, instant_ns: int) -> None:
         """A symbol has no more bars: its orders end, its positions are closed at the last price or kept marked."""
@@ -343,7 +359,7 @@ class SimulatedBroker:
             self._deliver()
             self._sample(instant_ns)
 
-    # -- results ---------------------------------------------------------------------------------------------------------
+    # -- results -------------------------------------------------------------------------------------------------------
 
     def fills(self) -> list[Fill]:
         """All executions so far, in order."""
@@ -370,7 +386,7 @@ class SimulatedBroker:
         """Instants and equity of each step, both of shape (n,); the last sample of an instant stands for it."""
         return np.frombuffer(self._equity_ns, dtype=np.int64), np.frombuffer(self._equity, dtype=np.float64)
 
-    # -- inside ------------------------------------------------------------------------------------------------------------
+    # -- inside --------------------------------------------------------------------------------------------------------
 
     def _now(self) -> int:
         return self._clock.now_ns() if self._clock is not None else 0
@@ -392,6 +408,7 @@ class SimulatedBroker:
     def _drop(self, desk: Desk, order: WorkingOrder) -> None:
         if order in desk.resting:
             desk.resting.remove(order)
+            desk.review()
         else:
             desk.market_orders.remove(order)
             self._reopen(desk)
@@ -413,6 +430,12 @@ class SimulatedBroker:
         self._equity_ns.append(instant_ns)
         self._equity.append(self._ledger.equity())
 
+    def _show_protection(self, desk: Desk) -> None:
+        """Changes that were under way have arrived at the desk: show them in what `position` answers."""
+        for book in desk.books:
+            self._refresh(book.book, desk)
+        desk.review()
+
     def _refresh(self, book: str, desk: Desk) -> None:
         own = [each.position() for each in desk.books if each.book == book]
         if not own:
@@ -425,8 +448,8 @@ class SimulatedBroker:
     def _record_order(self, order: Order) -> None:
         request = order.request
         self._journal.record(
-            order.updated_ns, request.symbol, "order", "broker", order.order_id, order.state.value, request.side.value,
-            request.type.value, request.volume, request.price, order.filled_volume, order.code,
+            order.updated_ns, request.symbol, "order", "broker", order.order_id, order.state, request.side,
+            request.type, request.volume, request.price, order.filled_volume, order.code,
         )  # fmt: skip
         if order.state.is_final:
             self._finished.append(order)
@@ -442,7 +465,7 @@ class SimulatedBroker:
             fill, trade = event.fill, event.trade
             if fill is not None:
                 record(
-                    fill.filled_ns, desk.symbol, "fill", "broker", fill.fill_id, fill.book, fill.side.value,
+                    fill.filled_ns, desk.symbol, "fill", "broker", fill.fill_id, fill.book, fill.side,
                     fill.volume, fill.price, fill.commission, fill.kind, fill.filled_from_ns, fill.ambiguous,
                 )  # fmt: skip
             if trade is not None:
@@ -452,62 +475,13 @@ class SimulatedBroker:
                 )  # fmt: skip
             desk.events.append(event)
             self._refresh(event.order.request.book, desk)
+            desk.review()
         self.signals.changes += len(events)
         events.clear()
         ledger.check()
         if ledger.balance != self._balance_seen:
             self._balance_seen = ledger.balance
             record(self._now(), ACCOUNT_STREAM, "account", "broker", ledger.balance)
-
-    def _refusal(self, desk: Desk, request: OrderRequest) -> OrderResult | None:
-        rules = desk.instrument
-        refusal = _volume_refusal(rules, request.volume, reduce_only=request.reduce_only)
-        if refusal is not None:
-            return refusal
-        if desk.ended or math.isnan(desk.mark):
-            return _refused("no_price", f"{desk.symbol} has no price now")
-        sign = request.side.sign
-        quote = desk.quotes.ask(desk.mark) if sign > 0 else desk.quotes.bid(desk.mark)
-        price = quote if request.price is None else request.price
-        if not (math.isfinite(price) and price > 0):
-            return _refused("price", f"expected a positive price, found {request.price!r}")
-        if request.type is OrderType.STOP and sign * (price - quote) <= 0:
-            return _refused("stop_in_market", f"a {request.side} stop at {price:g} is already beyond {quote:g}")
-        if request.reduce_only:
-            return None
-        if request.volume * price < rules.min_notional:
-            return _refused("min_notional", f"{request.volume * price:g} is below the least value {rules.min_notional:g}")
-        if request.stop is not None and sign * (price - request.stop) <= 0:
-            return _refused("stop_side", f"a {request.side} at {price:g} needs its stop on the other side of {price:g}")
-        if request.target is not None and sign * (request.target - price) <= 0:
-            return _refused("target_side", f"a {request.side} at {price:g} needs its target beyond {price:g}")
-        ledger = self._ledger
-        if ledger.spot and sign < 0 and desk.held_by(request.book) < request.volume:
-            return _refused("short_on_spot", f"a spot account can sell only what it holds of {desk.symbol}")
-        increase = ledger.increase(desk, request, request.volume)
-        need = increase * price / self.account_config.leverage + desk.costs.commission.of(increase, price)
-        free = ledger.equity() - ledger.margin_used() - ledger.margin_reserved()
-        if increase > 0 and need > free:
-            return _refused("margin", f"the order needs {need:.2f} and {free:.2f} is free")
-        return None
-
-
-def _refused(code: str, message: str) -> OrderResult:
-    return OrderResult(accepted=False, code=code, message=message)
-
-
-def _volume_refusal(rules: Instrument, volume: float, *, reduce_only: bool = False) -> OrderResult | None:
-    if not (math.isfinite(volume) and volume > 0):
-        return _refused("volume", f"expected a positive volume, found {volume!r}")
-    if reduce_only:
-        return None
-    if rules.round_volume(volume) != volume:
-        return _refused("volume_step", f"{volume!r} is no multiple of the volume step {rules.volume_step:g}")
-    if volume < rules.min_volume:
-        return _refused("min_volume", f"{volume:g} is below the least volume {rules.min_volume:g}")
-    if volume > rules.max_volume:
-        return _refused("max_volume", f"{volume:g} is above the largest volume {rules.max_volume:g}")
-    return None
 
 
 def _summed(positions: list[Position]) -> Position:

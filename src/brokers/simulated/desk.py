@@ -16,8 +16,8 @@ __all__ = ["Desk", "PendingProtection", "WorkingOrder"]
 class WorkingOrder:
     """An order that lives at the venue."""
 
-    __slots__ = ("average_price", "code", "effective_ns", "filled_volume", "message", "order_id", "placed_ns",
-                 "price", "request", "state", "updated_ns", "volume")  # fmt: skip
+    __slots__ = ("average_price", "cancel_ns", "code", "effective_ns", "filled_volume", "message", "order_id",
+                 "placed_ns", "price", "request", "state", "updated_ns", "volume")  # fmt: skip
 
     def __init__(self, request: OrderRequest, placed_ns: int, effective_ns: int) -> None:
         self.order_id = request.client_id
@@ -30,8 +30,18 @@ class WorkingOrder:
         self.updated_ns = placed_ns
         self.filled_volume = 0.0
         self.average_price: float | None = None
+        self.cancel_ns: int | None = None
         self.code = ""
         self.message = ""
+
+    def ending(self, instant_ns: int) -> tuple[OrderState, str, str] | None:
+        """How the order ends by itself at or before an instant: state, code and sentence."""
+        if self.cancel_ns is not None and self.cancel_ns <= instant_ns:
+            return OrderState.CANCELLED, "cancelled", "as asked"
+        expires_ns = self.request.expires_ns
+        if expires_ns is not None and expires_ns <= instant_ns:
+            return OrderState.EXPIRED, "expired", "the order's time was over"
+        return None
 
     def snapshot(self) -> Order:
         """The order as it is now."""
@@ -68,8 +78,8 @@ class Desk:
         rank: its place in the configuration, the order in which desks are worked.
     """
 
-    __slots__ = ("books", "costs", "ended", "events", "index", "instrument", "mark", "market_orders", "pending", "quotes",
-                 "rank", "realised", "resting", "series", "stream", "symbol")  # fmt: skip
+    __slots__ = ("books", "costs", "ended", "events", "guarded", "index", "instrument", "mark",
+                 "market_orders", "pending", "quotes", "rank", "realised", "resting", "series", "symbol")  # fmt: skip
 
     def __init__(self, instrument: Instrument, series: BarSeries, costs: Costs, rank: int) -> None:
         self.instrument = instrument
@@ -85,6 +95,8 @@ class Desk:
         self.pending: list[PendingProtection] = []
         self.events: deque[OrderEvent] = deque()
         self.realised = 0.0
+        #: Whether a bar can fill anything here: an order rests, a stop or target is set, or a change is under way.
+        self.guarded = False
         self.ended = False
 
     def rewind(self) -> None:
@@ -100,10 +112,23 @@ class Desk:
                 return series.open_ns_at[i]
         return None
 
+    def inside_bar(self, now_ns: int) -> bool:
+        """Whether a bar that is still to close opened before `now_ns`; what is changed now must not act on it."""
+        series, following = self.series, self.index + 1
+        if following < series.loaded:
+            return series.open_ns_at[following] < now_ns
+        return following > 0 and series.open_ns_at[self.index] + series.timeframe_ns < now_ns
+
     def orders(self) -> Iterator[WorkingOrder]:
         """All orders that live, oldest first within market and resting orders."""
         yield from self.market_orders
         yield from self.resting
+
+    def review(self) -> None:
+        """Find out again whether a bar can fill anything; after each change of orders, books or protection."""
+        self.guarded = bool(self.resting or self.pending) or any(
+            book.stop is not None or book.target is not None for book in self.books
+        )
 
     def touched(self, i: int) -> bool:
         """Whether bar `i` can fill anything: the quick question that keeps most bars cheap."""
@@ -125,11 +150,16 @@ class Desk:
         return False
 
     def book_for(self, request: OrderRequest, *, hedging: bool) -> Book:
-        """The book that a request acts on; a new one when an entry opens a position."""
+        """The book that a request acts on; an empty one when an entry opens a position or there is nothing to reduce.
+
+        A request that names its position never reaches a later one of the same strategy.
+        """
         if request.position_id is not None:
             for book in self.books:
                 if book.position_id == request.position_id:
                     return book
+            if request.reduce_only:
+                return Book(request.book, self.symbol)
         if not hedging:
             for book in self.books:
                 if book.book == request.book:

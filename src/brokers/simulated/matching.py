@@ -9,7 +9,7 @@ from src.brokers.simulated.desk import Desk, WorkingOrder
 from src.brokers.simulated.ledger import Ledger, Moment
 from src.brokers.simulated.rules import FillRules
 from src.core.book import Book
-from src.core.records import OrderState, OrderType, Side
+from src.core.records import OrderType, Side
 
 __all__ = ["match_interior", "match_market_orders", "match_opens"]
 
@@ -21,6 +21,10 @@ def match_market_orders(ledger: Ledger, desk: Desk, i: int, now_ns: int) -> None
     for order in list(desk.market_orders):
         if order.effective_ns <= desk.series.open_ns_at[i]:
             desk.market_orders.remove(order)
+            ending = order.ending(now_ns)
+            if ending is not None:
+                ledger.finish(desk, order, ending[0], Moment(now_ns), ending[1], ending[2])
+                continue
             quote = desk.quotes.ask(opening) if order.request.side is Side.BUY else desk.quotes.bid(opening)
             ledger.fill_order(desk, order, quote, Moment(now_ns), slips=True)
 
@@ -29,44 +33,52 @@ def match_opens(ledger: Ledger, desk: Desk, i: int, now_ns: int, rules: FillRule
     """Work the open of bar `i`: changed protection, gaps through stops and targets, gaps through resting orders."""
     open_ns = desk.series.open_ns_at[i]
     when = Moment(now_ns, open_ns)
+    touch = rules.limit_fill == "touch"
     _apply_protection(desk, open_ns)
+    _end_orders(ledger, desk, open_ns, when)
     for book in list(desk.books):
-        _exit_at_open(ledger, desk, book, i, when)
+        _exit_at_open(ledger, desk, book, i, when, touch=touch)
     for order in list(desk.resting):
-        if order.effective_ns <= open_ns and order in desk.resting:
-            expires = order.request.expires_ns
-            if expires is not None and expires <= open_ns:
-                desk.resting.remove(order)
-                ledger.finish(desk, order, OrderState.EXPIRED, when, "expired", "the order's time was over")
-                continue
-            quote = desk.entry_trigger(order, at_open=True, i=i, touch=rules.limit_fill == "touch")
+        if order.effective_ns <= open_ns:
+            quote = desk.entry_trigger(order, at_open=True, i=i, touch=touch)
             if quote is not None:
-                _fill_resting(ledger, desk, order, quote, when)
-                for book in list(desk.books):
-                    _exit_at_open(ledger, desk, book, i, when)
+                opened = _fill_resting(ledger, desk, order, quote, when)
+                if opened is not None:
+                    _exit_at_open(ledger, desk, opened, i, when, touch=touch)
 
 
 def match_interior(ledger: Ledger, desk: Desk, i: int, now_ns: int, rules: FillRules) -> None:
-    """Work the inside of bar `i`: stops and targets of what is held, then resting orders and their own exits."""
+    """Work the inside of bar `i`: stops and targets of what is held, then resting orders and their own exits.
+
+    An order whose time ends with the bar, or ended inside it, is gone at its close.
+    """
     open_ns = desk.series.open_ns_at[i]
     when = Moment(now_ns, open_ns)
     touch = rules.limit_fill == "touch"
     for book in list(desk.books):
         _exit_inside(ledger, desk, book, i, when, touch=touch)
     for order in list(desk.resting):
-        if order.effective_ns > open_ns or order not in desk.resting:
+        if order.effective_ns > open_ns:
             continue
         quote = desk.entry_trigger(order, at_open=False, i=i, touch=touch)
         if quote is not None:
-            before = list(desk.books)
-            _fill_resting(ledger, desk, order, quote, when)
-            for book in [book for book in desk.books if book not in before]:
-                _exit_on_entry_bar(ledger, desk, book, order, i, when, touch=touch)
+            opened = _fill_resting(ledger, desk, order, quote, when)
+            if opened is not None:
+                _exit_on_entry_bar(ledger, desk, opened, order, quote, i, when, touch=touch)
+    _end_orders(ledger, desk, now_ns, when)
 
 
-def _fill_resting(ledger: Ledger, desk: Desk, order: WorkingOrder, quote: float, when: Moment) -> None:
+def _fill_resting(ledger: Ledger, desk: Desk, order: WorkingOrder, quote: float, when: Moment) -> Book | None:
     desk.resting.remove(order)
-    ledger.fill_order(desk, order, quote, when, slips=order.request.type is OrderType.STOP)
+    return ledger.fill_order(desk, order, quote, when, slips=order.request.type is OrderType.STOP)
+
+
+def _end_orders(ledger: Ledger, desk: Desk, instant_ns: int, when: Moment) -> None:
+    for order in list(desk.resting):
+        ending = order.ending(instant_ns)
+        if ending is not None:
+            desk.resting.remove(order)
+            ledger.finish(desk, order, ending[0], when, ending[1], ending[2])
 
 
 def _apply_protection(desk: Desk, open_ns: int) -> None:
@@ -77,16 +89,16 @@ def _apply_protection(desk: Desk, open_ns: int) -> None:
                 change.book.protect(stop=change.stop, target=change.target, kind=change.kind)
 
 
-def _exit_at_open(ledger: Ledger, desk: Desk, book: Book, i: int, when: Moment) -> None:
+def _exit_at_open(ledger: Ledger, desk: Desk, book: Book, i: int, when: Moment, *, touch: bool) -> None:
     opening = desk.series.open_at[i]
     if book.volume > 0:
         quote = desk.quotes.bid(opening)
         stopped = book.stop is not None and quote <= book.stop
-        reached = book.target is not None and quote >= book.target
+        reached = book.target is not None and (quote > book.target or (touch and quote == book.target))
     else:
         quote = desk.quotes.ask(opening)
         stopped = book.stop is not None and quote >= book.stop
-        reached = book.target is not None and quote <= book.target
+        reached = book.target is not None and (quote < book.target or (touch and quote == book.target))
     if stopped:
         ledger.exit_book(desk, book, book.stop_kind, quote, when, slips=True)
     elif reached:
@@ -118,13 +130,14 @@ def _exit_inside(ledger: Ledger, desk: Desk, book: Book, i: int, when: Moment, *
 
 
 def _exit_on_entry_bar(
-    ledger: Ledger, desk: Desk, book: Book, order: WorkingOrder, i: int, when: Moment, *, touch: bool
+    ledger: Ledger, desk: Desk, book: Book, order: WorkingOrder, entry: float, i: int, when: Moment, *, touch: bool
 ) -> None:
-    """The exits of a position that was entered inside bar `i`, by the worst path that the bar allows.
+    """The exits of a position that was entered or enlarged inside bar `i`, by the worst path that the bar allows.
 
     A stop entry came from the side of its stop: the bar's adverse extreme may lie before the entry, its favourable one
     lies after it. A limit entry came from the other side: the adverse extreme is certainly reached after the entry, the
-    favourable one may lie before it, so a target counts only when the close lies beyond it.
+    favourable one may lie before it, so a target counts only when the close lies beyond it. A stop inside the spread
+    is in the market at once and gets the other side of the entry's quote.
     """
     stopped, reached = _reach(desk, book, i, touch=touch)
     close = desk.series.close_at[i]
@@ -133,13 +146,19 @@ def _exit_on_entry_bar(
     last = desk.quotes.bid(close) if long else desk.quotes.ask(close)
     if stopped and book.stop is not None:
         certain = not stop_entry or (last <= book.stop if long else last >= book.stop)
+        exit_at_entry = desk.quotes.across(entry, ask=long)
+        inside_spread = exit_at_entry <= book.stop if long else exit_at_entry >= book.stop
         other: float | None = None
-        if reached:
+        if inside_spread:
+            pass  # no path of the bar avoids it
+        elif reached:
             other = book.target
         elif not certain:
             other = last
-        ledger.exit_book(desk, book, book.stop_kind, book.stop, when, slips=True, other=other)
+        quote = exit_at_entry if inside_spread else book.stop
+        ledger.exit_book(desk, book, book.stop_kind, quote, when, slips=True, other=other)
     elif reached and book.target is not None:
-        closed_beyond = last >= book.target if long else last <= book.target
+        beyond = last > book.target if long else last < book.target
+        closed_beyond = beyond or (touch and last == book.target)
         if stop_entry or closed_beyond:
             ledger.exit_book(desk, book, "target", book.target, when, slips=False)

@@ -9,7 +9,7 @@ __all__ = ["QuoteRule", "quote_rule"]
 
 @dataclass(frozen=True, slots=True)
 class QuoteRule:
-    """`bid = price * bid_factor - bid_offset`, `ask = price * ask_factor + ask_offset`, and half the spread of a price."""
+    """`bid = price * bid_factor - bid_offset`, `ask = price * ask_factor + ask_offset`, and half the spread."""
 
     bid_factor: float
     bid_offset: float
@@ -26,9 +26,19 @@ class QuoteRule:
         """What a buyer pays when the bar shows `price`."""
         return price * self.ask_factor + self.ask_offset
 
-    def half(self, price: float) -> float:
-        """Half the spread around `price`."""
-        return price * self.half_factor + self.half_offset
+    def half(self, quote: float, *, ask: bool) -> float:
+        """Half the spread at the instant at which the ask, or else the bid, is `quote`."""
+        return self._price(quote, ask=ask) * self.half_factor + self.half_offset
+
+    def across(self, quote: float, *, ask: bool) -> float:
+        """The bid that belongs to the ask `quote`, or the ask that belongs to the bid `quote`."""
+        price = self._price(quote, ask=ask)
+        return self.bid(price) if ask else self.ask(price)
+
+    def _price(self, quote: float, *, ask: bool) -> float:
+        if ask:
+            return (quote - self.ask_offset) / self.ask_factor
+        return (quote + self.bid_offset) / self.bid_factor
 
 
 def quote_rule(price_side: str, *, percent: float = 0.0, points: float = 0.0) -> QuoteRule:

@@ -94,8 +94,11 @@ class World:
                 average_price=fill.price,
             )
         )  # fmt: skip
-        fields = (("fill", fill.fill_id), ("volume", fill.volume), ("price", fill.price), ("other", fill.other_price))
-        self.journal_entries.append(JournalRecord(fill.filled_ns, fill.symbol, "fill", "broker", fields))
+        values = (
+            fill.fill_id, fill.book, fill.side.value, fill.volume, fill.price, fill.commission, fill.kind,
+            fill.filled_from_ns, fill.ambiguous,
+        )  # fmt: skip
+        self.journal_entries.append(JournalRecord(fill.filled_ns, fill.symbol, "fill", "broker", values))
 
     def trade(self, net: float, *, hours: float = 1.0, lasts: float = 1.0, **more: Any) -> None:
         """A long of one unit without costs that brings `net`."""
@@ -118,7 +121,7 @@ class World:
         settled: list[JournalRecord] = []
         journal = Journal(settled.extend)
         for entry in self.journal_entries:
-            journal.record(*entry[:4], **dict(entry.fields))
+            journal.record(*entry[:4], *entry.values)
         digest = journal.close()
         values: dict[str, Any] = {
             "outcome": Outcome.COMPLETED,
@@ -158,7 +161,7 @@ def summary(symbol: str, first_open: float | None, last_close: float | None) -> 
 def busy_world() -> World:
     """Two symbols, two books, every cost, a partial exit, an ambiguous trade, and a position left open."""
     world = World()
-    costs = {"commission": 1.0, "spread_cost": 0.5, "slippage_cost": 0.25}
+    costs: dict[str, Any] = {"commission": 1.0, "spread_cost": 0.5, "slippage_cost": 0.25}
     world.fill(2, Side.BUY, 2, 100, stop=95, reason="cross up", **costs)
     world.fill(3, Side.SELL, 1, 104, **costs)
     world.fill(6, Side.SELL, 1, 108, kind="target", **costs)

@@ -1,0 +1,188 @@
+"""The command line: `python main.py --mode backtest`, and the verbs beside it.
+
+`main` turns every way in which a command can end into an exit code and at most one sentence: 0 done, 1 failed or
+degraded, 2 bad usage, configuration or file, 3 refused by preflight, 4 determinism broken, 130 interrupted. Runs in
+the main thread.
+"""
+
+import difflib
+import io
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from src.cli.data_commands import data_app, output_of
+from src.cli.init_command import write_project
+from src.cli.options import (
+    DebugOption,
+    JsonOption,
+    KindOption,
+    PriceOption,
+    QuietOption,
+    SourceOption,
+    StampOption,
+    SymbolOption,
+    TimeframeOption,
+    ZoneOption,
+    answers_of,
+)
+from src.cli.output import Output
+from src.cli.quick import quick_document
+from src.cli.run_command import EXIT_INTERRUPTED, default_config, error_json, run_backtest
+from src.core.config_file import ConfigDocument, read_config
+from src.core.errors import ConfigError, LockstepError
+from src.data.importing import ImportAnswers
+
+__all__ = ["app", "main"]
+
+_MODES = ("backtest", "paper", "live")
+_EXIT_USAGE = 2
+_RUN = "The run"
+_QUICK = "A first result from a file of bars"
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Lockstep runs the real trading bot, with its real threads, over virtual time.",
+    epilog="Exit codes: 0 done, 1 failed or degraded, 2 bad usage, configuration or file, 3 data lack what the run "
+    "needs, 4 determinism broken, 130 interrupted.",
+)
+app.add_typer(data_app, name="data")
+
+
+@app.callback(invoke_without_command=True)
+def run(
+    context: typer.Context,
+    mode: Annotated[str | None, typer.Option("--mode", help="backtest.", rich_help_panel=_RUN)] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A YAML file; configs/default.yaml if absent.", rich_help_panel=_RUN)
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.", rich_help_panel=_RUN),
+    ] = None,
+    open_report: Annotated[bool, typer.Option("--open", help="Open the report.", rich_help_panel=_RUN)] = False,
+    progress: Annotated[
+        bool | None,
+        typer.Option("--progress/--no-progress", help="Draw the progress bar anyway, or never.", rich_help_panel=_RUN),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A CSV or Parquet file of bars.", rich_help_panel=_QUICK)
+    ] = None,
+    use: Annotated[
+        str | None, typer.Option("--use", help="A strategy, such as my_strategy.py:MyStrategy.", rich_help_panel=_QUICK)
+    ] = None,
+    save_config: Annotated[
+        Path | None, typer.Option("--save-config", help="Keep the configuration.", rich_help_panel=_QUICK)
+    ] = None,
+    symbol: SymbolOption = None,
+    kind: KindOption = None,
+    timeframe: TimeframeOption = None,
+    zone: ZoneOption = None,
+    stamp: StampOption = None,
+    price: PriceOption = None,
+    source: SourceOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> int:
+    """Lockstep runs the real trading bot, with its real threads, over virtual time."""
+    context.obj = {"as_json": as_json, "quiet": quiet, "debug": debug}
+    if context.invoked_subcommand is not None:
+        return 0
+    _check_mode(mode)
+    out = Output(as_json=as_json, quiet=quiet, debug=debug)
+    answers = answers_of(symbol, kind, timeframe, zone, stamp, price, source)
+    if data is None and use is None:
+        if answers != ImportAnswers() or save_config is not None:
+            raise ConfigError("the options about a file of bars need --data FILE and --use STRATEGY")
+        document = _configured(config, overrides or [])
+    elif data is None or use is None:
+        raise ConfigError("--data FILE and --use STRATEGY belong together; give both, or a --config")
+    elif config is not None:
+        raise ConfigError("expected either --config or --data with --use, found both")
+    else:
+        document = quick_document(data, use, answers, overrides or [], save_config, out)
+    return run_backtest(document, out, open_report=open_report, progress=progress)
+
+
+@app.command("init")
+def init_command(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or a new folder.")],
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> int:
+    """Write a configuration, a strategy and a test that run at once."""
+    out = output_of(context, as_json, quiet, debug)
+    written = write_project(folder, out)
+    out.result({"folder": str(folder), "files": written})
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code; no exception but `SystemExit` leaves it."""
+    words = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console with a narrow encoding must not end a run
+    out = Output(as_json="--json" in words, debug="--debug" in words)
+    try:
+        code = app(words or ["--help"], standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except LockstepError as error:
+        return _refuse(out, error, error.message, error.exit_code)
+    except KeyboardInterrupt as error:
+        return _refuse(out, error, "interrupted; nothing of this run was stored", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read stdout went away; nothing can be said there any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if hasattr(error, "format_message"):  # the option parser's own errors, which have no common public base
+            return _refuse(out, error, f"{error.format_message()} `--help` lists what there is.", _EXIT_USAGE)
+        if type(error).__name__ == "Abort":  # end of input, or Ctrl-C, at a question
+            return _refuse(out, error, "interrupted at a question; nothing was stored", EXIT_INTERRUPTED)
+        sentence = f"{type(error).__name__}: {error}; this is a defect of Lockstep, please report it"
+        where = "" if out.debug else f" with {_keep_traceback(error)}"
+        return _refuse(out, error, f"{sentence}{where}", 1)
+
+
+def _refuse(out: Output, error: BaseException, message: str, exit_code: int) -> int:
+    out.error(message, error)
+    out.result(error_json(error, message, exit_code))
+    return exit_code
+
+
+def _keep_traceback(error: Exception) -> Path:
+    handle, name = tempfile.mkstemp(prefix="lockstep-error-", suffix=".txt")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write("".join(traceback.format_exception(error)))
+    return Path(name)
+
+
+def _check_mode(mode: str | None) -> None:
+    if mode is None:
+        raise ConfigError("expected --mode backtest or one of the verbs; `python main.py --help` lists them")
+    if mode not in _MODES:
+        close = difflib.get_close_matches(mode, _MODES, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(f"--mode: expected backtest, found {mode!r}{hint}")
+    if mode != "backtest":
+        raise ConfigError(f"--mode {mode}: this version runs backtests only; expected --mode backtest")
+
+
+def _configured(config: Path | None, overrides: list[str]) -> ConfigDocument:
+    path = default_config() if config is None else config
+    if config is None and not path.is_file():
+        raise ConfigError(
+            "expected --config FILE, because this installation has no configs/default.yaml; "
+            "`lockstep init DIR` writes a configuration"
+        )
+    return read_config(path, overrides)

@@ -1,0 +1,53 @@
+"""The options that several commands share, and what they mean."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from src.data.importing import ImportAnswers
+
+__all__ = [
+    "DebugOption",
+    "JsonOption",
+    "KindOption",
+    "PriceOption",
+    "QuietOption",
+    "SourceOption",
+    "StampOption",
+    "StoreOption",
+    "SymbolOption",
+    "TimeframeOption",
+    "ZoneOption",
+    "answers_of",
+]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
+
+_PANEL = "What a file of bars does not say itself"
+
+
+def _answer(name: str, text: str) -> object:
+    return typer.Option(f"--{name}", help=text, rich_help_panel=_PANEL)
+
+
+SymbolOption = Annotated[str | None, _answer("symbol", "The name of the instrument.")]
+KindOption = Annotated[str | None, _answer("kind", "fx, crypto or equity: chooses the instrument's defaults.")]
+TimeframeOption = Annotated[str | None, _answer("timeframe", "The length of a bar, such as 1m.")]
+ZoneOption = Annotated[str | None, _answer("zone", "The zone of stamps without an offset, such as UTC.")]
+StampOption = Annotated[str | None, _answer("stamp", "Whether a stamp is the open or the close of its bar.")]
+PriceOption = Annotated[str | None, _answer("price", "bid, ask, mid or trade.")]
+SourceOption = Annotated[str | None, _answer("source", "The name of the origin; a series never mixes two.")]
+StoreOption = Annotated[Path, typer.Option("--store", help="The DuckDB file.")]
+
+
+def answers_of(
+    symbol: str | None, kind: str | None, timeframe: str | None, zone: str | None, stamp: str | None,
+    price: str | None, source: str | None,
+) -> ImportAnswers:  # fmt: skip
+    """The answers that were given as options."""
+    return ImportAnswers(
+        symbol=symbol, kind=kind, timeframe=timeframe, zone=zone, stamp=stamp, price=price, source=source
+    )

@@ -1,0 +1,83 @@
+"""Where everything that people and programs read is printed.
+
+People read stdout, programs read stdout when they asked for JSON; then people are talked to on stderr. Errors always go
+to stderr. Used by the main thread.
+"""
+
+import json
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["Output"]
+
+
+class Output:
+    """The two streams of one command.
+
+    Args:
+        as_json: stdout carries one JSON object and nothing else.
+        quiet: people are told about errors only.
+        debug: errors come with their traceback.
+    """
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False, debug: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.debug = debug
+        # Text is printed as it is: no markup, so that a message with [brackets] stays whole.
+        self.errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._people = self.errors if as_json else Console(highlight=False, markup=False, emoji=False)
+
+    @property
+    def can_ask(self) -> bool:
+        """Somebody sits at a terminal: questions reach them and answers come back."""
+        return sys.stdin.isatty() and self.errors.is_terminal
+
+    def say(self, text: str = "", style: str = "") -> None:
+        """One line for people; never wrapped, so that paths and commands can be copied."""
+        if not self.quiet:
+            self._people.print(Text(text, style=style), soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """A line on stderr that `quiet` does not silence."""
+        self.errors.print(Text(text, style="yellow"), soft_wrap=True)
+
+    def error(self, text: str, cause: BaseException | None = None) -> None:
+        """What went wrong, in a sentence; with its traceback when that was asked for."""
+        self.errors.print(Text(f"error: {text}", style="bold red"), soft_wrap=True)
+        if cause is not None and self.debug:
+            self.errors.print(Text("".join(traceback.format_exception(cause))), soft_wrap=True)
+
+    def pairs(self, rows: Sequence[tuple[str, str]], title: str = "") -> None:
+        """A table of two columns without lines."""
+        if self.quiet:
+            return
+        table = Table(title=title or None, title_justify="left", title_style="bold", show_header=False, box=None)
+        table.add_column(no_wrap=True)
+        table.add_column()
+        for label, value in rows:
+            table.add_row(Text(label, style="bold" if label.isupper() else ""), Text(value))
+        self._people.print(table)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()) -> None:
+        """A table with a header; the columns in `numbers` are set to the right."""
+        if self.quiet:
+            return
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for column in columns:
+            table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        self._people.print(table)
+
+    def result(self, value: Mapping[str, Any]) -> None:
+        """The command's one JSON object; nothing unless JSON was asked for."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(value, allow_nan=False, ensure_ascii=False) + "\n")
+            sys.stdout.flush()

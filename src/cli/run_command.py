@@ -1,0 +1,138 @@
+"""`--mode backtest`: run one configuration and show what came of it.
+
+Runs in the main thread; the bot's own threads live inside `execute`.
+"""
+
+import os
+import sys
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+import src
+from src import __version__
+from src.backtesting.result import BacktestResult, Outcome
+from src.backtesting.run import FinishedRun, PreparedRun, execute, is_stuck, prepare
+from src.backtesting.summary import result_rows
+from src.cli.output import Output
+from src.cli.progress import progress_watch
+from src.core.config_file import ConfigDocument
+from src.core.errors import LockstepError
+from src.core.timeframe import format_instant
+
+__all__ = ["EXIT_INTERRUPTED", "default_config", "error_json", "run_backtest"]
+
+EXIT_INTERRUPTED = 130
+_EXIT_CODES = {Outcome.COMPLETED: 0, Outcome.DEGRADED: 1, Outcome.FAILED: 1, Outcome.INTERRUPTED: EXIT_INTERRUPTED}
+
+
+def default_config() -> Path:
+    """`configs/default.yaml` beside the package."""
+    return Path(src.__file__).resolve().parent.parent / "configs" / "default.yaml"
+
+
+def run_backtest(
+    document: ConfigDocument, out: Output, *, open_report: bool = False, progress: bool | None = None
+) -> int:
+    """Run, store and show one backtest; the exit code.
+
+    A run whose bot left a thread stuck ends the process here, because nothing else can end that thread.
+    """
+    prepared = prepare(document)
+    _announce(prepared, out)
+    finished = execute(prepared, watch=progress_watch(prepared, out.errors, forced=False if out.quiet else progress))
+    exit_code = _exit_code(finished.result)
+    _show(finished, out)
+    out.result(_run_json(finished, prepared, exit_code))
+    report = finished.folder / "report.html"
+    if open_report and report.is_file():
+        webbrowser.open(report.as_uri())
+    if is_stuck(finished.result):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code)
+    return exit_code
+
+
+def error_json(error: BaseException, message: str, exit_code: int) -> dict[str, Any]:
+    """What `--json` prints instead of a result."""
+    details = error.details if isinstance(error, LockstepError) else {}
+    plain = {key: value for key, value in details.items() if isinstance(value, (str, int, float, list))}
+    return {"error": {**plain, "type": type(error).__name__, "message": message}, "exit_code": exit_code}
+
+
+def _exit_code(result: BacktestResult) -> int:
+    if result.error is not None:
+        return result.error.exit_code
+    return _EXIT_CODES[result.outcome]
+
+
+def _announce(prepared: PreparedRun, out: Output) -> None:
+    config = prepared.config
+    if prepared.synthetic is not None:
+        out.say(
+            f"SYNTHETIC market, seed {prepared.synthetic}: generated prices; a result on them says nothing about a "
+            "strategy",
+            style="bold yellow",
+        )
+    window = f"{format_instant(prepared.start_ns)} to {format_instant(prepared.end_ns)}"
+    out.say(f"Lockstep {__version__}, backtest of {config.name}: {', '.join(config.symbols)}, {window}")
+
+
+def _show(finished: FinishedRun, out: Output) -> None:
+    result = finished.result
+    out.say()
+    if finished.metrics is not None:
+        out.pairs(result_rows(finished.metrics, synthetic=finished.synthetic is not None, fidelity=result.fidelity))
+    out.say()
+    style = "bold green" if result.outcome is Outcome.COMPLETED else "bold red"
+    seed = "" if finished.synthetic is None else f" on a SYNTHETIC market, seed {finished.synthetic}"
+    out.say(f"{result.outcome.value}{seed}: {_speed_text(result)}", style=style)
+    out.say(f"run id  {finished.run_id}")
+    out.say(f"digest  {result.digest[:16]}")
+    out.say(f"folder  {finished.folder}")
+    report = finished.folder / "report.html"
+    if report.is_file():
+        out.say(f"report  {report}")
+    for symbol, why in result.failures.items():
+        out.error(f"{symbol} was stopped: {why}")
+    if result.error is not None:
+        out.error(result.error.message, result.error)
+    elif result.outcome is Outcome.INTERRUPTED:
+        out.error("the run was interrupted; what was simulated until then is stored")
+
+
+def _speed_text(result: BacktestResult) -> str:
+    per_s = _bars_per_s(result)
+    speed = "" if per_s is None else f", {per_s:,.0f} bars/s"
+    return f"{result.bars:,} bars in {result.seconds:.2f} s{speed}, {result.steps:,} steps, {result.turns:,} turns"
+
+
+def _bars_per_s(result: BacktestResult) -> float | None:
+    return result.bars / result.seconds if result.seconds > 0 else None
+
+
+def _run_json(finished: FinishedRun, prepared: PreparedRun, exit_code: int) -> dict[str, Any]:
+    result, report = finished.result, finished.folder / "report.html"
+    error = result.error
+    return {
+        "run_id": finished.run_id,
+        "digest": result.digest,
+        "outcome": result.outcome.value,
+        "exit_code": exit_code,
+        "synthetic": finished.synthetic is not None,
+        "synthetic_seed": finished.synthetic,
+        "seed": prepared.config.backtest.seed,
+        "fidelity": dict(result.fidelity),
+        "metrics": None if finished.metrics is None else finished.metrics.as_dict(),
+        "bars": result.bars,
+        "steps": result.steps,
+        "turns": result.turns,
+        "seconds": result.seconds,
+        "bars_per_s": _bars_per_s(result),
+        "folder": str(finished.folder),
+        "report": str(report) if report.is_file() else None,
+        "refusals": dict(result.refusals),
+        "failures": dict(result.failures),
+        "error": None if error is None else {"type": type(error).__name__, "message": error.message},
+    }

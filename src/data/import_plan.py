@@ -1,0 +1,149 @@
+"""The records of an import: what the user answered, what is asked, what would be stored, what was stored.
+
+Pure; any thread.
+"""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from src.core.bars import BarSeries
+from src.core.errors import ConfigError
+
+__all__ = ["COMMAND", "ImportAnswers", "ImportPlan", "ImportReport", "PreviewRow", "Question"]
+
+COMMAND = "python main.py data import"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportAnswers:
+    """What a file cannot say itself; None is not answered. The order is the order of questions and of the command.
+
+    Attributes:
+        symbol: the name under which the bars are stored; of a file with several symbols, the one to take.
+        kind: fx, crypto or equity.
+        timeframe: such as `1m`; by default the commonest step of the file.
+        zone: IANA name or offset of stamps that carry none.
+        stamp: whether stamps are the `open` or the `close` of their bars.
+        price: bid, ask, mid or trade.
+        source: name of the origin; by default the layout of the file. A series never mixes two.
+    """
+
+    symbol: str | None = None
+    kind: str | None = None
+    timeframe: str | None = None
+    zone: str | None = None
+    stamp: str | None = None
+    price: str | None = None
+    source: str | None = None
+
+    def having(self, more: Mapping[str, str]) -> "ImportAnswers":
+        """These answers and `more`, by the keys of the questions."""
+        return replace(self, **more)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Something the user must say.
+
+    Attributes:
+        key: the field of `ImportAnswers`, and the name of the option.
+        sentence: what is asked and why.
+        choices: the possible answers; empty when any text will do.
+        default: a suggestion, never taken unasked.
+    """
+
+    key: str
+    sentence: str
+    choices: tuple[str, ...] = ()
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewRow:
+    """A row as understood; with open questions, as their suggestions would have it."""
+
+    line: int
+    open_ns: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportPlan:
+    """What would be stored.
+
+    Attributes:
+        layout: the recognised layout of the file.
+        answers: the given ones.
+        settled: the answers in force, given or read from the file; without those still asked for.
+        questions: what is open; a plan with questions cannot be run.
+        notes: sentences about what was left out or assumed.
+        preview: the first rows as understood.
+        rows: rows of the file that belong to the symbol.
+        series: the bars; None while questions are open.
+    """
+
+    path: Path
+    layout: str
+    answers: ImportAnswers
+    settled: dict[str, str]
+    questions: tuple[Question, ...]
+    notes: tuple[str, ...]
+    preview: tuple[PreviewRow, ...]
+    rows: int
+    series: BarSeries | None
+
+    @property
+    def command(self) -> str:
+        """The whole command, with suggestions where questions are open."""
+        suggested = {question.key: question.default or "?" for question in self.questions}
+        words = [shlex.quote(str(self.path))]
+        for field in fields(self.answers):
+            value = getattr(self.answers, field.name) or suggested.get(field.name)
+            if value is not None:
+                words.append(f"--{field.name} {shlex.quote(value)}")
+        return f"{COMMAND} {' '.join(words)}"
+
+    def require_complete(self) -> BarSeries:
+        """The bars.
+
+        Raises:
+            ConfigError: questions are open; all of them are listed with the command that answers them.
+        """
+        if self.series is None:
+            asked = "\n  ".join(f"--{question.key}: {question.sentence}" for question in self.questions)
+            raise ConfigError(
+                f"{self.path} does not say everything; please add\n  {asked}\n"
+                f"The whole command, to be checked before it is pasted:\n  {self.command}",
+                path=str(self.path), command=self.command, questions=[one.key for one in self.questions],
+            )  # fmt: skip
+        return self.series
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportReport:
+    """What was stored.
+
+    Attributes:
+        rows: bars in the file.
+        written: bars that are new in the store; the others were there already.
+        instrument: the instrument defaults that were stored.
+    """
+
+    symbol: str
+    timeframe_ns: int
+    price_side: str
+    source: str
+    kind: str
+    rows: int
+    written: int
+    first_ns: int
+    last_ns: int
+    instrument: dict[str, Any]
+    notes: tuple[str, ...]

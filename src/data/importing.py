@@ -1,0 +1,286 @@
+"""Importing a file of bars: look at it, ask what it does not say, then store it in one transaction.
+
+`inspect_file` reads and judges the whole file and writes nothing; `run_import` stores what was understood, or
+nothing. Both run in the thread of the caller; neither reads a clock.
+"""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from src.core.bars import BarSeries, FloatArray, IntArray
+from src.core.errors import ConfigError, DataError
+from src.core.timeframe import DAY_NS, HOUR_NS, MINUTE_NS, format_duration, format_instant, parse_timeframe
+from src.data.formats import PRICES, RawTable, read_table
+from src.data.import_plan import ImportAnswers, ImportPlan, ImportReport, PreviewRow, Question
+from src.data.instruments import KINDS, defaults_for, guess_kind
+from src.data.resample import freeze
+from src.data.stamps import find_zone, to_utc
+from src.data.store import HistoricalDataStore
+
+__all__ = ["ImportAnswers", "ImportPlan", "ImportReport", "PreviewRow", "Question", "inspect_file", "run_import"]
+
+_PREVIEW_ROWS = 5
+_CHOICES = {"kind": KINDS, "stamp": ("open", "close"), "price": ("bid", "ask", "mid", "trade")}
+_LAYOUT_KINDS = {"histdata": "fx", "metatrader": "fx", "ccxt": "crypto", "binance": "crypto", "yahoo": "equity"}
+# What vendors are known to use. Suggestions only: published clocks are often wrong.
+_LAYOUT_ZONES = {"histdata": "America/New_York", "yahoo": "America/New_York"}
+
+
+def inspect_file(path: Path, answers: ImportAnswers) -> ImportPlan:
+    """Read a file and say what is understood and what must be asked.
+
+    Raises:
+        ConfigError: an answer is not one of its choices.
+        DataError: the file is absent, empty, or has a row that cannot be right; the line is named.
+    """
+    _refuse_odd_answers(answers)
+    table = read_table(path)
+    notes = list(table.notes)
+    if table.stamps.is_utc and answers.zone is not None:
+        notes.append(f"the zone {answers.zone} is not needed: the stamps are instants already")
+    symbols = tuple(sorted(set(table.symbols or ())))
+    rows = _rows_of(table, symbols, answers.symbol)
+    if rows is not None:
+        _refuse_bad_bars(table, rows)
+    settled, questions = _settle(path, table, symbols, rows, answers)
+    wanted = settled | {question.key: question.default for question in questions if question.default is not None}
+    preview: tuple[PreviewRow, ...] = ()
+    series = None
+    if rows is not None:
+        if "zone" in settled:
+            instants = _instants(table, rows, settled["zone"])
+            _refuse_bad_order(table, rows, instants)
+            preview = _preview(table, rows, instants, wanted)
+            if not questions:
+                series = _build(table, rows, instants, settled)
+        else:
+            # It is the suggested zone in which the first local times may not exist: then there is no preview.
+            with suppress(DataError):
+                preview = _preview(table, rows, _instants(table, rows[:_PREVIEW_ROWS], wanted["zone"]), wanted)
+    return ImportPlan(
+        path=path, layout=table.layout, answers=answers, settled=settled, questions=tuple(questions),
+        notes=tuple(notes), preview=preview, rows=0 if rows is None else len(rows), series=series,
+    )  # fmt: skip
+
+
+def run_import(plan: ImportPlan, store: HistoricalDataStore) -> ImportReport:
+    """Store the bars, the instrument defaults and a line of the import log, together or not at all.
+
+    Raises:
+        ConfigError: the plan has open questions.
+        DataError: the bars do not fit what is stored.
+    """
+    series = plan.require_complete()
+    kind, source = plan.settled["kind"], plan.settled["source"]
+    instrument = defaults_for(kind, series.symbol, decimals=_decimals(series))
+    with store.transaction():
+        written = store.write_bars(series, source=source, kind=kind)
+        store.write_instrument(series.symbol, kind, instrument)
+        store.log_import(
+            series.symbol, series.timeframe_ns,
+            {"file": plan.path.name, "layout": plan.layout, "rows": series.loaded, "written": written, **plan.settled},
+        )  # fmt: skip
+    return ImportReport(
+        symbol=series.symbol, timeframe_ns=series.timeframe_ns, price_side=series.price_side, source=source, kind=kind,
+        rows=series.loaded, written=written, first_ns=int(series.open_ns[0]), last_ns=int(series.open_ns[-1]),
+        instrument=instrument, notes=plan.notes,
+    )  # fmt: skip
+
+
+# -------------------------------------------------------------------------------------------------- what is asked
+
+
+def _refuse_odd_answers(answers: ImportAnswers) -> None:
+    for key, choices in _CHOICES.items():
+        given = getattr(answers, key)
+        if given is not None and given not in choices:
+            raise ConfigError(f"--{key}: expected one of {', '.join(choices)}, found {given!r}", key=key, found=given)
+    if answers.timeframe is not None:
+        parse_timeframe(answers.timeframe)
+    if answers.zone is not None:
+        find_zone(answers.zone)
+    for key in ("symbol", "source"):
+        given = getattr(answers, key)
+        if given is not None and not given.strip():
+            raise ConfigError(f"--{key}: expected a name, found {given!r}", key=key, found=given)
+
+
+def _rows_of(table: RawTable, symbols: tuple[str, ...], wanted: str | None) -> IntArray | None:
+    """The rows of the symbol, or None when the file has several and none was chosen."""
+    if not symbols:
+        return np.arange(len(table.stamps.ns))
+    if wanted is None:
+        if len(symbols) > 1:
+            return None
+        wanted = symbols[0]
+    if wanted not in symbols:
+        raise DataError(
+            f"{table.place.path}: expected rows of {wanted}, found {', '.join(symbols)}", path=table.place.path
+        )
+    return np.flatnonzero(np.array(table.symbols) == wanted)
+
+
+def _settle(
+    path: Path, table: RawTable, symbols: tuple[str, ...], rows: IntArray | None, answers: ImportAnswers
+) -> tuple[dict[str, str], list[Question]]:
+    """What is known, by given answer or from the file, and a question for each thing that is not."""
+    settled: dict[str, str] = {"source": answers.source or table.layout}
+    questions: list[Question] = []
+
+    def settle(key: str, known: str | None, sentence: str, choices: tuple[str, ...], default: str | None) -> None:
+        if known is not None:
+            settled[key] = known
+        else:
+            questions.append(Question(key=key, sentence=sentence, choices=choices, default=default))
+
+    guessed = symbols[0] if symbols else _guess_symbol(path)
+    symbol = answers.symbol or (symbols[0] if len(symbols) == 1 else None)
+    settle(
+        "symbol", symbol,
+        "the file has several symbols: which one" if symbols else "the name under which the bars are stored",
+        symbols, guessed,
+    )  # fmt: skip
+    kind = answers.kind or guess_kind(symbol or guessed or "") or _LAYOUT_KINDS.get(table.layout) or "crypto"
+    settle("kind", answers.kind, "the class of instrument: fx, crypto or equity", KINDS, kind)
+    inferred = None if rows is None else _infer_timeframe(table, rows)
+    settle(
+        "timeframe", answers.timeframe or inferred, "the length of a bar, which one row alone does not tell", (), "1m"
+    )
+    zone = "UTC" if table.stamps.is_utc else answers.zone
+    settle(
+        "zone", zone, "the zone of the stamps, which carry no offset (with daylight saving: a name such as "
+        "America/New_York; check it against a known event)", (), _LAYOUT_ZONES.get(table.layout, "UTC"),
+    )  # fmt: skip
+    stamped_at = answers.stamp or table.stamped_at
+    settle("stamp", stamped_at, "whether a stamp is the open or the close of its bar", _CHOICES["stamp"], "open")
+    settle(
+        "price", answers.price, "which price the bars are made of: bid, ask, mid or trade", _CHOICES["price"],
+        "bid" if kind == "fx" else "trade",
+    )  # fmt: skip
+    return settled, questions
+
+
+def _guess_symbol(path: Path) -> str | None:
+    """The longest run of five or more capitals in the file's name, or its first word: a suggestion only."""
+    runs = re.findall(r"[A-Z]{5,12}", path.stem.replace("ASCII", " "))
+    if runs:
+        return str(max(runs, key=len))
+    words = re.findall(r"[A-Za-z]{1,12}", path.stem)
+    return words[0].upper() if words else None
+
+
+def _infer_timeframe(table: RawTable, rows: IntArray) -> str | None:
+    steps = np.diff(table.stamps.ns[rows])
+    steps = steps[steps > 0]
+    if not len(steps):
+        return None
+    lengths, counts = np.unique(steps, return_counts=True)
+    commonest = int(lengths[np.argmax(counts)])
+    if commonest % MINUTE_NS:
+        raise DataError(
+            f"{table.place.path}: expected bars of whole minutes, found a step of {format_duration(commonest)} between "
+            f"most rows; make bars of a minute or more first",
+            path=table.place.path,
+        )
+    return format_duration(commonest)
+
+
+# ------------------------------------------------------------------------------------------------ what is understood
+
+
+def _refuse_bad_bars(table: RawTable, rows: IntArray) -> None:
+    """Name the first row that cannot be a bar."""
+    columns = {name: column[rows] for name, column in table.columns.items()}
+    worst: tuple[int, str] | None = None
+
+    def judge(bad: npt.NDArray[np.bool_], sentence: str) -> None:
+        nonlocal worst
+        found = np.flatnonzero(bad)
+        if len(found) and (worst is None or found[0] < worst[0]):
+            i = int(found[0])
+            worst = (i, sentence.format(**{name: float(column[i]) for name, column in columns.items()}))
+
+    for name in PRICES:
+        judge(~np.isfinite(columns[name]), f"expected a number as {name}, found {{{name}}}")
+        judge(columns[name] <= 0, f"expected a price above zero as {name}, found {{{name}}}")
+    judge(~(columns["volume"] >= 0) | np.isinf(columns["volume"]), "expected a volume of 0 or more, found {volume}")
+    judge(columns["high"] < columns["low"], "expected high at or above low, found high {high} and low {low}")
+    body_high = np.maximum(columns["open"], columns["close"])
+    body_low = np.minimum(columns["open"], columns["close"])
+    judge(
+        (body_high > columns["high"]) | (body_low < columns["low"]),
+        "expected open and close between low and high, found open {open}, high {high}, low {low}, close {close}",
+    )
+    if worst is not None:
+        index = int(rows[worst[0]])
+        raise DataError(
+            f"{table.place.of(index)}: {worst[1]}", path=table.place.path, line=int(table.place.numbers[index])
+        )
+
+
+def _instants(table: RawTable, rows: IntArray, zone: str) -> IntArray:
+    """The stamps of the rows as nanoseconds UTC, whatever they stand for."""
+    ns = table.stamps.ns[rows]
+    if table.stamps.is_utc:
+        return ns
+    return to_utc(ns, zone, replace(table.place, numbers=table.place.numbers[rows]))
+
+
+def _refuse_bad_order(table: RawTable, rows: IntArray, instants: IntArray, timeframe_ns: int = 0) -> None:
+    """Name the first row whose stamp is not after the one before, or is inside the bar before."""
+    steps = np.diff(instants)
+    # Days and weeks of a zone with daylight saving are an hour short once a year.
+    least = timeframe_ns - HOUR_NS if timeframe_ns and timeframe_ns % DAY_NS == 0 else timeframe_ns
+    bad = np.flatnonzero(steps < max(least, 1))
+    if not len(bad):
+        return
+    i = int(bad[0])
+    before, after = format_instant(int(instants[i])), format_instant(int(instants[i + 1]))
+    if steps[i] == 0:
+        found = f"expected each stamp once, found {after} again"
+    elif steps[i] < 0:
+        found = f"expected rows in time order, found {after} after {before}; sort the file by time"
+    else:
+        length = format_duration(timeframe_ns)
+        found = f"expected bars of {length}, found one at {after} only {format_duration(int(steps[i]))} after {before}"
+    index = int(rows[i + 1])
+    raise DataError(f"{table.place.of(index)}: {found}", path=table.place.path, line=int(table.place.numbers[index]))
+
+
+def _open_ns(instants: IntArray, wanted: Mapping[str, str]) -> IntArray:
+    return instants - (parse_timeframe(wanted["timeframe"]) if wanted["stamp"] == "close" else 0)
+
+
+def _preview(table: RawTable, rows: IntArray, instants: IntArray, wanted: Mapping[str, str]) -> tuple[PreviewRow, ...]:
+    first = rows[:_PREVIEW_ROWS]
+    stamps = _open_ns(instants[:_PREVIEW_ROWS], wanted).tolist()
+    values = {name: column[first].tolist() for name, column in table.columns.items()}
+    return tuple(
+        PreviewRow(
+            line=int(table.place.numbers[row]), open_ns=stamps[i], open=values["open"][i], high=values["high"][i],
+            low=values["low"][i], close=values["close"][i], volume=values["volume"][i],
+        )
+        for i, row in enumerate(first.tolist())
+    )  # fmt: skip
+
+
+def _build(table: RawTable, rows: IntArray, instants: IntArray, settled: Mapping[str, str]) -> BarSeries:
+    timeframe_ns = parse_timeframe(settled["timeframe"])
+    _refuse_bad_order(table, rows, instants, timeframe_ns)
+    columns: list[FloatArray] = [np.ascontiguousarray(table.columns[name][rows]) for name in (*PRICES, "volume")]
+    stamps, *values = freeze(np.ascontiguousarray(_open_ns(instants, settled)), *columns)
+    return BarSeries(settled["symbol"], timeframe_ns, stamps, *values, price_side=settled["price"])
+
+
+def _decimals(series: BarSeries) -> int | None:
+    """How many decimal places the prices have, None when more than eight."""
+    for decimals in range(9):
+        if all(np.array_equal(np.round(column, decimals), column) for column in (series.open, series.close)):
+            return decimals
+    return None

@@ -1,0 +1,152 @@
+"""Tiny worlds: a few bars, a strategy class, and the whole bot run over them.
+
+Everything is composed exactly as a backtest is; nothing is replaced. Called from a test's own thread.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from src.backtesting.engine.backtest_controller import BacktestController
+from src.backtesting.engine.pacing import Pacer, TimeMode
+from src.backtesting.engine.time_controller import TimeController
+from src.backtesting.result import BacktestResult
+from src.backtesting.schedules import SchedulePolicy
+from src.brokers.simulated import Commission, Costs, FillRules, SimulatedBroker, Slippage
+from src.core.bars import BarSeries
+from src.core.config import BotConfig
+from src.core.strategy import Strategy
+from src.core.sync import Runtime, runtime_named
+from src.core.timeframe import parse_instant, parse_timeframe
+from src.data.resample import resample
+
+__all__ = ["FREE", "bar_series", "bot_config", "build_world", "run_world"]
+
+#: Trading costs nothing.
+FREE = Costs(commission=Commission(), slippage=Slippage(), spread_percent=0.0, spread_points=0.0)
+
+Row = float | tuple[float, float, float, float] | None
+
+
+def bar_series(
+    symbol: str,
+    rows: Iterable[Row],
+    timeframe: str = "1m",
+    start: str | int = "2024-01-01",
+    *,
+    price_side: str = "trade",
+) -> BarSeries:
+    """Bars from prices.
+
+    Args:
+        rows: one for each bar: a close (the bar opens at the close before it), (open, high, low, close), or None
+            where the bar is missing.
+        start: when the first row's bar opens.
+    """
+    length_ns, first_ns = parse_timeframe(timeframe), parse_instant(start)
+    opens_ns: list[int] = []
+    prices: list[tuple[float, float, float, float]] = []
+    for i, row in enumerate(rows):
+        if row is None:
+            continue
+        if not isinstance(row, tuple):
+            close = float(row)
+            opening = prices[-1][3] if prices else close
+            row = (opening, max(opening, close), min(opening, close), close)
+        opens_ns.append(first_ns + i * length_ns)
+        prices.append(row)
+    columns = np.array(prices, dtype=np.float64).reshape(-1, 4).T
+    opening, high, low, close = (np.ascontiguousarray(column) for column in columns)
+    open_ns = np.array(opens_ns, dtype=np.int64)
+    return BarSeries(symbol, length_ns, open_ns, opening, high, low, close, np.ones(len(prices)), price_side=price_side)
+
+
+def bot_config(
+    symbols: Sequence[str],
+    classes: Iterable[type[Strategy]],
+    *,
+    balance: float = 10_000.0,
+    leverage: float = 1.0,
+    positions: str = "netting",
+    on_error: str = "stop_all",
+    manage: Mapping[str, Any] | None = None,
+    strategies: Sequence[Mapping[str, Any]] | None = None,
+    **risk: Any,
+) -> BotConfig:
+    """A configuration in which each class trades all symbols, one unit at a time.
+
+    Args:
+        strategies: the section itself, for instances with parameters, timeframes or symbols of their own.
+        risk: keys of the `risk` section.
+    """
+    return BotConfig.model_validate(
+        {
+            "account": {
+                "currency": "USD", "balance": balance, "leverage": leverage, "positions": positions,
+            },
+            "instruments": {symbol: {"currency": "USD"} for symbol in symbols},
+            "symbols": list(symbols),
+            "strategies": [{"use": cls.__name__} for cls in classes] if strategies is None else list(strategies),
+            "risk": {"size": {"volume": 1}, **risk},
+            "manage": dict(manage or {}),
+            "on_error": on_error,
+        }
+    )  # fmt: skip
+
+
+def build_world(
+    series: Sequence[BarSeries],
+    classes: Sequence[type[Strategy]],
+    config: BotConfig | None = None,
+    *,
+    policy: SchedulePolicy | None = None,
+    runtime: str | Runtime = "threads",
+    mode: TimeMode = TimeMode.MAX_SPEED,
+    pacer: Pacer | None = None,
+    at_end: str = "close",
+    limit_fill: str = "touch",
+    costs: Costs = FREE,
+    timeframes: Sequence[str] = (),
+    stall_s: float = 60.0,
+    start_ns: int | None = None,
+    end_ns: int | None = None,
+    prepare: Callable[[SimulatedBroker], None] | None = None,
+) -> BacktestController:
+    """The composed backtest, ready to run; the first arguments as in `run_world`.
+
+    Args:
+        config: by default `bot_config` of the symbols and classes.
+        timeframes: higher timeframes to derive for each symbol.
+        prepare: called with the broker before anybody else gets it.
+    """
+    symbols = [each.symbol for each in series]
+    config = config or bot_config(symbols, classes)
+    named = {cls.__name__: cls for cls in classes}
+    broker = SimulatedBroker(
+        config.account,
+        {symbol: config.instruments[symbol].build(symbol, config.account.currency) for symbol in config.symbols},
+        {each.symbol: each for each in series},
+        {(each.symbol, parse_timeframe(text)): resample(each, parse_timeframe(text)) for each in series for text in timeframes},
+        costs,
+        FillRules(limit_fill=limit_fill, at_end=at_end),  # type: ignore[arg-type]  # checked by the test that runs it
+    )
+    if prepare is not None:
+        prepare(broker)
+    time = TimeController(
+        config.symbols,
+        mode,
+        policy=policy,
+        pacer=pacer,
+        runtime=runtime_named(runtime) if isinstance(runtime, str) else runtime,
+        stall_s=stall_s,
+    )
+    chosen = {each.instance: named[each.use] for each in config.strategies}
+    return BacktestController(broker, time, config, chosen, start_ns=start_ns, end_ns=end_ns)
+
+
+def run_world(
+    series: Sequence[BarSeries], classes: Sequence[type[Strategy]], config: BotConfig | None = None, **how: Any
+) -> BacktestResult:
+    """Run the bot over the bars and return what happened; further arguments as in `build_world`."""
+    return build_world(series, classes, config, **how).run()
