@@ -2,12 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from src.backtesting.engine.pacing import TimeMode
 from src.core.config import BotConfig, DurationNs, InstantNs, Section
 
 __all__ = ["BacktestConfig", "BacktestSection", "CostsSection", "DataSection"]
+
+_FIRST_NS = 10**17  # the year 1973
 
 NotNegative = Annotated[float, Field(ge=0)]
 NotNegativePercent = Annotated[float, Field(ge=0, lt=100)]
@@ -73,6 +75,14 @@ class BacktestSection(Section):
     costs: CostsSection = CostsSection()
     stall_timeout_ns: DurationNs = Field(default=60_000_000_000, alias="stall_timeout", gt=0)
     runs: str = "runs"
+
+    @field_validator("start_ns", "end_ns", mode="before")
+    @classmethod
+    def _no_bare_year(cls, value: Any) -> Any:
+        # `start: 2024` is a number in YAML; as nanoseconds it would lie in the first second of 1970.
+        if isinstance(value, int) and value < _FIRST_NS:
+            raise ValueError(f"expected a date such as 2024-01-31, found the number {value}")
+        return value
 
     @model_validator(mode="after")
     def _window(self) -> "BacktestSection":

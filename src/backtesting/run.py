@@ -89,8 +89,8 @@ def prepare(document: ConfigDocument) -> PreparedRun:
     instruments = _instruments(config)
     costs = _costs(section.costs)
     runs_dir = (document.folder / section.runs).resolve()
-    ensure_writable(runs_dir)
     market, start_ns, end_ns = _market(config, classes, document.folder)
+    ensure_writable(runs_dir)  # last of the checks, because it makes the folder: a refused run leaves none behind
     files = {
         strategy.use: user_file_hash(path)
         for strategy in config.strategies

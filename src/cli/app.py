@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from src import __version__
 from src.cli.data_commands import data_app, output_of
 from src.cli.init_command import write_project
 from src.cli.options import (
@@ -90,8 +91,12 @@ def run(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> int:
     """Lockstep runs the real trading bot, with its real threads, over virtual time."""
+    if version:
+        Output().say(f"Lockstep {__version__}")
+        raise typer.Exit(0)
     context.obj = {"as_json": as_json, "quiet": quiet, "debug": debug}
     if context.invoked_subcommand is not None:
         return 0

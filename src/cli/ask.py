@@ -32,7 +32,7 @@ def plan_import(path: Path, answers: ImportAnswers, out: Output) -> ImportPlan:
     _show_plan(plan, out)
     if not typer.confirm("Is this what the file means?", default=True, err=True):
         raise ConfigError("nothing was imported, because the rows were not confirmed")
-    out.say(f"without questions: {plan.command}")
+    out.say(f"the same without questions: --{plan.command.partition(' --')[2]}")
     return plan
 
 
@@ -63,7 +63,8 @@ def _show_plan(plan: ImportPlan, out: Output) -> None:
 
 
 def _answer(question: Question, out: Output) -> str:
-    choices = f" ({', '.join(question.choices)})" if question.choices else ""
+    said = all(choice in question.sentence for choice in question.choices)
+    choices = "" if said else f" ({', '.join(question.choices)})"
     while True:
         given = str(typer.prompt(f"{question.key}: {question.sentence}{choices}", default=question.default, err=True))
         given = given.strip()

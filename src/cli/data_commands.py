@@ -34,7 +34,7 @@ __all__ = ["data_app"]
 
 DEFAULT_STORE = Path("data") / "market.duckdb"
 
-data_app = typer.Typer(no_args_is_help=True, help="Import market data, list it, check it.")
+data_app = typer.Typer(help="Import market data, list it, check it.")
 
 
 @data_app.command("import")

@@ -16,6 +16,8 @@ from rich.text import Text
 
 __all__ = ["Output"]
 
+_FILE_WIDTH = 200  # a file or a pipe has no width of its own, and a table cut at 80 columns cannot be read
+
 
 class Output:
     """The two streams of one command.
@@ -31,8 +33,8 @@ class Output:
         self.quiet = quiet
         self.debug = debug
         # Text is printed as it is: no markup, so that a message with [brackets] stays whole.
-        self.errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
-        self._people = self.errors if as_json else Console(highlight=False, markup=False, emoji=False)
+        self.errors = _console(stderr=True)
+        self._people = self.errors if as_json else _console(stderr=False)
 
     @property
     def can_ask(self) -> bool:
@@ -62,7 +64,8 @@ class Output:
         table.add_column(no_wrap=True)
         table.add_column()
         for label, value in rows:
-            table.add_row(Text(label, style="bold" if label.isupper() else ""), Text(value))
+            style = "bold yellow" if label.isupper() else ""  # what must not be overlooked
+            table.add_row(Text(label, style=style), Text(value, style=style))
         self._people.print(table)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()) -> None:
@@ -81,3 +84,10 @@ class Output:
         if self.as_json:
             sys.stdout.write(json.dumps(value, allow_nan=False, ensure_ascii=False) + "\n")
             sys.stdout.flush()
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
+    return console

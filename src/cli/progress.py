@@ -29,6 +29,8 @@ def progress_watch(prepared: PreparedRun, console: Console, *, forced: bool | No
     """
     if forced is False or not (forced or console.is_terminal):
         return None
+    if not console.is_terminal:
+        console = Console(stderr=True, force_terminal=True)
     total = sum(
         series.count_closed(prepared.end_ns) - series.count_closed(prepared.start_ns)
         for series in prepared.market.base.values()

@@ -41,7 +41,7 @@ def run_backtest(
     prepared = prepare(document)
     _announce(prepared, out)
     finished = execute(prepared, watch=progress_watch(prepared, out.errors, forced=False if out.quiet else progress))
-    exit_code = _exit_code(finished.result)
+    exit_code = _EXIT_CODES[finished.result.outcome]
     _show(finished, out)
     out.result(_run_json(finished, prepared, exit_code))
     report = finished.folder / "report.html"
@@ -61,12 +61,6 @@ def error_json(error: BaseException, message: str, exit_code: int) -> dict[str, 
     return {"error": {**plain, "type": type(error).__name__, "message": message}, "exit_code": exit_code}
 
 
-def _exit_code(result: BacktestResult) -> int:
-    if result.error is not None:
-        return result.error.exit_code
-    return _EXIT_CODES[result.outcome]
-
-
 def _announce(prepared: PreparedRun, out: Output) -> None:
     config = prepared.config
     if prepared.synthetic is not None:
@@ -83,7 +77,8 @@ def _show(finished: FinishedRun, out: Output) -> None:
     result = finished.result
     out.say()
     if finished.metrics is not None:
-        out.pairs(result_rows(finished.metrics, synthetic=finished.synthetic is not None, fidelity=result.fidelity))
+        rows = result_rows(finished.metrics, synthetic=finished.synthetic is not None, fidelity=result.fidelity)
+        out.pairs([(label, f"{text}; seed {finished.synthetic}" if label == "DATA" else text) for label, text in rows])
     out.say()
     style = "bold green" if result.outcome is Outcome.COMPLETED else "bold red"
     seed = "" if finished.synthetic is None else f" on a SYNTHETIC market, seed {finished.synthetic}"

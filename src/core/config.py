@@ -236,7 +236,7 @@ class BotConfig(Section):
                 problems.append(f"strategies.{i}: the name {names[i]!r} is taken; give each instance a name of its own")
         problems += self._shared_books()
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
 
     def _shared_books(self) -> list[str]:

@@ -6,7 +6,7 @@ Pure but for reading the one file; any thread.
 import difflib
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -20,14 +20,30 @@ Location = tuple[str | int, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose only truth values are `true` and `false`, so that `on:` is a key and `no` a word."""
+    """YAML whose plain words mean what they look like, as in YAML 1.2.
+
+    Only `true` and `false` are truth values, so that `on:` is a key and `no` a word; `17:00` is a time of day and not a
+    number to the base of 60; `1e5` is a number. Dates stay text: the model that reads them says which key holds an
+    impossible one.
+    """
 
 
+_PLAIN = {
+    "tag:yaml.org,2002:bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "tag:yaml.org,2002:int": (r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)", "-+0123456789"),
+    "tag:yaml.org,2002:float": (
+        r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?"
+        r"|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+}
+_OTHERWISE = (*_PLAIN, "tag:yaml.org,2002:timestamp")
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _OTHERWISE]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+for _tag, (_pattern, _first) in _PLAIN.items():
+    _Loader.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), list(_first))
 
 
 class ConfigDocument:
@@ -55,7 +71,7 @@ class ConfigDocument:
             return model.model_validate(self.values)
         except ValidationError as error:
             items = error.errors()
-            problems = [self._sentence(model, item) for item in items if not _is_echo(item, items)]
+            problems = [line for item in items if not _is_echo(item, items) for line in self._sentences(model, item)]
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError(f"{self.name} has {count}:\n  " + "\n  ".join(problems), problems=problems) from None
 
@@ -66,6 +82,13 @@ class ConfigDocument:
             if line is not None:
                 return f"{self.name}:{line}"
         return self.name
+
+    def _sentences(self, model: type[BaseModel], item: Any) -> list[str]:
+        if item["type"] != "value_error" or item["loc"]:
+            return [self._sentence(model, item)]
+        # A check of the whole document: one problem a line, each beginning with the key that it is about.
+        problems = str(item["ctx"]["error"]).splitlines()
+        return [f"{self.where(_location(problem.partition(':')[0]))}: {problem}" for problem in problems]
 
     def _sentence(self, model: type[BaseModel], item: Any) -> str:
         location = tuple(part for part in item["loc"] if not _is_tag(part))
@@ -107,7 +130,7 @@ def parse_config(text: str, name: str, folder: Path, overrides: list[str] | None
     """
     try:
         node = yaml.compose(text, Loader=_Loader)
-        values = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
+        values = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -143,7 +166,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not separator or not key.strip():
         raise ConfigError(f"expected --set key=value, found --set {override!r}")
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
+        value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError:
         raise ConfigError(f"--set {key}: {text!r} is not a YAML value") from None
     target: Any = values
@@ -166,6 +189,10 @@ def _apply(values: dict[str, Any], override: str) -> None:
             target = target[index]
 
 
+def _location(key: str) -> Location:
+    return tuple(int(part) if part.isdigit() else part for part in key.split("."))
+
+
 def _is_echo(item: Any, items: Any) -> bool:
     # A list whose only element is wrong is also reported as too short; the element's own problem says it better.
     return item["type"] == "too_short" and any(
@@ -179,21 +206,19 @@ def _is_tag(part: str | int) -> bool:
 
 
 def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
-    current: Any = model
+    current: type[BaseModel] = model
+    picks_element = False  # the next part is a place in a list or a free key of a mapping, not a field
     for part in location:
-        current = _section_below(current, str(part))
-        if current is None:
+        if picks_element:
+            picks_element = False
+            continue
+        field = next((f for name, f in current.model_fields.items() if part in (name, f.alias)), None)
+        below = None if field is None else _find_model(field.annotation)
+        if field is None or below is None:
             return []
+        current = below
+        picks_element = get_origin(field.annotation) in (dict, list, tuple)
     return [field.alias or name for name, field in current.model_fields.items()]
-
-
-def _section_below(model: type[BaseModel] | None, key: str) -> type[BaseModel] | None:
-    if model is None or not hasattr(model, "model_fields"):
-        return None
-    for name, field in model.model_fields.items():
-        if key in (name, field.alias):
-            return _find_model(field.annotation)
-    return model if key.isdigit() else _find_model(None)
 
 
 def _find_model(annotation: Any) -> type[BaseModel] | None:

@@ -51,6 +51,8 @@ class Instrument:
 
 
 def _to_step(value: float, step: float, rounding: str) -> float:
+    if not math.isfinite(value):
+        return value  # refused by the risk manager with a sentence
     # Through decimals: binary floats would turn 0.3 / 0.1 into 2.9999999999999996 and lose a step. The quotient is
     # first rounded to 9 places so that a value which is a multiple but for float noise keeps its multiple.
     if not abs(value) < step * _EXACT_STEPS:  # so large, infinite or no number at all: a float shows no steps there

@@ -10,7 +10,7 @@ from src.core.clock import Clock
 from src.core.ids import client_id
 from src.core.journal import Journal
 from src.core.records import OrderRequest, OrderResult, OrderType, Position, Side
-from src.core.risk_manager import EntryIntent, RiskManager
+from src.core.risk_manager import EntryIntent, RiskManager, Verdict
 
 __all__ = ["OrderDesk"]
 
@@ -46,6 +46,9 @@ class OrderDesk:
     ) -> OrderResult:  # fmt: skip
         """Ask the risk manager and, if it agrees, place an entry. A size that was left open reverses what is held."""
         rules = self._broker.instrument(symbol)
+        volume, limit, trigger = _plain(volume), _plain(limit), _plain(trigger)
+        stop, stop_distance = _plain(stop), _plain(stop_distance)
+        target, target_distance, target_r = _plain(target), _plain(target_distance), _plain(target_r)
         order_type = OrderType.MARKET if limit is None and trigger is None else OrderType.LIMIT
         order_type = OrderType.STOP if trigger is not None else order_type
         price = trigger if trigger is not None else limit
@@ -57,7 +60,11 @@ class OrderDesk:
             client_id=identity, book=book, symbol=symbol, side=side, volume=volume, price=price, stop=stop,
             stop_distance=stop_distance, reverse=volume is None,
         )  # fmt: skip
-        verdict = self._risk.reserve(intent)
+        if limit is not None and trigger is not None:
+            message = f"expected a limit or a trigger, found both, {limit:g} and {trigger:g}"
+            verdict = Verdict(code="limit_and_trigger", message=message)
+        else:
+            verdict = self._risk.reserve(intent)
         self._record(
             symbol, book, "enter", verdict.code or "accepted", identity, side, order_type, verdict.volume,
             price, stop, target, reason,
@@ -82,6 +89,7 @@ class OrderDesk:
 
     def close(self, position: Position, *, volume: float | None, kind: str, reason: str) -> OrderResult:
         """Close a position or a part of it at the market; reducing needs no reservation."""
+        volume = _plain(volume)
         if volume is not None:
             volume = self._broker.instrument(position.symbol).round_volume(volume)
         identity = self._next_id(position.book, position.symbol)
@@ -98,6 +106,7 @@ class OrderDesk:
     ) -> OrderResult:
         """Move the stop or the target of a position."""
         rules = self._broker.instrument(position.symbol)
+        stop, target = _plain(stop), _plain(target)
         stop = None if stop is None else rules.round_price(stop)
         target = None if target is None else rules.round_price(target)
         self._record(
@@ -132,3 +141,8 @@ class OrderDesk:
     def _refused(self, symbol: str, book: str, identity: str, result: OrderResult) -> None:
         self.refusals[result.code] += 1
         self._journal.record(self._clock.now_ns(), symbol, "refusal", "broker", book, identity, result.code)
+
+
+def _plain(number: float | None) -> float | None:
+    # Strategies give whole numbers and numpy scalars too; equal orders must be equal records.
+    return number if number is None or number.__class__ is float else float(number)

@@ -106,7 +106,7 @@ class RiskManager:
         self._day_equity = 0.0
         self._tripped = False
 
-    # -- entries -------------------------------------------------------------------------------------------------------
+    # -- entries -----------------------------------------------------------------------------------
 
     def reserve(self, intent: EntryIntent) -> Verdict:
         """Judge an entry and, when it is accepted, take its slot, margin and risk.
@@ -156,7 +156,7 @@ class RiskManager:
                 self._cool_until[key] = trade.exit_ns + self._config.cool_down_after_loss_ns
                 self._version += 1
 
-    # -- the day -------------------------------------------------------------------------------------------------------
+    # -- the day -----------------------------------------------------------------------------------
 
     @property
     def watches_equity(self) -> bool:
@@ -193,7 +193,7 @@ class RiskManager:
         percent = self._config.daily_loss_limit_percent
         return float("-inf") if percent is None else self._day_equity * (1 - percent / 100)
 
-    # -- judging -------------------------------------------------------------------------------------------------------
+    # -- judging -----------------------------------------------------------------------------------
 
     def _settle_locked(self, snapshot: Snapshot) -> None:
         """Drop the reservations whose orders have ended: a fill consumed them, anything else returned them."""
@@ -201,6 +201,8 @@ class RiskManager:
         ended = [key for key, item in self._reservations.items() if item.sent and key not in living]
         for key in ended:
             del self._reservations[key]
+        if ended:
+            self._version += 1  # an older snapshot than this one knows neither the reservation nor what became of it
 
     def _market(self, intent: EntryIntent) -> _Market | None:
         symbol, broker = intent.symbol, self._broker

@@ -19,7 +19,7 @@ def stable_hash(*parts: object) -> int:
 
 def stream(seed: int, component: str, symbol: str = "") -> random.Random:
     """A generator of its own for one component and symbol of a run."""
-    return random.Random(stable_hash(seed, component, symbol))  # noqa: S311 - reproducible, not secret
+    return random.Random(stable_hash(seed, component, symbol))  # reproducible, not secret
 
 
 def numpy_stream(seed: int, component: str, symbol: str = "") -> np.random.Generator:

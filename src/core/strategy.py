@@ -72,7 +72,7 @@ class Strategy:
     state: dict[str, Any]
     _runner: "StrategyRunner"
 
-    # -- what a user overrides -----------------------------------------------------------------------------------------
+    # -- what a user overrides ---------------------------------------------------------------------
 
     def features(self) -> dict[str, Feature]:
         """Features by attribute name: `{"f": sma(20)}` is read as `self.f[-1]`."""
@@ -93,7 +93,7 @@ class Strategy:
     def on_stop(self) -> None:
         """Called once, in the worker's last turn."""
 
-    # -- what a user reads -----------------------------------------------------------------------------------------------
+    # -- what a user reads -------------------------------------------------------------------------
 
     @property
     def now_ns(self) -> int:
@@ -116,7 +116,7 @@ class Strategy:
         """The last bid and ask, None before the first price."""
         return self._runner.broker.quote(self._runner.symbol)
 
-    # -- what a user does ------------------------------------------------------------------------------------------------
+    # -- what a user does --------------------------------------------------------------------------
 
     def buy(
         self, *, volume: float | None = None, limit: float | None = None, trigger: float | None = None,

@@ -47,7 +47,7 @@ def declared_lookback(cls: type[Strategy], config: StrategyConfig) -> int:
     strategy.__dict__.update(config.params, name=config.instance, symbol="")
     try:
         return max((feature.lookback for feature in strategy.features().values()), default=0)
-    except Exception:  # noqa: BLE001 - reported when the strategy is made
+    except Exception:  # reported when the strategy is made
         return 0
 
 
@@ -105,7 +105,7 @@ class StrategyRunner:
         for name, feature in self.strategy.features().items():
             setattr(self.strategy, name, FeatureView(store.column(feature, view.series), view))
 
-    # -- turns -----------------------------------------------------------------------------------------------------------
+    # -- turns -------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Show the strategy everything that has become visible since its last turn."""
@@ -158,7 +158,7 @@ class StrategyRunner:
             raise ConfigError(f"{self.name} has no bars of {timeframe}; add it to the class's `timeframes`")
         return view
 
-    # -- orders ----------------------------------------------------------------------------------------------------------
+    # -- orders ------------------------------------------------------------------------------------
 
     def enter(self, side: Side, **order: Any) -> OrderResult:
         """See `Strategy.buy`."""

@@ -54,14 +54,14 @@ def parse_duration(text: str | int) -> int:
 
 
 def parse_timeframe(text: str) -> int:
-    """Nanoseconds of a timeframe: a whole number of minutes up to one week.
+    """Nanoseconds of a timeframe: a whole number of minutes.
 
     Raises:
         ConfigError: not a duration, or not a positive multiple of one minute.
     """
     ns = parse_duration(text)
     if ns <= 0 or ns % MINUTE_NS:
-        raise ConfigError(f"expected a timeframe of whole minutes such as 1m, 15m, 1h or 1d, found {text!r}", found=text)
+        raise ConfigError(f"expected a timeframe of whole minutes such as 15m, 1h or 1d, found {text!r}", found=text)
     return ns
 
 

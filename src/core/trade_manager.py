@@ -54,7 +54,7 @@ class TradeManager:
         self.timed = config.time_exit is not None or risk.watches_equity
         self.watching = self._armed or self.timed
 
-    # -- what the monitor waits for ------------------------------------------------------------------------------------
+    # -- what the monitor waits for ----------------------------------------------------------------
 
     def has_work(self) -> bool:
         """See `ManagedState.has_work`."""
@@ -91,7 +91,7 @@ class TradeManager:
         closed_ns = series.open_ns_at[last] + series.timeframe_ns
         return any(position.opened_ns < closed_ns and _has_rule(position) for position in positions)
 
-    # -- the monitor's turn --------------------------------------------------------------------------------------------
+    # -- the monitor's turn ------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin the account's first day."""

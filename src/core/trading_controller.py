@@ -133,7 +133,7 @@ class TradingController:
             total.update(desk.refusals)
         return dict(sorted(total.items()))
 
-    # -- the threads -----------------------------------------------------------------------------------------------------
+    # -- the threads -------------------------------------------------------------------------------
 
     def _symbol_worker(self, symbol: str) -> None:
         me = worker_name(symbol)
@@ -149,6 +149,8 @@ class TradingController:
             self._record_end(symbol, me, "stopped", bars=orchestrator.bars_seen)
         except Exception as error:
             self._worker_failed(symbol, error)
+        except BaseException as error:  # kept for `drive`; known before the turn is given away
+            clock.fail(error)
         finally:
             clock.leave(me)
 
@@ -166,10 +168,12 @@ class TradingController:
             # Without the monitor no position is guarded, so this always ends the run.
             self._record_end(ACCOUNT_STREAM, MONITOR, "failed", error=_cause(error))
             clock.fail(error)
+        except BaseException as error:  # as in `_symbol_worker`
+            clock.fail(error)
         finally:
             clock.leave(MONITOR)
 
-    # -- supervision -------------------------------------------------------------------------------------------------------
+    # -- supervision -------------------------------------------------------------------------------
 
     def _worker_failed(self, symbol: str, error: Exception) -> None:
         me = worker_name(symbol)
@@ -179,9 +183,13 @@ class TradingController:
             self._clock.fail(error)
             return
         self._drop(symbol, error)
-        for order in self._broker.snapshot().orders:
-            if order.request.symbol == symbol and not order.request.reduce_only:
-                self._broker.cancel(order.order_id)
+        try:
+            for order in self._broker.snapshot().orders:
+                if order.request.symbol == symbol and not order.request.reduce_only:
+                    self._broker.cancel(order.order_id)
+        except Exception as problem:
+            # Entries that may still work without anybody watching them: more than one symbol's matter.
+            self._clock.fail(problem)
 
     def _drop(self, symbol: str, error: LockstepError) -> None:
         self.failures[symbol] = error.message
@@ -193,7 +201,7 @@ class TradingController:
     def _record_end(self, stream: str, participant: str, how: str, *, bars: int = 0, error: str = "") -> None:
         self._journal.record(self._clock.now_ns(), stream, "participant", participant, how, bars, error)
 
-    # -- making ------------------------------------------------------------------------------------------------------------
+    # -- making ------------------------------------------------------------------------------------
 
     def _orchestrate(self, symbol: str) -> MultiStrategyOrchestrator:
         desk = self._desk(worker_name(symbol))

@@ -79,7 +79,7 @@ class WallClock:
                     self._turn.release()
                 self._stopping.wait(poll_s)
         finally:
-            # Whatever happened, also in a predicate: the caller goes on with the turn, and gives it back when it leaves.
+            # Whatever happened, also in a predicate: the caller goes on with the turn and gives it back when it leaves.
             if not held:
                 self._turn.acquire()
         return False
@@ -122,7 +122,7 @@ class WallClock:
                 run()
             except Stopping:
                 pass
-            except BaseException as error:  # noqa: BLE001 - kept and raised again by `drive`
+            except BaseException as error:  # kept and raised again by `drive`
                 self.fail(error)
             finally:
                 self.leave(name)

@@ -1,4 +1,4 @@
-"""Two moving averages: long when the fast one crosses above the slow one, short when below, with a stop by volatility."""
+"""Two moving averages: long when the fast one crosses above the slow one, short when below, with a volatility stop."""
 
 from src.core.bars import Bar
 from src.core.features import Feature, FeatureView, atr, crossed_above, crossed_below, sma

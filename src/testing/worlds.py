@@ -57,9 +57,9 @@ def bar_series(
         opens_ns.append(first_ns + i * length_ns)
         prices.append(row)
     columns = np.array(prices, dtype=np.float64).reshape(-1, 4).T
-    opening, high, low, close = (np.ascontiguousarray(column) for column in columns)
+    o, h, l_, c = (np.ascontiguousarray(column) for column in columns)
     open_ns = np.array(opens_ns, dtype=np.int64)
-    return BarSeries(symbol, length_ns, open_ns, opening, high, low, close, np.ones(len(prices)), price_side=price_side)
+    return BarSeries(symbol, length_ns, open_ns, o, h, l_, c, np.ones(len(prices)), price_side=price_side)
 
 
 def bot_config(
@@ -127,7 +127,11 @@ def build_world(
         config.account,
         {symbol: config.instruments[symbol].build(symbol, config.account.currency) for symbol in config.symbols},
         {each.symbol: each for each in series},
-        {(each.symbol, parse_timeframe(text)): resample(each, parse_timeframe(text)) for each in series for text in timeframes},
+        {
+            (each.symbol, parse_timeframe(text)): resample(each, parse_timeframe(text))
+            for each in series
+            for text in timeframes
+        },
         costs,
         FillRules(limit_fill=limit_fill, at_end=at_end),  # type: ignore[arg-type]  # checked by the test that runs it
     )

@@ -12,7 +12,7 @@ from src.backtesting.result import BacktestResult, Outcome, SymbolSummary
 from src.brokers.simulated import SimulatedBroker
 from src.core.bars import BarSeries
 from src.core.config import BotConfig
-from src.core.errors import ConfigError, InternalError, LockstepError
+from src.core.errors import ConfigError, DataError, InternalError, LockstepError
 from src.core.journal import Journal, JournalRecord
 from src.core.log import make_log
 from src.core.strategy import Strategy
@@ -51,6 +51,9 @@ class BacktestController:
         self._config = config
         self.time_controller = time_controller
         base = broker.all_base_series()
+        if not any(series.loaded for series in base):
+            names = ", ".join(series.symbol for series in base)
+            raise DataError(f"expected bars of {names}, found none; load some first")
         self._start_ns = _first_open(base) if start_ns is None else start_ns
         self._end_ns = _last_close(base) if end_ns is None else end_ns
         if self._end_ns <= self._start_ns:
@@ -90,7 +93,7 @@ class BacktestController:
         except LockstepError as problem:
             error = problem
         except Exception as problem:
-            error = InternalError(f"{type(problem).__name__}: {problem}; this is a defect of Lockstep, please report it")
+            error = InternalError(f"{type(problem).__name__}: {problem}; a defect of Lockstep, please report it")
             error.__cause__ = problem
         seconds = (monotonic_ns() - began) / 1e9
         return self._result(error, seconds)

@@ -118,7 +118,9 @@ class SimulatedMarket:
         self._next = 0
 
 
-def _ends(series: Sequence[BarSeries], last: Sequence[int], base: list[BarSeries], start_ns: int) -> list[tuple[int, int]]:
+def _ends(
+    series: Sequence[BarSeries], last: Sequence[int], base: list[BarSeries], start_ns: int
+) -> list[tuple[int, int]]:
     """When each symbol's last bar of any timeframe closes, and its rank; the earliest stands last."""
     ends = dict.fromkeys((each.symbol for each in base), start_ns)
     for i, each in enumerate(series):

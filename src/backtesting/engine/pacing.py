@@ -3,6 +3,7 @@
 Called by whoever performs the step; `wake_up` may be called from any thread. No mode changes a result.
 """
 
+import math
 from enum import StrEnum
 
 from src.core.errors import ConfigError
@@ -57,7 +58,7 @@ def pacer_for(mode: TimeMode, pace: str | None = None) -> Pacer | None:
             factor = float(pace.removesuffix("x"))
         except ValueError:
             factor = 0.0
-        if factor <= 0 or not pace.endswith("x"):
+        if not 0 < factor < math.inf or not pace.endswith("x"):  # no comparison holds for NaN
             raise ConfigError(f"expected a pace such as 60x, found {pace!r}")
         return Pacer(market_factor=factor)
     seconds = _STEP_SECONDS[mode]

@@ -84,7 +84,7 @@ class _Seat:
         self.wake = participant.wake.__call__
         self.next_due_ns = participant.wake.next_due_ns
         self.base_order: tuple[int | str, ...] = (participant.phase, participant.rank, participant.name)
-        self.order = self.base_order
+        self.order: tuple[int | str, ...] = self.base_order
         self.waiting = _BORN
         self.what = _BORN
         self.queued = False
@@ -149,7 +149,7 @@ class TimeController:
         self._watched = (0, 0)
         self._watched_name = ""
 
-    # -- composing ---------------------------------------------------------------------------------------------------
+    # -- composing ---------------------------------------------------------------------------------
 
     def attach(self, market: Market) -> None:
         """Set what moves; before the first `spawn`."""
@@ -176,7 +176,7 @@ class TimeController:
                     run()
             except Stopping:
                 pass
-            except BaseException as error:  # noqa: BLE001 - kept and raised again by `drive`
+            except BaseException as error:  # kept and raised again by `drive`
                 self.fail(error)
             finally:
                 if seat.waiting is not _LEFT:
@@ -199,7 +199,7 @@ class TimeController:
         if self._error is not None:
             raise self._error
 
-    # -- what participants call ----------------------------------------------------------------------------------------
+    # -- what participants call --------------------------------------------------------------------
 
     def now_ns(self) -> int:
         """See `Clock.now_ns`."""
@@ -264,7 +264,7 @@ class TimeController:
             self._timed.remove(seat)
         self._runtime.finish(self._next_turn().carrier if self._alive else None)
 
-    # -- what anybody may call -----------------------------------------------------------------------------------------
+    # -- what anybody may call ---------------------------------------------------------------------
 
     def stop(self, reason: str) -> None:
         """See `Clock.stop`; takes effect between steps."""
@@ -287,7 +287,7 @@ class TimeController:
             turns_by_participant={name: seat.turns for name, seat in self._seats.items()},
         )
 
-    # -- the chain of turns ----------------------------------------------------------------------------------------------
+    # -- the chain of turns ------------------------------------------------------------------------
 
     def _enqueue(self, seat: _Seat) -> None:
         if not seat.queued:
@@ -296,22 +296,16 @@ class TimeController:
 
     def _next_turn(self) -> _Seat:
         """Who goes next; performs steps until somebody is ready."""
-        market, ready = self._market, self._ready
-        if market is None:
-            raise InternalError("the time controller has no market; attach one before the participants start")
+        ready = self._ready
         try:
-            if self._signals.changes != self._changes_seen:
-                self._changes_seen = self._signals.changes
-                self._wake_parked()
-            if self._blocked:
-                self._release_blocked()
-            if self._error is not None and not self._ending:
-                self._end()
+            if self._signals.changes != self._changes_seen or self._uneasy:
+                self._look_around()
             if not ready:
                 self._running = None
+                step = self._step
                 while not ready:
-                    self._step(market)
-        except Exception as error:  # noqa: BLE001 - ends the run with its own type, blamed on nobody
+                    step()
+        except Exception as error:  # ends the run with its own type, blamed on nobody
             self.fail(error)
             self._end()
         self._turns_here += 1
@@ -327,7 +321,7 @@ class TimeController:
     def _chosen(self) -> int:
         try:
             return self.policy.choose(self._ready, self._now)
-        except Exception as error:  # noqa: BLE001 - as for a step: the fault of nobody whose thread asked
+        except Exception as error:  # as for a step: the fault of nobody whose thread asked
             self.fail(error)
             self._end()
             return 0
@@ -342,43 +336,53 @@ class TimeController:
             self._end()
         self._uneasy = bool(self._blocked)
 
-    def _step(self, market: Market) -> None:
+    def _step(self) -> None:
+        """Move to the earliest of market event and timer, and find out who has something to do there."""
         if self._inbox:
             self.stopped_because = self._inbox.popleft()
             self._end()
             return
+        market = self._market
         at = market.next_ns()
-        due = self._next_due() if self._timed or self._blocked else None
-        if due is not None and due <= market.end_ns and (at is None or due < at):
-            if due > self._now:
-                self._now = due
-                self._turns_here = 0
-            for seat in self._timed:
-                # Also when it sees nothing to do: a timer that stays due is a livelock, not an endless step.
-                if seat.waiting is _MARKET and (seat.wake() or _is_due(seat, due)):
-                    self._enqueue(seat)
-        elif at is None:
+        if self._timed or self._blocked:
+            due = self._next_due()
+            if due is not None and due <= market.end_ns and (at is None or due < at):
+                self._step_of_timers(due)
+                return
+        if at is None:
             self._finish_or_deadlock()
-        else:
-            if self._pacer is not None:
-                self._pacer.wait(self._now, at)
-                if self._inbox:
-                    return
-            if at > self._now:
-                self._now = at
-                self._turns_here = 0
-            elif at < self._now:
-                raise InternalError(f"time would run backwards from {self._now} to {at}")
-            self._steps += 1
-            ended = market.advance(at)
-            self._changes_seen = self._signals.changes
-            ready = self._ready
-            for seat in self._alive:  # in key order, so that appending keeps the order
-                if seat.waiting is _MARKET and seat.wake():
-                    seat.queued = True
-                    ready.append(seat)
+            return
+        if self._pacer is not None:
+            self._pacer.wait(self._now, at)
+            if self._inbox:
+                return
+        if at > self._now:
+            self._now = at
+            self._turns_here = 0
+        elif at < self._now:
+            raise InternalError(f"time would run backwards from {self._now} to {at}")
+        self._steps += 1
+        ended = market.advance(at)
+        self._changes_seen = self._signals.changes
+        ready = self._ready
+        for seat in self._alive:  # in key order, so that appending keeps the order
+            if seat.waiting is _MARKET and seat.wake():
+                seat.queued = True
+                ready.append(seat)
+        if ended:
             for symbol in ended:
                 self._end_symbol(symbol)
+        if self._blocked:
+            self._release_blocked()
+
+    def _step_of_timers(self, due_ns: int) -> None:
+        if due_ns > self._now:
+            self._now = due_ns
+            self._turns_here = 0
+        for seat in self._timed:
+            # Also when it sees nothing to do: a timer that stays due is a livelock, not an endless step.
+            if seat.waiting is _MARKET and (seat.wake() or _is_due(seat, due_ns)):
+                self._enqueue(seat)
         if self._blocked:
             self._release_blocked()
 
@@ -437,7 +441,7 @@ class TimeController:
             if seat.waiting is not _RUNNING:
                 self._enqueue(seat)
 
-    # -- watching --------------------------------------------------------------------------------------------------------
+    # -- watching ----------------------------------------------------------------------------------
 
     def _livelock(self) -> LivelockError:
         busiest = sorted(self._alive, key=lambda seat: (-seat.turns, seat.name))[:3]

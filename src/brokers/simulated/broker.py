@@ -96,7 +96,7 @@ class SimulatedBroker:
         self._clock = clock
         self._journal = journal
 
-    # -- the Broker port -----------------------------------------------------------------------------------------------
+    # -- the Broker port ---------------------------------------------------------------------------
 
     def instrument(self, symbol: str) -> Instrument:
         """See `Broker.instrument`."""
@@ -284,7 +284,7 @@ class SimulatedBroker:
                     )  # fmt: skip
         return refused("no_position", f"no open position {position_id}")
 
-    # -- whoever moves time --------------------------------------------------------------------------------------------
+    # -- whoever moves time ------------------------------------------------------------------------
 
     def all_base_series(self) -> list[BarSeries]:
         """The base bars in rank order."""
@@ -359,7 +359,7 @@ class SimulatedBroker:
             self._deliver()
             self._sample(instant_ns)
 
-    # -- results -------------------------------------------------------------------------------------------------------
+    # -- results -----------------------------------------------------------------------------------
 
     def fills(self) -> list[Fill]:
         """All executions so far, in order."""
@@ -386,7 +386,7 @@ class SimulatedBroker:
         """Instants and equity of each step, both of shape (n,); the last sample of an instant stands for it."""
         return np.frombuffer(self._equity_ns, dtype=np.int64), np.frombuffer(self._equity, dtype=np.float64)
 
-    # -- inside --------------------------------------------------------------------------------------------------------
+    # -- inside ------------------------------------------------------------------------------------
 
     def _now(self) -> int:
         return self._clock.now_ns() if self._clock is not None else 0

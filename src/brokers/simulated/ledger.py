@@ -52,7 +52,7 @@ class Ledger:
         self.fills: list[Fill] = []
         self.trades: list[Trade] = []
 
-    # -- money ---------------------------------------------------------------------------------------------------------
+    # -- money -------------------------------------------------------------------------------------
 
     def equity(self) -> float:
         """Balance plus open profit, each position at the price that would close it now."""
@@ -106,7 +106,7 @@ class Ledger:
         tolerance = 1e-9 * (abs(self.balance) + self._moved)
         invariant(difference <= tolerance, f"balance {self.balance!r} is off by {difference!r}", balance=self.balance)
 
-    # -- executions ----------------------------------------------------------------------------------------------------
+    # -- executions --------------------------------------------------------------------------------
 
     def fill_order(self, desk: Desk, order: WorkingOrder, quote: float, when: Moment, *, slips: bool) -> Book | None:
         """Execute a whole order at a quote: first what it closes, then what it opens.

@@ -66,6 +66,7 @@ def match_interior(ledger: Ledger, desk: Desk, i: int, now_ns: int, rules: FillR
             if opened is not None:
                 _exit_on_entry_bar(ledger, desk, opened, order, quote, i, when, touch=touch)
     _end_orders(ledger, desk, now_ns, when)
+    _apply_protection(desk, now_ns)  # the bars to come open at or after this close
 
 
 def _fill_resting(ledger: Ledger, desk: Desk, order: WorkingOrder, quote: float, when: Moment) -> Book | None:

@@ -106,9 +106,7 @@ class Stage:
             if leaves:
                 self.clock.leave(name)
 
-        self.clock.spawn(
-            Participant(name=name, phase=phase, rank=rank, wake=bell, symbol=symbol, timed=timed), run
-        )
+        self.clock.spawn(Participant(name=name, phase=phase, rank=rank, wake=bell, symbol=symbol, timed=timed), run)
 
     def note(self, name: str) -> None:
         """Write a line of its own into the log."""

@@ -6,6 +6,7 @@ import pytest
 
 from src.backtesting.result import BacktestResult, Outcome
 from src.core.bars import Bar
+from src.core.errors import DataError
 from src.core.features import sma
 from src.core.journal import ACCOUNT_STREAM
 from src.core.records import OrderEvent
@@ -297,6 +298,81 @@ def test_equity_is_sampled_at_every_step_and_money_adds_up(runtime: str) -> None
 
     assert result.equity[0] == 10_000
     assert (result.equity_ns[0], result.equity_ns[-1]) == (result.start_ns, result.end_ns)
-    by_minute = dict(zip(((result.equity_ns - result.start_ns) / MINUTE_NS).tolist(), result.equity.tolist(), strict=True))
+    by_minute = dict(
+        zip(((result.equity_ns - result.start_ns) / MINUTE_NS).tolist(), result.equity.tolist(), strict=True)
+    )
     assert by_minute == {float(i): 10_000 + max(0, i - 1) for i in range(9)}
     assert [r.values for r in result.records if r.stream == ACCOUNT_STREAM] == [(10_007.0,)]
+
+
+@both
+def test_bars_before_the_windows_start_are_history_and_not_delivered(runtime: str) -> None:
+    """Warm-up is seen through the views; `on_bar` begins with the first bar that closes inside the window."""
+    shown: list[tuple[float, int]] = []
+
+    class Writes(BarStrategy):
+        def on_start(self) -> None:
+            shown.append((-1.0, len(self.bars)))
+
+        def on_bar(self, bar: Bar) -> None:
+            shown.append((bar.close, len(self.bars)))
+
+    series = bar_series("AAA", RISING)
+    start_ns, end_ns = int(series.open_ns[3]), int(series.open_ns[6])
+    result = run_world([series], [Writes], start_ns=start_ns, end_ns=end_ns, runtime=runtime)
+
+    assert shown == [(-1.0, 3), (103, 4), (104, 5), (105, 6)]
+    assert (result.start_ns, result.end_ns, result.bars) == (start_ns, end_ns, 3)
+
+
+@both
+def test_a_worker_that_sleeps_across_the_end_of_its_data_still_sees_what_it_missed(runtime: str) -> None:
+    """The remaining bars, the exit at the end of the data, and `on_stop`, all after it woke."""
+    log: list[str] = []
+
+    class Sleeps(BarStrategy):
+        def on_bar(self, bar: Bar) -> None:
+            log.append(f"{self.symbol} {bar.close:g}")
+            if self.symbol == "AAA" and bar.close == 101:
+                self.buy()
+                self._runner.clock.sleep(6 * MINUTE_NS)
+                log.append("awake")
+
+        def on_order(self, event: OrderEvent) -> None:
+            assert event.fill is not None
+            log.append(f"{self.symbol} {event.fill.kind}")
+
+        def on_stop(self) -> None:
+            log.append(f"{self.symbol} stop")
+
+    result = run_world([bar_series("AAA", RISING[:4]), bar_series("BBB", [50.0] * 9)], [Sleeps], runtime=runtime)
+
+    assert [line for line in log if not line.startswith("BBB")] == [
+        "AAA 100", "AAA 101", "awake", "AAA 102", "AAA 103", "AAA entry", "AAA end_of_data", "AAA stop",
+    ]  # fmt: skip
+    assert exits(result) == [("AAA", "end_of_data", 4.0, 103.0)]
+    assert result.outcome is Outcome.COMPLETED
+
+
+@both
+def test_a_strategy_may_sleep_before_the_first_bar(runtime: str) -> None:
+    """A sleep in `on_start` lets the market move, and no bar is lost."""
+    shown: list[tuple[float, float]] = []
+
+    class Sleeps(BarStrategy):
+        def on_start(self) -> None:
+            self._runner.clock.sleep(MINUTE_NS * 5 // 2)
+
+        def on_bar(self, bar: Bar) -> None:
+            shown.append((bar.close, self.now_ns / MINUTE_NS))
+
+    result = run_world([bar_series("AAA", RISING[:4])], [Sleeps], runtime=runtime)
+
+    start = result.start_ns / MINUTE_NS
+    assert [(close, now - start) for close, now in shown] == [(100, 2.5), (101, 2.5), (102, 3), (103, 4)]
+
+
+def test_a_world_without_any_bar_is_refused() -> None:
+    """There is no window and nothing to show."""
+    with pytest.raises(DataError, match="expected bars of AAA, BBB, found none"):
+        run_world([bar_series("AAA", []), bar_series("BBB", [])], [BuysAtOnce])

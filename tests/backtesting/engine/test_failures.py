@@ -1,4 +1,4 @@
-"""The whole bot over tiny worlds: what happens when a strategy, the monitor or a part of the engine fails, or somebody stops."""
+"""The whole bot over tiny worlds: a strategy, the monitor or a part of the engine fails, or somebody stops."""
 
 import json
 import os
@@ -92,7 +92,7 @@ def test_stop_symbol_drops_the_symbol_and_goes_on_with_the_others(where: str, ru
     assert result.outcome is Outcome.DEGRADED
     assert list(result.failures) == ["AAA"]
     assert "ValueError" in result.failures["AAA"]
-    assert [t.symbol for t in result.trades] == (["BBB"] if where in PLACES[:3] else ["AAA", "BBB"])
+    assert [t.symbol for t in result.trades] == (["BBB"] if where in PLACES[:4] else ["AAA", "BBB"])
     assert result.open_positions == ()
     limits = [o for o in result.orders if o.request.symbol == "AAA" and o.request.price == 1.0]
     assert all(order.state.is_final for order in limits)
@@ -218,6 +218,7 @@ def test_a_configuration_error_at_run_time_gives_no_result(runtime: str) -> None
         run_world([bar_series("AAA", [100.0] * 5)], [NoStop], config, runtime=runtime)
 
 
+@pytest.mark.slow
 @both
 def test_an_order_event_that_always_causes_another_is_a_livelock(runtime: str) -> None:
     """A strategy that answers each cancellation with a new order never gives its turn back by itself."""
@@ -315,7 +316,12 @@ def test_ctrl_c_ends_a_process_in_order(runtime: str) -> None:
     """SIGINT in the middle of a paced run gives an INTERRUPTED result at once, and the process ends by itself."""
     script = Path(__file__).with_name("interrupted.py").relative_to(ROOT).with_suffix("")
     done = subprocess.run(
-        [sys.executable, "-m", ".".join(script.parts), runtime], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", ".".join(script.parts), runtime],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
     assert done.returncode == 0, done.stderr
@@ -332,3 +338,59 @@ def test_a_composition_that_fails_half_way_leaves_no_thread_behind() -> None:
         controller.run()
 
     assert [t.name for t in threading.enumerate() if t.name.startswith(("worker:", "monitor:"))] == []
+
+
+@both
+@pytest.mark.parametrize("on_error", ["stop_all", "stop_symbol"])
+def test_an_exit_of_the_program_inside_a_strategy_is_an_error_of_the_strategy(on_error: str, runtime: str) -> None:
+    """A call of sys.exit ends no more than any other exception does."""
+
+    class Exits(BarStrategy):
+        def on_bar(self, bar: Bar) -> None:
+            if self.symbol == "AAA" and len(self.bars) == 2:
+                sys.exit("bye")
+
+    series = [bar_series(s, [1.0, 2.0, 3.0]) for s in ("AAA", "BBB")]
+    result = run_world(series, [Exits], bot_config(["AAA", "BBB"], [Exits], on_error=on_error), runtime=runtime)
+
+    assert result.outcome is (Outcome.FAILED if on_error == "stop_all" else Outcome.DEGRADED)
+    assert isinstance(result.error, StrategyError) or list(result.failures) == ["AAA"]
+
+
+@both
+def test_a_keyboard_interrupt_inside_a_turn_ends_the_run_at_that_instant(runtime: str) -> None:
+    """It reaches the caller of the run, and no turn is given on a run that is over."""
+    log: list[tuple[str, int]] = []
+
+    class Interrupted(BarStrategy):
+        def on_bar(self, bar: Bar) -> None:
+            log.append((self.symbol, len(self.bars)))
+            if self.symbol == "AAA" and len(self.bars) == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_world([bar_series(s, [1.0, 2.0, 3.0]) for s in ("AAA", "BBB")], [Interrupted], runtime=runtime)
+
+    assert log == [("AAA", 1), ("BBB", 1), ("AAA", 2)]
+
+
+@both
+def test_a_broker_that_fails_while_a_failed_symbol_is_cleared_up_ends_the_run(runtime: str) -> None:
+    """A symbol whose orders cannot be cancelled is not left alone."""
+
+    def break_cancel(broker: Any) -> None:
+        def cancel(order_id: str) -> None:
+            raise OSError("no answer")
+
+        broker.cancel = cancel
+
+    config = bot_config(
+        ["AAA", "BBB"], [Holds], on_error="stop_symbol", strategies=[{"use": "Holds", "params": {"where": "bar 2"}}]
+    )
+    result = run_world(
+        [bar_series(s, [100.0] * 5) for s in ("AAA", "BBB")], [Holds], config, runtime=runtime, prepare=break_cancel
+    )
+
+    assert result.outcome is Outcome.FAILED
+    assert result.error is not None
+    assert isinstance(result.error.__cause__, OSError)

@@ -1,0 +1,111 @@
+"""Finding strategy classes by name and by file."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.core.errors import ConfigError
+from src.core.strategy import BarStrategy
+from src.strategies.loader import STRATEGIES, load_strategy
+
+HEAD = "from src.core.strategy import BarStrategy\n\n"
+
+
+def write(folder: Path, text: str, name: str = "mine.py") -> None:
+    """A file of the user's."""
+    (folder / name).write_text(HEAD + text, encoding="utf-8")
+
+
+def test_every_name_of_the_table_is_a_strategy(tmp_path: Path) -> None:
+    """A line of the table that cannot be loaded would be found by a user."""
+    for name in STRATEGIES:
+        loaded = load_strategy(name, tmp_path)
+        assert issubclass(loaded.cls, BarStrategy)
+        assert loaded.path is None
+
+
+def test_an_unknown_name_is_refused_with_a_suggestion(tmp_path: Path) -> None:
+    """The known names are listed; a near miss is named."""
+    with pytest.raises(ConfigError, match="found 'sma_cros'; did you mean 'sma_cross'"):
+        load_strategy("sma_cros", tmp_path)
+    with pytest.raises(ConfigError, match="expected a strategy among .*breakout.* found 'zzz'$"):
+        load_strategy("zzz", tmp_path)
+
+
+def test_a_class_is_found_by_file_and_name_or_alone_in_its_file(tmp_path: Path) -> None:
+    """The path is relative to the given folder, and imported classes do not count as the file's own."""
+    (tmp_path / "sub").mkdir()
+    write(tmp_path / "sub", "class One(BarStrategy):\n    pass\n")
+    named, alone = load_strategy("./sub/mine.py:One", tmp_path), load_strategy("sub/mine.py", tmp_path)
+
+    assert named.cls is alone.cls
+    assert named.cls.__name__ == "One"
+    assert named.path == (tmp_path / "sub" / "mine.py").resolve()
+
+
+def test_a_missing_file_is_refused_with_where_it_was_looked_for(tmp_path: Path) -> None:
+    """The message names the whole path and what it is relative to."""
+    with pytest.raises(ConfigError, match="expected a strategy file at .*none.py, found none; the path is relative to"):
+        load_strategy("none.py:One", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "use", "sentence"),
+    [
+        (
+            "class A(BarStrategy): ...\nclass B(BarStrategy): ...\n",
+            "mine.py",
+            "write mine.py:CLASS .* the file holds A, B",
+        ),
+        ("x = 1\n", "mine.py", "write mine.py:CLASS .* the file holds none"),
+        ("class A(BarStrategy): ...\n", "mine.py:B", "expected a class B, found A"),
+        ("class A: ...\n", "mine.py:A", "mine.py:A is no strategy; derive it from"),
+        ("def A(): ...\n", "mine.py:A", "mine.py:A is no strategy"),
+    ],
+)
+def test_a_class_that_is_not_the_one_is_refused(tmp_path: Path, text: str, use: str, sentence: str) -> None:
+    """Several classes, none, another one, and something that is no strategy."""
+    write(tmp_path, text)
+
+    with pytest.raises(ConfigError, match=sentence):
+        load_strategy(use, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("x = 1\nimport not_there_at_all\n", r"mine.py:4: cannot be imported: ModuleNotFoundError"),
+        ("def f():\n    raise ValueError('no')\n\nf()\n", r"mine.py:4: cannot be imported: ValueError: no"),
+        ("x = (\n", r"mine.py:3: cannot be imported: SyntaxError"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_refused_with_the_line(tmp_path: Path, text: str, sentence: str) -> None:
+    """The user's own line, not the loader's; a second attempt says the same."""
+    write(tmp_path, text)
+
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=sentence):
+            load_strategy("mine.py", tmp_path)
+
+
+def test_a_file_may_import_the_modules_beside_it_and_leaves_the_path_as_it_was(tmp_path: Path) -> None:
+    """Helpers are found without installing anything."""
+    (tmp_path / "helper_of_mine.py").write_text("WORD = 'help'\n", encoding="utf-8")
+    write(tmp_path, "from helper_of_mine import WORD\n\nclass A(BarStrategy):\n    word = WORD\n")
+    before = list(sys.path)
+
+    assert load_strategy("mine.py", tmp_path).cls.word == "help"  # type: ignore[attr-defined]  # the user's own attribute
+    assert sys.path == before
+
+
+def test_an_edited_file_is_loaded_anew_and_an_unchanged_one_once(tmp_path: Path) -> None:
+    """Modules are known by their content, so two versions never meet."""
+    write(tmp_path, "class A(BarStrategy):\n    version = 1\n")
+    first, again = load_strategy("mine.py", tmp_path).cls, load_strategy("mine.py", tmp_path).cls
+    write(tmp_path, "class A(BarStrategy):\n    version = 2\n")
+    second = load_strategy("mine.py", tmp_path).cls
+
+    assert first is again
+    assert (first.version, second.version) == (1, 2)  # type: ignore[attr-defined]  # the user's own attribute
+    assert first.__module__ != second.__module__

@@ -1,0 +1,518 @@
+"""The limits of the account: size, margin, slots, open risk, spread, the day, and the pause after a loss."""
+
+import math
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from src.core.config import RiskConfig
+from src.core.errors import ConfigError
+from src.core.records import OrderRequest, OrderState, OrderType, Side, Snapshot
+from src.core.risk_manager import EntryIntent, RiskManager, Verdict
+from src.core.timeframe import HOUR_NS, MINUTE_NS, parse_instant
+from tests.brokers.simulated.venue import START_NS, Venue
+
+FLAT = [100.0, 100.0, 100.0, 100.0]
+
+
+def flat(price: float) -> list[float]:
+    """A bar that stands at one price."""
+    return [price, price, price, price]
+
+
+class Desk:
+    """A risk manager before a venue: asks, places, and tells the manager what became of it."""
+
+    def __init__(self, venue: Venue, **limits: Any) -> None:
+        limits.setdefault("size", {"volume": 1})
+        self.venue = venue
+        hedging = venue.config.positions == "hedging"
+        self.risk = RiskManager(RiskConfig(**limits), venue.broker, venue.clock, hedging=hedging)  # type: ignore[arg-type]  # asked for the time only
+        self._number = 0
+
+    def intent(self, side: str = "buy", symbol: str = "AAA", **more: Any) -> EntryIntent:
+        """An entry with an identity of its own."""
+        self._number += 1
+        values = {"client_id": f"c{self._number}", "book": "sma", **more}
+        return EntryIntent(side=Side(side), symbol=symbol, **values)
+
+    def enter(self, side: str = "buy", symbol: str = "AAA", **more: Any) -> str:
+        """Reserve and place; the code of a refusal, or nothing."""
+        intent = self.intent(side, symbol, **more)
+        verdict = self.risk.reserve(intent)
+        if not verdict.accepted:
+            return verdict.code
+        request = self.venue.request(
+            side, "limit" if intent.price else "market", verdict.volume, symbol=symbol, client_id=intent.client_id,
+            book=intent.book, price=intent.price, stop=intent.stop, stop_distance=intent.stop_distance,
+            reverse=intent.reverse, stop_cost=verdict.stop_cost,
+        )  # fmt: skip
+        result = self.venue.broker.place(request)
+        if result.accepted:
+            self.risk.sent(intent.client_id)
+        else:
+            self.risk.release(intent.client_id)
+        return result.code
+
+    def ask(self, side: str = "buy", symbol: str = "AAA", **more: Any) -> Verdict:
+        """The verdict on an entry; its reservation is given back."""
+        intent = self.intent(side, symbol, **more)
+        verdict = self.risk.reserve(intent)
+        self.risk.release(intent.client_id)
+        return verdict
+
+
+def three_symbols(**more: Any) -> Venue:
+    """A market of three symbols that stand at 100 for ten minutes."""
+    return Venue({symbol: [FLAT] * 12 for symbol in ("AAA", "BBB", "CCC")}, **more)
+
+
+# -- size ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_size_in_percent_of_risk_loses_that_much_at_the_stop() -> None:
+    """Distance and the cost of getting out are both part of what is lost."""
+    desk = Desk(Venue([FLAT], costs={"slippage_points": 0.5}), size={"risk_percent": 1})
+
+    verdict = desk.ask(stop=98.0)
+
+    assert verdict.stop_cost == 0.5
+    assert verdict.volume == pytest.approx(100 / 2.5)
+
+
+def test_a_size_in_percent_of_risk_needs_a_stop() -> None:
+    """Without one the configuration is at fault, and says what to do."""
+    desk = Desk(Venue([FLAT]), size={"risk_percent": 1})
+
+    with pytest.raises(ConfigError, match="risk_percent needs a stop"):
+        desk.ask()
+
+
+def test_all_of_the_equity_at_leverage_one_fills() -> None:
+    """100 percent leaves room for fees and for the price to move until the fill."""
+    venue = Venue([FLAT, flat(100.5), flat(100.5)], costs={"commission_percent": 0.1, "slippage_percent": 0.05})
+    desk = Desk(venue, size={"equity_percent": 100})
+
+    assert desk.enter() == ""
+    venue.run()
+
+    assert venue.position.volume * 100 > 9_800
+    assert [order.state for order in venue.broker.orders()] == [OrderState.FILLED]
+
+
+def test_a_size_in_percent_of_equity_reverses_what_is_held() -> None:
+    """The margin that the reversal frees is used again."""
+    venue = Venue([FLAT, FLAT, FLAT, FLAT])
+    desk = Desk(venue, size={"equity_percent": 90})
+
+    desk.enter("buy", reverse=True)
+    venue.go_to(1)
+    assert desk.enter("sell", reverse=True) == ""
+    venue.run()
+
+    assert venue.position.volume == pytest.approx(-90.0)
+
+
+def test_on_a_hedging_account_a_reversal_frees_no_margin() -> None:
+    """Nothing is closed there, so the size shrinks to what is free."""
+    venue = Venue([FLAT, FLAT, FLAT], account={"positions": "hedging"})
+    desk = Desk(venue, size={"equity_percent": 60})
+
+    desk.enter("buy", reverse=True)
+    venue.go_to(1)
+    verdict = desk.ask("sell", reverse=True)
+
+    assert verdict.accepted
+    assert verdict.volume == pytest.approx(40 * 0.99)
+
+
+def test_a_size_is_rounded_down_to_the_step_and_refused_below_the_least() -> None:
+    """Never up: that would risk more than was asked for."""
+    venue = Venue([FLAT], instrument={"volume_step": 0.1, "min_volume": 0.5})
+
+    assert Desk(venue, size={"equity_percent": 1.49}).ask().volume == 1.4
+    assert Desk(venue, size={"equity_percent": 0.4}).ask().code == "too_small"
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [{"volume": math.nan}, {"volume": math.inf}, {"stop": math.nan}, {"price": math.nan}, {"stop_distance": math.inf}],
+)
+def test_what_is_no_number_is_refused(numbers: dict[str, Any]) -> None:
+    """No comparison with it would ever be true."""
+    assert Desk(Venue([FLAT])).ask(**numbers).code == "not_a_number"
+
+
+@pytest.mark.parametrize(("numbers", "code"), [
+    ({"volume": 0.0}, "too_small"), ({"volume": -1.0}, "too_small"), ({"stop_distance": -2.0}, "distance"),
+    ({"stop_distance": 0.0}, "distance"),
+])  # fmt: skip
+def test_volumes_and_distances_are_positive(numbers: dict[str, Any], code: str) -> None:
+    """A negative distance would give risk back to the account."""
+    assert Desk(Venue([FLAT]), max_open_risk_percent=1).ask(**{"stop": None, **numbers}).code == code
+
+
+# -- slots, margin, open risk ------------------------------------------------------------------------------------------
+
+
+def test_a_pending_order_takes_a_slot() -> None:
+    """Working entries count like positions, by book and symbol."""
+    desk = Desk(three_symbols(), max_open_positions=2)
+
+    codes = [desk.enter("buy", "AAA", price=90.0), desk.enter("buy", "BBB", price=90.0), desk.enter("buy", "CCC")]
+
+    assert codes == ["", "", "max_open_positions"]
+
+
+def test_an_addition_takes_no_slot_of_its_own() -> None:
+    """On a netting account the position stays one; on a hedging account each entry is one."""
+    for positions, expected in (("netting", ""), ("hedging", "max_open_positions")):
+        venue = three_symbols(account={"positions": positions})
+        desk = Desk(venue, max_open_positions=1)
+        desk.enter("buy", "AAA")
+        venue.go_to(1)
+
+        assert desk.enter("buy", "AAA") == expected
+
+
+@pytest.mark.parametrize("how", ["refused", "cancelled", "expired", "rejected", "closed"])
+def test_a_slot_comes_back(how: str) -> None:
+    """However an entry ends, what was reserved for it is free again."""
+    venue = three_symbols() if how != "rejected" else Venue({s: [FLAT, flat(300), flat(300)] for s in ("AAA", "BBB")})
+    desk = Desk(venue, max_open_positions=1, size={"volume": 90} if how == "rejected" else {"volume": 1})
+    if how == "refused":
+        assert desk.enter("buy", "AAA", stop=101.0) == "stop_side"
+    elif how == "cancelled":
+        desk.enter("buy", "AAA", price=90.0)
+        venue.broker.cancel("c1")
+    elif how == "expired":
+        verdict = desk.risk.reserve(desk.intent("buy", price=90.0))
+        venue.place("buy", "limit", verdict.volume, price=90.0, client_id="c1", expires=1)
+        desk.risk.sent("c1")
+        assert desk.ask("buy", "BBB").code == "max_open_positions"
+        venue.go_to(1)
+    else:
+        desk.enter("buy", "AAA")
+        venue.go_to(1)
+        if how == "closed":
+            venue.close()
+            venue.go_to(2)
+
+    # A rejected entry was too large for the new price; a smaller one finds the slot free.
+    assert desk.enter("buy", "BBB", volume=1.0) == ""
+
+
+def test_margin_of_entries_under_way_is_not_given_twice() -> None:
+    """Reserved and working entries both count before the next one is judged."""
+    desk = Desk(three_symbols(), size={"volume": 60})
+
+    assert desk.risk.reserve(desk.intent("buy", "AAA")).accepted
+    assert desk.ask("buy", "BBB").code == "margin"
+
+
+def test_margin_includes_the_cost_of_getting_in() -> None:
+    """100 at 100 with a fee is more than 10,000."""
+    desk = Desk(Venue([FLAT], costs={"commission_percent": 0.1}), size={"volume": 100})
+
+    assert desk.ask().code == "margin"
+
+
+def test_open_risk_counts_reservations_and_positions() -> None:
+    """Two entries of 1 percent fit under 2 percent, a third does not; a stop at the entry makes room."""
+    venue = three_symbols(account={"leverage": 5})
+    desk = Desk(venue, max_open_risk_percent=2, size={"volume": 50})
+
+    assert desk.enter("buy", "AAA", stop=98.0) == ""
+    assert desk.risk.reserve(desk.intent("buy", "BBB", stop=98.0)).accepted
+    assert desk.ask("buy", "CCC", stop=98.0).code == "open_risk"
+    desk.risk.release("c2")
+    venue.go_to(1)
+    assert desk.enter("buy", "BBB", stop=98.0) == ""
+    venue.go_to(2)
+    assert desk.ask("buy", "CCC", stop=99.9).code == "open_risk"
+    venue.broker.protect("c1", stop=99.9)
+
+    assert desk.ask("buy", "CCC", stop=99.9).accepted
+
+
+def test_open_risk_wants_a_stop_with_each_entry_and_counts_a_naked_position_whole() -> None:
+    """Without a stop everything can be lost."""
+    venue = three_symbols()
+    venue.buy(1, symbol="BBB", book="other")
+    venue.go_to(1)
+    desk = Desk(venue, max_open_risk_percent=1)
+
+    assert desk.ask("buy", "AAA").code == "no_stop"
+    assert desk.ask("buy", "AAA", stop=99.0).code == "open_risk"
+
+
+def test_a_reversal_does_not_count_the_risk_that_it_closes() -> None:
+    """The position on the other side is gone when the entry stands."""
+    venue = three_symbols()
+    desk = Desk(venue, max_open_risk_percent=1, size={"risk_percent": 1})
+    desk.enter("buy", "AAA", stop=98.0, reverse=True)
+    venue.go_to(1)
+
+    assert desk.ask("sell", "AAA", stop=102.0, reverse=True).accepted
+
+
+class Interrupting:
+    """The venue's broker; once, between taking a snapshot and returning it, something else happens."""
+
+    def __init__(self, venue: Venue, meanwhile: Callable[[], None]) -> None:
+        self._broker = venue.broker
+        self._meanwhile: Callable[[], None] | None = meanwhile
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._broker, name)
+
+    def snapshot(self) -> Snapshot:
+        """What stood before the interruption."""
+        seen = self._broker.snapshot()
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return seen
+
+
+def test_an_entry_sent_while_another_is_judged_is_counted() -> None:
+    """The snapshot is older than the order, so neither shows it: the judgement is repeated."""
+    venue = three_symbols()
+    desk = Desk(venue, max_open_positions=1)
+    codes: list[str] = []
+    desk.risk._broker = Interrupting(venue, lambda: codes.append(desk.enter("buy", "BBB")))
+
+    codes.append(desk.enter("buy", "AAA"))
+
+    assert codes == ["", "max_open_positions"]
+
+
+def test_an_entry_filled_while_another_is_judged_is_counted() -> None:
+    """Its reservation was settled by a newer snapshot, and the older one does not have the position."""
+    venue = three_symbols()
+    desk = Desk(venue, max_open_positions=1)
+    codes = [desk.enter("buy", "BBB")]
+
+    def meanwhile() -> None:
+        venue.go_to(1)
+        codes.append(desk.enter("buy", "CCC"))
+
+    desk.risk._broker = Interrupting(venue, meanwhile)
+    codes.append(desk.enter("buy", "AAA"))
+
+    assert codes == ["", "max_open_positions", "max_open_positions"]
+
+
+def over_limit(venue: Venue) -> list[float]:
+    """What of slots, notional and risk of all positions and entries is more than two entries of 40 may have."""
+    snapshot = venue.broker.snapshot()
+    entries = [order.request for order in snapshot.orders if not order.request.reduce_only]
+    slots = {position.symbol for position in snapshot.positions} | {request.symbol for request in entries}
+    volume = sum(position.volume for position in snapshot.positions) + sum(request.volume for request in entries)
+    return [len(slots), volume] if len(slots) > 2 or volume > 80 else []
+
+
+def test_no_interleaving_of_real_threads_exceeds_a_limit() -> None:
+    """Threads that enter and leave without any order among them never hold more slots, margin or risk than allowed."""
+    symbols = [f"S{i}" for i in range(6)]
+    rounds = 60
+    venue = Venue({symbol: [FLAT] * (2 * rounds + 3) for symbol in symbols}, minutes=2 * rounds + 2)
+    desk = Desk(venue, max_open_positions=2, max_open_risk_percent=1.7, size={"volume": 40})
+    together = threading.Barrier(len(symbols) + 1, timeout=30)
+    over: list[list[float]] = []
+    entered: list[str] = []
+
+    def trade(symbol: str) -> None:
+        for number in range(rounds):
+            together.wait()
+            for attempt in range(4):
+                identity = f"{symbol}-{number}-{attempt}"
+                held = venue.broker.positions(symbol)
+                if held:
+                    venue.broker.close(held[0].position_id, client_id=identity)
+                    break
+                intent = EntryIntent(client_id=identity, book=symbol, symbol=symbol, side=Side.BUY, stop=98.0)
+                if not desk.risk.reserve(intent).accepted:
+                    continue
+                request = OrderRequest(
+                    client_id=identity, book=symbol, symbol=symbol, side=Side.BUY, type=OrderType.MARKET, volume=40.0,
+                    stop=98.0,
+                )  # fmt: skip
+                if venue.broker.place(request).accepted:
+                    desk.risk.sent(identity)
+                    entered.append(identity)
+                else:
+                    desk.risk.release(identity)
+
+    threads = [threading.Thread(target=trade, args=(symbol,)) for symbol in symbols]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(rounds):
+            together.wait()
+            for _ in range(4):
+                venue.step()
+                over.append(over_limit(venue))
+    finally:
+        sys.setswitchinterval(interval)
+        for thread in threads:
+            thread.join()
+
+    assert [each for each in over if each] == []
+    assert len(entered) > rounds / 2
+
+
+# -- closed for entries ------------------------------------------------------------------------------------------------
+
+
+def test_a_wide_spread_refuses_entries() -> None:
+    """The spread is measured against the middle of bid and ask."""
+    assert Desk(Venue([FLAT], costs={"spread_points": 0.2}), max_spread_percent=0.1).ask().code == "spread"
+    assert Desk(Venue([FLAT], costs={"spread_points": 0.2}), max_spread_percent=0.21).ask().accepted
+
+
+def test_a_blocked_symbol_takes_no_entries() -> None:
+    """Other symbols go on."""
+    desk = Desk(three_symbols())
+
+    desk.risk.block("AAA", "AAA was stopped after an error")
+
+    assert (desk.ask("buy", "AAA").code, desk.ask("buy", "BBB").code) == ("blocked", "")
+
+
+def test_without_a_price_nothing_is_judged() -> None:
+    """A symbol whose data begin later refuses until then."""
+    venue = Venue({"AAA": [FLAT, FLAT], "BBB": [None, None, FLAT, FLAT]})
+
+    assert Desk(venue).ask("buy", "BBB").code == "no_price"
+
+
+def test_after_a_loss_a_book_pauses_and_a_refused_signal_does_not_use_the_pause_up() -> None:
+    """The pause runs from the exit, whoever asks meanwhile; another book and symbol are free; a profit starts none."""
+    venue = three_symbols(costs={"commission_per_unit": 1.0})
+    desk = Desk(venue, cool_down_after_loss="3m")
+    desk.enter("buy", "AAA")
+    venue.go_to(1).close()
+    venue.go_to(2)
+    desk.risk.trade_closed(venue.trades[0])
+    desk.risk.trade_closed(replace(venue.trades[0], symbol="CCC", net=5.0))
+
+    codes = []
+    for minute in (2, 2.5, 3.9, 4):
+        venue.clock.instant_ns = START_NS + round(minute * MINUTE_NS)
+        codes.append(desk.ask("buy", "AAA").code)
+
+    assert venue.trades[0].exit_ns == START_NS + MINUTE_NS
+    assert codes == ["cool_down", "cool_down", "cool_down", ""]
+    venue.clock.instant_ns = START_NS + 2 * MINUTE_NS
+    assert [desk.ask("buy", "BBB").code, desk.ask("buy", "CCC").code] == ["", ""]
+    assert desk.ask("buy", "AAA", book="other").code == ""
+
+
+# -- the day -----------------------------------------------------------------------------------------------------------
+
+
+def loser() -> tuple[Venue, Desk]:
+    """A position that loses 4 percent of the account in its second minute."""
+    venue = Venue({"AAA": [FLAT, flat(100), flat(96), *[flat(96)] * 9], "BBB": [FLAT] * 12})
+    desk = Desk(venue, daily_loss_limit_percent=3)
+    desk.risk.start_day()
+    venue.buy(100, symbol="AAA", client_id="big")
+    return venue, desk
+
+
+def test_the_daily_loss_limit_refuses_entries_until_the_next_day() -> None:
+    """It is measured on equity, open losses included; the new day lifts it and has a floor of its own."""
+    venue, desk = loser()
+    venue.go_to(1)
+    assert not desk.risk.loss_limit_reached()
+    venue.go_to(2)
+
+    assert desk.risk.loss_limit_reached()
+    assert desk.ask("buy", "BBB").code == "daily_loss"
+    assert desk.risk.trip() == 9_600.0
+    assert not desk.risk.loss_limit_reached()
+    assert desk.ask("buy", "BBB").code == "daily_loss"
+    venue.close()
+    venue.go_to(3)
+    assert desk.ask("buy", "BBB").code == "daily_loss"
+    desk.risk.start_day()
+    assert desk.ask("buy", "BBB").accepted
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "now", "expected"),
+    [
+        ("UTC", "00:00", "2024-01-02T10:00:00Z", "2024-01-03T00:00:00Z"),
+        ("UTC", "00:00", "2024-01-02T00:00:00Z", "2024-01-03T00:00:00Z"),
+        ("America/New_York", "17:00", "2024-01-02T21:59:00Z", "2024-01-02T22:00:00Z"),
+        ("America/New_York", "17:00", "2024-01-02T22:00:00Z", "2024-01-03T22:00:00Z"),
+        ("America/New_York", "17:00", "2024-03-09T23:00:00Z", "2024-03-10T21:00:00Z"),
+        ("America/New_York", "17:00", "2024-11-02T22:00:00Z", "2024-11-03T22:00:00Z"),
+    ],
+)
+def test_the_day_starts_at_its_local_time_summer_and_winter(zone: str, at: str, now: str, expected: str) -> None:
+    """The days on which the clocks change are 23 and 25 hours long."""
+    venue = Venue([FLAT])
+    desk = Desk(venue, daily_loss_limit_percent=3, day={"zone": zone, "at": at})
+    venue.clock.instant_ns = parse_instant(now)
+
+    desk.risk.start_day()
+
+    assert desk.risk.day_due_ns() == parse_instant(expected)
+
+
+def test_without_a_daily_limit_there_is_no_day() -> None:
+    """No timer, no floor."""
+    desk = Desk(Venue([FLAT]))
+
+    assert (desk.risk.watches_equity, desk.risk.day_due_ns()) == (False, None)
+    assert not desk.risk.loss_limit_reached()
+
+
+def test_the_broker_is_not_asked_while_the_lock_is_held() -> None:
+    """A broker that calls back into the manager from any question does not find it locked."""
+    venue = Venue([FLAT])
+    desk = Desk(venue, daily_loss_limit_percent=3, max_open_risk_percent=5)
+    desk.risk.start_day()
+    asked = []
+
+    class Curious:
+        def __getattr__(self, name: str) -> Any:
+            inner = getattr(venue.broker, name)
+
+            def call(*args: Any) -> Any:
+                asked.append(name)
+                free = desk.risk._lock.acquire(blocking=False)
+                assert free, f"{name} was asked with the lock held"
+                desk.risk._lock.release()
+                return inner(*args)
+
+            return call
+
+    desk.risk._broker = Curious()  # stands for the broker and watches the lock
+    verdict = desk.ask("buy", stop=99.0)
+
+    assert verdict.accepted
+    assert {"snapshot", "quote"} <= set(asked)
+
+
+def test_a_cool_down_longer_than_the_day_is_kept() -> None:
+    """The new day lifts the loss limit, not the pause."""
+    venue, desk = loser()
+    desk = Desk(venue, daily_loss_limit_percent=3, cool_down_after_loss="48h")
+    desk.risk.start_day()
+    venue.go_to(2).close("big")
+    venue.go_to(3)
+    desk.risk.trade_closed(venue.trades[0])
+
+    venue.clock.instant_ns += 30 * HOUR_NS
+    desk.risk.start_day()
+
+    assert desk.ask("buy", "AAA").code == "cool_down"

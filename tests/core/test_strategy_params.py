@@ -1,0 +1,133 @@
+"""Parameters of a strategy: declared once, checked when set, and visible as plain values."""
+
+from typing import Any
+
+import pytest
+
+from src.backtesting.result import BacktestResult
+from src.core.bars import Bar
+from src.core.config import StrategyConfig
+from src.core.errors import ConfigError
+from src.core.strategy import BarStrategy, Strategy, param
+from src.core.strategy_runner import strategy_params, strategy_timeframes
+from src.core.timeframe import HOUR_NS, MINUTE_NS
+from src.testing import bar_series, bot_config, run_world
+
+SEEN: list[tuple[Any, ...]] = []
+
+
+class Base(BarStrategy):
+    """Declares what others inherit."""
+
+    length: int = param(20, low=5, high=50)
+    factor: float = param(1.5, low=0.0)
+
+
+class Tuned(Base):
+    """Overrides one parameter and adds two."""
+
+    length: int = param(10, low=2, high=30)
+    loud: bool = param(False)
+    word: str = param("calm")
+
+    def on_start(self) -> None:
+        SEEN.append((self.length, self.factor, self.loud, self.word, type(self.factor)))
+
+
+def run(**params: Any) -> BacktestResult:
+    """A run of the tuned strategy with parameters."""
+    config = bot_config(["AAA"], [Tuned], strategies=[{"use": "Tuned", "params": params}])
+    return run_world([bar_series("AAA", [1.0, 2.0])], [Tuned], config, runtime="fibers")
+
+
+def test_parameters_have_defaults_and_take_configured_values() -> None:
+    """An int is accepted for a float; the class itself keeps its defaults."""
+    SEEN.clear()
+    run()
+    run(length=7, factor=2, loud=True, word="loud")
+
+    assert [(10, 1.5, False, "calm", float), (7, 2.0, True, "loud", float)] == SEEN
+    assert (Tuned.length, Base.length) == (10, 20)
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"lenght": 7}, "strategies.0.params: Tuned has no parameter 'lenght'; it has: length, factor, loud, word"),
+        ({"length": 1}, "strategies.0.params.length: expected at least 2, found 1"),
+        ({"length": 31}, "strategies.0.params.length: expected at most 30, found 31"),
+        ({"length": 7.0}, "strategies.0.params.length: expected int, found 7.0"),
+        ({"length": True}, "strategies.0.params.length: expected int, found True"),
+        ({"loud": 1}, "strategies.0.params.loud: expected bool, found 1"),
+        ({"word": 1}, "strategies.0.params.word: expected str, found 1"),
+    ],
+)
+def test_a_wrong_parameter_is_a_configuration_error_with_its_place(params: dict[str, Any], sentence: str) -> None:
+    """Unknown names, other types and values out of range are the user's to mend, before anything runs."""
+    with pytest.raises(ConfigError, match=sentence):
+        run(**params)
+
+
+def test_declared_parameters_include_those_of_the_bases_and_the_overriding_one_wins() -> None:
+    """Sweeps read names and ranges from here."""
+    found = strategy_params(Tuned)
+
+    assert {name: (p.default, p.low, p.high) for name, p in found.items()} == {
+        "length": (10, 2, 30), "factor": (1.5, 0.0, None), "loud": (False, None, None), "word": ("calm", None, None),
+    }  # fmt: skip
+
+
+def test_timeframes_are_the_configured_or_the_classs_own_first() -> None:
+    """A timeframe that is named twice is subscribed once."""
+
+    class Many(BarStrategy):
+        timeframe = "5m"
+        timeframes = ("1h", "5m")
+
+    own, given = StrategyConfig(use="x"), StrategyConfig.model_validate({"use": "x", "timeframe": "1h"})
+
+    assert strategy_timeframes(Many, own) == [5 * MINUTE_NS, HOUR_NS]
+    assert strategy_timeframes(Many, given) == [HOUR_NS, 5 * MINUTE_NS]
+    assert strategy_timeframes(Strategy, own) == [MINUTE_NS]
+
+
+def test_a_users_constructor_needs_no_super_and_sees_what_the_framework_sets() -> None:
+    """Symbol, name, parameters and an empty state are there before it runs."""
+    SEEN.clear()
+
+    class Own(Base):
+        def __init__(self) -> None:
+            SEEN.append((self.symbol, self.name, self.length, self.state, len(self.bars)))
+
+    run_world([bar_series("AAA", [1.0, 2.0])], [Own], runtime="fibers")
+
+    assert SEEN == [("AAA", "Own", 20, {}, 0)]
+
+
+def test_each_symbol_has_an_instance_of_its_own() -> None:
+    """What one symbol's strategy remembers, another one's does not see."""
+    counts: dict[str, int] = {}
+
+    class Counts(BarStrategy):
+        def on_bar(self, bar: Bar) -> None:
+            self.state["bars"] = self.state.get("bars", 0) + 1
+            counts[self.symbol] = self.state["bars"]
+
+    run_world([bar_series("AAA", [1.0, 2.0]), bar_series("BBB", [1.0, 2.0, 3.0])], [Counts])
+
+    assert counts == {"AAA": 2, "BBB": 3}
+
+
+def test_an_unsubscribed_timeframe_is_refused_with_what_to_do() -> None:
+    """Both when a strategy asks for its bars and when the run has none of them."""
+
+    class Asks(BarStrategy):
+        def on_bar(self, bar: Bar) -> None:
+            self.bars_of("1h")
+
+    class Subscribes(BarStrategy):
+        timeframe = "1h"
+
+    for cls, sentence in ((Asks, "Asks has no bars of 1h"), (Subscribes, "AAA has no bars of")):
+        with pytest.raises(ConfigError, match=sentence):
+            run_world([bar_series("AAA", [1.0, 2.0])], [cls], runtime="fibers")

@@ -1,0 +1,224 @@
+"""The clock that really waits: turns, polling, timers, stopping; at a speed at which nobody notices the waiting."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from src.core.clock import PHASE_MONITOR, PHASE_WORKER, Participant
+from src.core.errors import ConfigError, Stopping
+from src.core.timeframe import MINUTE_NS, SECOND_NS
+from src.core.wall_clock import WallClock
+
+FAST = 20_000.0
+
+
+@dataclass
+class Predicate:
+    """A wake predicate made of two functions."""
+
+    test: Callable[[], bool] = lambda: False
+    due: Callable[[], int | None] = lambda: None
+
+    def __call__(self) -> bool:
+        return self.test()
+
+    def next_due_ns(self) -> int | None:
+        return self.due()
+
+
+@dataclass
+class Cast:
+    """A clock and participants that write into one log."""
+
+    clock: WallClock = field(default_factory=lambda: WallClock(FAST, origin_ns=0))
+    log: list[str] = field(default_factory=list)
+
+    def add(
+        self, name: str, act: Callable[[], None], wake: Predicate | None = None, *, rank: int = 0,
+        phase: int = PHASE_WORKER, timed: bool = False,
+    ) -> None:  # fmt: skip
+        """Register a participant that calls `act` in each turn after its first one, and logs its beginning and end."""
+
+        def run() -> None:
+            self.log.append(f"{name} begins")
+            while self.clock.wait_for_next_step(name):
+                act()
+            self.log.append(f"{name} ends")
+
+        self.clock.spawn(
+            Participant(name=name, phase=phase, rank=rank, wake=wake or Predicate(), poll_ns=SECOND_NS, timed=timed),
+            run,
+        )
+
+
+def stopper(clock: WallClock) -> Callable[[], None]:
+    """An act that ends the run."""
+    return lambda: clock.stop("done")
+
+
+def test_first_turns_come_in_key_order() -> None:
+    """The monitor begins first, then the workers by rank, one after the other."""
+    cast = Cast()
+    cast.add("b", stopper(cast.clock), Predicate(lambda: True), rank=1)
+    cast.add("a", stopper(cast.clock), rank=0)
+    cast.add("monitor", stopper(cast.clock), phase=PHASE_MONITOR, rank=5)
+
+    cast.clock.drive()
+
+    assert cast.log[:3] == ["monitor begins", "a begins", "b begins"]
+    assert sorted(cast.log[3:]) == ["a ends", "b ends", "monitor ends"]
+
+
+def test_turns_are_exclusive_and_a_sleep_gives_the_turn_away() -> None:
+    """One participant decides at a time; another may only come in while it sleeps."""
+    cast = Cast()
+    inside: list[str] = []
+    overlaps: list[tuple[str, ...]] = []
+    slept = {"a": 0, "b": 0}
+
+    def work(name: str) -> Callable[[], None]:
+        def act() -> None:
+            inside.append(name)
+            overlaps.append(tuple(inside))
+            inside.remove(name)
+            cast.clock.sleep(SECOND_NS)
+            slept[name] += 1
+            if min(slept.values()) >= 20:
+                cast.clock.stop("done")
+
+        return act
+
+    for rank, name in enumerate(slept):
+        cast.add(name, work(name), Predicate(lambda: True), rank=rank)
+    cast.clock.drive()
+
+    assert set(overlaps) == {("a",), ("b",)}
+    assert min(slept.values()) >= 20
+
+
+def test_a_predicate_that_becomes_true_gives_a_turn_and_a_false_one_never_does() -> None:
+    """A waiting participant is asked again at each poll."""
+    cast = Cast()
+    letters: list[int] = []
+    read: list[int] = []
+
+    def write() -> None:
+        letters.append(1)
+        cast.clock.sleep(2 * SECOND_NS)
+
+    def take() -> None:
+        read.append(letters.pop())
+        if len(read) == 5:
+            cast.clock.stop("done")
+
+    cast.add("writer", write, Predicate(lambda: not letters))
+    cast.add("reader", take, Predicate(lambda: bool(letters)), rank=1)
+    cast.add("idle", lambda: read.append(-1), rank=2)
+    cast.clock.drive()
+
+    assert read == [1] * 5
+
+
+def test_a_timer_gives_a_turn_when_it_falls_due_and_not_before() -> None:
+    """The participant's own timer counts besides its predicate."""
+    cast = Cast()
+    rang: list[int] = []
+    due = [10 * MINUTE_NS]
+
+    def ring() -> None:
+        rang.append(cast.clock.now_ns())
+        cast.clock.stop("done")
+
+    cast.add("monitor", ring, Predicate(due=lambda: due[0]), phase=PHASE_MONITOR, timed=True)
+    cast.clock.drive()
+
+    assert len(rang) == 1
+    assert rang[0] >= 10 * MINUTE_NS
+
+
+def test_time_starts_at_the_origin_and_runs_at_the_speed() -> None:
+    """A sleep takes at least its length of the clock's own time."""
+    cast = Cast()
+    instants: list[int] = []
+
+    def nap() -> None:
+        instants.append(cast.clock.now_ns())
+        cast.clock.sleep(MINUTE_NS)
+        instants.append(cast.clock.now_ns())
+        cast.clock.stop("done")
+
+    cast.add("a", nap, Predicate(lambda: True))
+    cast.clock.drive()
+
+    assert instants[0] >= 0
+    assert instants[1] - instants[0] >= MINUTE_NS
+
+
+def test_after_a_stop_from_another_thread_sleepers_get_stopping_and_waiters_false() -> None:
+    """A stop interrupts waits of any length."""
+    cast = Cast(WallClock(1.0))
+    asleep = threading.Event()
+    ends: list[str] = []
+
+    def sleep_long() -> None:
+        asleep.set()
+        try:
+            cast.clock.sleep(10**6 * SECOND_NS)
+        except Stopping:
+            ends.append("stopping")
+            raise
+
+    def outside() -> None:
+        asleep.wait(60)
+        cast.clock.stop("from outside")
+        cast.clock.stop("later")
+
+    cast.add("sleeper", sleep_long, Predicate(lambda: True))
+    cast.add("waiter", lambda: None, rank=1)
+    outsider = threading.Thread(target=outside)
+    outsider.start()
+    cast.clock.drive()
+    outsider.join()
+
+    assert ends == ["stopping"]
+    assert cast.log == ["sleeper begins", "waiter begins", "waiter ends"]
+    assert cast.clock.stopped_because == "from outside"
+
+
+def raising(message: str) -> Callable[[], bool]:
+    """A function that raises."""
+
+    def call() -> bool:
+        raise KeyError(message)
+
+    return call
+
+
+@pytest.mark.parametrize("where", ["turn", "predicate"])
+def test_an_error_ends_everybody_and_is_raised_by_drive(where: str) -> None:
+    """Whether a turn fails or a predicate, nobody else keeps waiting and the turn lock is handed on properly."""
+    cast = Cast()
+
+    def fail() -> None:
+        raising("broken")()
+
+    wake = Predicate(lambda: True) if where == "turn" else Predicate(raising("broken"))
+    cast.add("a", lambda: cast.clock.sleep(SECOND_NS), Predicate(lambda: True))
+    cast.add("bad", fail, wake, rank=1)
+    cast.add("c", lambda: cast.clock.sleep(SECOND_NS), Predicate(lambda: True), rank=2)
+
+    with pytest.raises(KeyError, match="broken"):
+        cast.clock.drive()
+
+
+def test_a_name_twice_and_a_speed_of_nothing_are_refused() -> None:
+    """Both are the composer's mistakes."""
+    cast = Cast()
+    cast.add("a", lambda: None)
+
+    with pytest.raises(ConfigError, match="registered already"):
+        cast.add("a", lambda: None)
+    with pytest.raises(ConfigError, match="positive speed"):
+        WallClock(0.0)

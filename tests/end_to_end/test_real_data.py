@@ -1,0 +1,70 @@
+"""The two configurations over recorded markets, after the imports that the README names."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.command import ROOT, Ended, run
+
+pytestmark = [pytest.mark.slow, pytest.mark.real_data]
+
+CRYPTO = ("BTCUSD", "ETHUSD", "XRPUSD", "LTCUSD", "EOSUSD")
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory, real_data_dir: Path) -> Path:
+    """The delivered configurations beside a store with the recorded bars."""
+    folder = tmp_path_factory.mktemp("real")
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    files = [
+        (real_data_dir / f"bitfinex_{symbol}_1m_2019-05_2019-07.parquet", symbol, "crypto", "trade")
+        for symbol in CRYPTO
+    ]
+    files.append((real_data_dir / "histdata_EURUSD_1m_bid_2017H1.parquet", "EURUSD", "fx", "bid"))
+    for file, symbol, kind, price in files:
+        said = ("--symbol", symbol, "--kind", kind, "--stamp", "open", "--price", price)
+        assert f"--kind {kind} --stamp open --price {price}" in readme
+        ended = run("data", "import", file, *said, "--quiet", cwd=folder)
+        assert ended.code == 0, ended.err
+    return folder
+
+
+def start(clone: Path, name: str, *words: str) -> Ended:
+    """Run one of the configurations."""
+    return run("--mode", "backtest", "--config", f"configs/{name}.yaml", "--json", "--quiet", *words, cwd=clone)
+
+
+def test_five_symbols_share_one_account_over_real_holes(clone: Path) -> None:
+    """Two slots are contended, both strategies trade, break-even and trailing act; threads and fibers agree."""
+    threads = start(clone, "crypto-2019")
+    fibers = start(clone, "crypto-2019", "--set", "backtest.runtime=fibers")
+    metrics = threads.value["metrics"]
+
+    assert (threads.code, threads.value["outcome"], threads.value["synthetic"]) == (0, "COMPLETED", False)
+    assert threads.value["bars"] == 131_335 + 124_757 + 122_127 + 114_793 + 104_536
+    assert min(row["trades"] for row in (*metrics["per_symbol"], *metrics["per_book"])) > 0
+    assert min(metrics["exit_kinds"][kind] for kind in ("break_even", "trailing")) > 0
+    assert threads.value["refusals"]["max_open_positions"] > 0
+    assert (fibers.value["run_id"], fibers.value["digest"]) == (threads.value["run_id"], threads.value["digest"])
+
+
+def test_eurusd_of_2017_runs_on_bid_bars(clone: Path) -> None:
+    """The spread is a cost of its own, in price units."""
+    ended = start(clone, "eurusd-2017")
+
+    assert (ended.code, ended.value["outcome"], ended.value["bars"]) == (0, "COMPLETED", 186_348)
+    assert ended.value["metrics"]["trades"] > 50
+    assert ended.value["metrics"]["spread_cost"] > 0
+
+
+def test_the_check_of_recorded_bars_finds_them_sound_and_counts_the_holes(clone: Path) -> None:
+    """Absent minutes are counted and are no error."""
+    ended = run("data", "check", "--json", cwd=clone)
+    absent = {one["symbol"]: one["absent"] for one in ended.value["series"]}
+
+    assert ended.code == 0
+    assert absent == {
+        "BTCUSD": 1145, "ETHUSD": 7723, "XRPUSD": 10353, "LTCUSD": 17687, "EOSUSD": 27943, "EURUSD": 311,
+    }  # fmt: skip
