@@ -30,7 +30,7 @@ class Delays:
         chance = self._random.random()
         if chance < 0.002:
             time.sleep(self._random.random() * 1e-3)
-        elif chance < 0.04:
+        elif chance < 0.025:
             time.sleep(chance * 1e-4)
 
     def inject(self, broker: SimulatedBroker) -> None:

@@ -180,8 +180,8 @@ class FeatureView:
         end = self._bars.end
         if end > column.computed:
             column.extend()
-        if index.__class__ is int:
-            i = end + index if index < 0 else index  # type: ignore[operator]  # the class check excludes a slice
+        if isinstance(index, int):
+            i = end + index if index < 0 else index
             if 0 <= i < end:
                 return column.at[i]
             raise IndexError(f"feature value {index} of {end} visible bars")

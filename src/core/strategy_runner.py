@@ -3,6 +3,7 @@
 Used by the worker of its symbol only.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from src.core.bars import Bar, BarsView
@@ -80,11 +81,11 @@ class StrategyRunner:
         self.strategy = self._make(cls, config, where)
         self._attach_features(features)
         strategy = self.strategy
+        #: Shows the strategy everything that has become visible since its last turn.
+        self.run: Callable[[], None] = self._run_ticks
         if isinstance(strategy, BarStrategy):
             self.run = self._run_one if len(self.views) == 1 else self._run_many
             self._on_bar = strategy.on_bar
-        else:
-            self.run = self._run_ticks
 
     def _make(self, cls: type[Strategy], config: StrategyConfig, where: str) -> Strategy:
         declared = strategy_params(cls)
@@ -106,9 +107,6 @@ class StrategyRunner:
             setattr(self.strategy, name, FeatureView(store.column(feature, view.series), view))
 
     # -- turns -------------------------------------------------------------------------------------
-
-    def run(self) -> None:
-        """Show the strategy everything that has become visible since its last turn."""
 
     def _run_one(self) -> None:
         view = self.views[0]

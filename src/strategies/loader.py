@@ -11,6 +11,7 @@ import traceback
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from src.core.errors import ConfigError
 from src.core.strategy import Strategy
@@ -76,7 +77,7 @@ def _class_of(path: Path, name: str) -> type[Strategy]:
     return cls
 
 
-def _load(path: Path) -> object:
+def _load(path: Path) -> ModuleType:
     # Named after its content, so that two files of one name, or two versions of one file, never meet in sys.modules.
     content = path.read_bytes()
     module_name = f"lockstep_user_{hashlib.sha256(content).hexdigest()[:16]}"
@@ -92,7 +93,8 @@ def _load(path: Path) -> object:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[module_name]
-        line = next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), None)
+        frames = reversed(traceback.extract_tb(error.__traceback__))
+        line = next((frame.lineno for frame in frames if frame.filename == str(path)), None)
         line = getattr(error, "lineno", None) or line
         raise ConfigError(f"{path.name}:{line}: cannot be imported: {type(error).__name__}: {error}") from error
     finally:

@@ -188,6 +188,16 @@ def test_a_moved_stop_lies_on_the_tick() -> None:
     assert len(monitor.venue.recorded("protect")) == 1
 
 
+def test_a_position_is_not_managed_by_a_bar_that_closed_before_it_was_opened() -> None:
+    """It was opened at the open that follows that close; its own first bar is the next one."""
+    monitor = Monitor(closes(104, 100, 100), {"trailing": {"distance_percent": 1}})
+    monitor.go_to(1).venue.buy(stop=98.0)
+
+    assert monitor.go_to(1).stop == (98.0, "stop")
+    assert monitor.turns == []
+    assert monitor.go_to(2).stop == (99.0, "trailing")
+
+
 def test_without_positions_or_rules_the_monitor_has_no_work() -> None:
     """Nobody is woken for nothing."""
     idle = Monitor(closes(100, 101, 102), {"break_even": {"at_r": 1}})

@@ -118,6 +118,18 @@ def test_a_refused_change_leaves_the_order_as_it_was(change: dict[str, Any], cod
     assert (seen.request.price, seen.request.volume) == (97.0, 1.0)
 
 
+def test_a_modified_order_keeps_its_place() -> None:
+    """Orders that fill in one bar do so in the order in which they were placed first."""
+    venue = Venue([FLAT, [100, 100, 95, 96], flat(96)])
+
+    first = venue.buy(1, limit=97.0)
+    venue.buy(1, limit=98.0)
+    venue.broker.modify(first.order_id, price=96.5)
+    venue.run()
+
+    assert [fill.order_id for fill in venue.fills] == ["o1", "o2"]
+
+
 def test_the_margin_of_an_order_is_its_own_when_it_is_modified() -> None:
     """An order that has reserved nearly everything may be moved."""
     venue = Venue([FLAT, flat(100)])
