@@ -1,0 +1,237 @@
+"""The simulated venue without its shell: orders, protection and bars over desks and ledger. Pure: no lock, clock or I/O.
+
+Whoever calls holds what protects the account and says what time it is. Changes of orders are left in `ledger.events`,
+where the shell takes them from.
+"""
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from src.brokers.simulated.desk import Desk, PendingProtection, WorkingOrder
+from src.brokers.simulated.ledger import Ledger, Moment
+from src.brokers.simulated.matching import match_interior, match_market_orders, match_opens
+from src.brokers.simulated.refusals import order_refusal, protection_refusal, refused
+from src.brokers.simulated.rules import Costs, FillRules
+from src.core.bars import BarSeries
+from src.core.config import AccountConfig
+from src.core.instrument import Instrument
+from src.core.records import OrderRequest, OrderResult, OrderState, OrderType
+
+__all__ = ["Venue"]
+
+
+class Venue:
+    """Matching and money of one account on several symbols.
+
+    Args:
+        account: the account to keep.
+        instruments: the rules of each symbol, in rank order.
+        base: each symbol's base bars.
+        costs: cost models, one set for all symbols.
+        rules: fill assumptions.
+
+    Attributes:
+        desks: one per symbol, in rank order; `by_name` has them in the order of their names.
+        awaited_open_ns: the earliest open that a market order waits for, None when none waits.
+        equity_ns, equity: a sample for each step.
+    """
+
+    def __init__(
+        self, account: AccountConfig, instruments: Mapping[str, Instrument], base: Mapping[str, BarSeries],
+        costs: Costs, rules: FillRules,
+    ) -> None:  # fmt: skip
+        self.rules = rules
+        self.desks = [Desk(instruments[s], base[s], costs, rank) for rank, s in enumerate(instruments)]
+        self.by_name = sorted(self.desks, key=lambda desk: desk.symbol)
+        self.by_symbol = {desk.symbol: desk for desk in self.desks}
+        self.ledger = Ledger(account, self.desks)
+        self.awaited_open_ns: int | None = None
+        self.latency_ns = {desk.symbol: _effective_latency(costs.latency_ns, desk.series) for desk in self.desks}
+        self.equity_ns = array("q")
+        self.equity = array("d")
+        self._opens: dict[str, int] = {}
+
+    # -- orders ------------------------------------------------------------------------------------
+
+    def place(self, request: OrderRequest, now_ns: int) -> tuple[OrderResult, WorkingOrder | None]:
+        """Judge a request; the acknowledgement with the order that works now, or the refusal."""
+        desk = self.by_symbol.get(request.symbol)
+        if desk is None:
+            return refused("unknown_symbol", f"{request.symbol} is not traded here"), None
+        for order in desk.orders():
+            if order.order_id == request.client_id:
+                return refused("duplicate_id", f"an order {request.client_id} is working already"), None
+        refusal = order_refusal(self.ledger, desk, request)
+        if refusal is not None:
+            return refusal, None
+        order = WorkingOrder(request, now_ns, now_ns + self.latency_ns[desk.symbol])
+        if request.type is OrderType.MARKET:
+            opens = desk.next_open_ns(order.effective_ns)
+            if opens is None:
+                return refused("no_data", f"{desk.symbol} has no bar to come on which the order could fill"), None
+            desk.market_orders.append(order)
+            self._await_open(desk, opens)
+        else:
+            desk.resting.append(order)
+            desk.review()
+        return OrderResult(accepted=True, order_id=order.order_id), order
+
+    def cancel(self, order_id: str, now_ns: int) -> OrderResult:
+        """End a working order now, or after the latency; until the request arrives it may still fill."""
+        desk, order = self._find(order_id)
+        if desk is None or order is None:
+            return refused("not_working", f"no working order {order_id}: it was filled, ended or never placed")
+        latency = self.latency_ns[desk.symbol]
+        if latency:
+            if order.cancel_ns is None:
+                order.cancel_ns = now_ns + latency
+        else:
+            self._drop(desk, order, now_ns)
+            self.ledger.finish(desk, order, OrderState.CANCELLED, Moment(now_ns), "cancelled", "as asked")
+        return OrderResult(accepted=True, order_id=order_id)
+
+    def modify(
+        self, order_id: str, price: float | None, volume: float | None, now_ns: int
+    ) -> tuple[OrderResult, WorkingOrder | None]:
+        """Change a resting order in its place in the queue, judged as the new order that it becomes."""
+        desk, order = self._find(order_id)
+        if desk is None or order is None or order.request.type is OrderType.MARKET:
+            message = f"no resting order {order_id}: it was filled, ended or never placed"
+            return refused("not_working", message), None
+        request = replace(
+            order.request, price=order.price if price is None else price,
+            volume=order.volume if volume is None else volume,
+        )  # fmt: skip
+        # Judged as a new order that takes the place of the old one, whose reserved margin is free again.
+        place = desk.resting.index(order)
+        del desk.resting[place]
+        refusal = order_refusal(self.ledger, desk, request)
+        desk.resting.insert(place, order)
+        if refusal is not None:
+            return refusal, None
+        order.request, order.price, order.volume = request, request.price, request.volume
+        order.updated_ns = now_ns
+        order.effective_ns = now_ns + self.latency_ns[desk.symbol]
+        return OrderResult(accepted=True, order_id=order_id), order
+
+    def protect(
+        self, position_id: str, stop: float | None, target: float | None, kind: str, now_ns: int
+    ) -> tuple[OrderResult, Desk | None]:
+        """Move the stop or target of an open position; the acknowledgement with its desk, or the refusal."""
+        for desk in self.desks:
+            for book in desk.books:
+                if book.position_id != position_id:
+                    continue
+                refusal = protection_refusal(desk, book, stop, target)
+                if refusal is not None:
+                    return refusal, None
+                latency = self.latency_ns[desk.symbol]
+                # A bar that is under way has prices from before now; the change counts from the next one on.
+                if latency or desk.inside_bar(now_ns):
+                    change = PendingProtection(book, position_id, now_ns + latency, stop, target, kind)
+                    desk.pending.append(change)
+                else:
+                    book.protect(stop=stop, target=target, kind=kind)
+                desk.review()
+                return OrderResult(accepted=True, order_id=position_id), desk
+        return refused("no_position", f"no open position {position_id}"), None
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def rewind(self, instant_ns: int) -> None:
+        """Make the last visible bar of each symbol the present."""
+        for desk in self.desks:
+            desk.rewind()
+        self.sample(instant_ns)
+
+    def open_market(self, instant_ns: int) -> None:
+        """Fill the market orders of all symbols whose awaited bar opens now."""
+        for desk in self.desks:
+            if self._opens.get(desk.symbol) == instant_ns:
+                match_market_orders(self.ledger, desk, desk.index + 1, instant_ns)
+                self._reopen(desk, instant_ns)
+        self.sample(instant_ns)
+
+    def advance(self, instant_ns: int, closed: Sequence[int]) -> None:
+        """End the bars of the desks with these ranks: opens of all first, then the inside of each, then marking."""
+        desks = self.desks
+        touched: list[Desk] | None = None
+        for rank in closed:
+            desk = desks[rank]
+            i = desk.index = desk.index + 1
+            desk.mark = desk.series.close_at[i]
+            if desk.guarded and desk.touched(i):
+                if touched is None:
+                    touched = []
+                touched.append(desk)
+        if touched is not None:
+            self._match([desks[rank] for rank in closed], touched, instant_ns)
+        self.equity_ns.append(instant_ns)
+        self.equity.append(self.ledger.equity())
+
+    def end_of_data(self, desk: Desk, instant_ns: int) -> None:
+        """End the orders of a symbol without further bars; close its positions at the last price, or keep them."""
+        when = Moment(instant_ns)
+        desk.ended = True
+        for order in list(desk.orders()):
+            self._drop(desk, order, instant_ns)
+            self.ledger.finish(desk, order, OrderState.CANCELLED, when, "end_of_data", "the symbol's data ended")
+        if self.rules.at_end == "close":
+            for book in list(desk.books):
+                quote = desk.quotes.bid(desk.mark) if book.volume > 0 else desk.quotes.ask(desk.mark)
+                self.ledger.exit_book(desk, book, "end_of_data", quote, when, slips=True)
+        self.sample(instant_ns)
+
+    def sample(self, instant_ns: int) -> None:
+        """Mark the account."""
+        self.equity_ns.append(instant_ns)
+        self.equity.append(self.ledger.equity())
+
+    def _match(self, closed: list[Desk], touched: list[Desk], instant_ns: int) -> None:
+        for desk in closed:
+            desk.mark = desk.series.open_at[desk.index]
+        for desk in touched:
+            match_opens(self.ledger, desk, desk.index, instant_ns, self.rules)
+        for desk in touched:
+            match_interior(self.ledger, desk, desk.index, instant_ns, self.rules)
+        for desk in closed:
+            desk.mark = desk.series.close_at[desk.index]
+        for desk in touched:
+            desk.review()
+
+    # -- market orders -----------------------------------------------------------------------------
+
+    def _find(self, order_id: str) -> tuple[Desk | None, WorkingOrder | None]:
+        for desk in self.desks:
+            for order in desk.orders():
+                if order.order_id == order_id:
+                    return desk, order
+        return None, None
+
+    def _drop(self, desk: Desk, order: WorkingOrder, now_ns: int) -> None:
+        if order in desk.resting:
+            desk.resting.remove(order)
+            desk.review()
+        else:
+            desk.market_orders.remove(order)
+            self._reopen(desk, now_ns)
+
+    def _reopen(self, desk: Desk, now_ns: int) -> None:
+        """Find the open that the desk's remaining market orders wait for."""
+        self._opens.pop(desk.symbol, None)
+        self.awaited_open_ns = min(self._opens.values(), default=None)
+        for order in desk.market_orders:
+            opens = desk.next_open_ns(max(order.effective_ns, now_ns))
+            if opens is not None:
+                self._await_open(desk, opens)
+        desk.review()
+
+    def _await_open(self, desk: Desk, opens_ns: int) -> None:
+        self._opens[desk.symbol] = min(opens_ns, self._opens.get(desk.symbol, opens_ns))
+        self.awaited_open_ns = min(self._opens.values())
+
+
+def _effective_latency(latency_ns: int, series: BarSeries) -> int:
+    # Inside a bar only its four prices are known, so a shorter delay cannot be told from none.
+    return latency_ns if latency_ns >= series.timeframe_ns else 0
