@@ -137,9 +137,7 @@ def compose(prepared: PreparedRun) -> BacktestController:
     config = prepared.config
     section, market = config.backtest, prepared.market
     rules = FillRules(limit_fill=section.limit_fill, intrabar=section.intrabar, at_end=section.at_end)
-    broker = SimulatedBroker(
-        config.account, prepared.instruments, market.base, market.derived, prepared.costs, rules
-    )
+    broker = SimulatedBroker(config.account, prepared.instruments, market.base, market.derived, prepared.costs, rules)
     clock = TimeController(
         config.symbols,
         include_position_monitor=True,
@@ -233,9 +231,7 @@ def _costs(section: CostsSection) -> Costs:
     )
 
 
-def _market(
-    config: BacktestConfig, classes: Mapping[str, type[Strategy]], folder: Path
-) -> tuple[MarketData, int, int]:
+def _market(config: BacktestConfig, classes: Mapping[str, type[Strategy]], folder: Path) -> tuple[MarketData, int, int]:
     """The data of the run and its exact window."""
     section = config.backtest
     path = folder / section.data.path

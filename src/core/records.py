@@ -4,8 +4,9 @@ Frozen, so any thread may keep and read one. Volumes are in base units, prices i
 money in the account's currency, instants in nanoseconds UTC (`_ns`).
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from src.core.record import record
 
 __all__ = [
     "Account",
@@ -66,7 +67,7 @@ class OrderState(StrEnum):
 _FINAL = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Quote:
     """Bid and ask at an instant."""
 
@@ -81,7 +82,7 @@ class Quote:
         return (self.bid + self.ask) / 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OrderRequest:
     """What is sent to a broker. Absolute `stop` and `target` stay as given; distances resolve against the fill.
 
@@ -120,7 +121,7 @@ class OrderRequest:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OrderResult:
     """A broker's answer to a request: an acknowledgement or a refusal, never a fill.
 
@@ -133,7 +134,7 @@ class OrderResult:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Order:
     """An order as the broker sees it at one moment."""
 
@@ -149,7 +150,7 @@ class Order:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Fill:
     """An execution. Costs are positive money amounts that made the result worse.
 
@@ -180,7 +181,7 @@ class Fill:
     other_price: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Position:
     """What one book holds of one symbol at one moment.
 
@@ -222,7 +223,7 @@ class Position:
         return self.volume < 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Trade:
     """One book from flat to flat (on a hedging account, one position).
 
@@ -255,7 +256,7 @@ class Trade:
     net_best: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OrderEvent:
     """One change of one order, delivered in the turn of the symbol's worker.
 
@@ -267,7 +268,7 @@ class OrderEvent:
     trade: Trade | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Account:
     """Money at one moment, in the account's currency."""
 
@@ -283,7 +284,7 @@ class Account:
         return self.equity - self.margin_used
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Snapshot:
     """Account, open positions and live orders, all of one instant."""
 

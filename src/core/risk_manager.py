@@ -14,6 +14,7 @@ from src.core.config import RiskConfig
 from src.core.day import AccountDay
 from src.core.errors import ConfigError
 from src.core.instrument import Instrument
+from src.core.record import record
 from src.core.records import Position, Side, Snapshot, Trade
 from src.core.sync import Lock
 from src.core.timeframe import format_instant
@@ -24,7 +25,7 @@ __all__ = ["EntryIntent", "RiskManager", "Verdict"]
 HEADROOM = 0.01
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class EntryIntent:
     """An entry that a strategy wants; `volume` None lets the configured size decide.
 
@@ -43,7 +44,7 @@ class EntryIntent:
     reverse: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Verdict:
     """The answer to an intent: a volume and the cost of its stop, or a code and a sentence."""
 
@@ -58,7 +59,7 @@ class Verdict:
         return not self.code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class _Market:
     """What the broker says of a symbol, asked before the lock is taken: no other lock is waited for inside it."""
 

@@ -72,11 +72,12 @@ class StrategyRunner:
         self.symbol = symbol
         self.broker = broker
         self.clock = clock
-        self.bars_seen = 0
         self._desk = desk
         timeframes = strategy_timeframes(cls, config)
         series = [broker.series(symbol, ns) for ns in timeframes]
         self.views = [BarsView(each, each.length) for each in series]
+        self._view = self.views[0]
+        self._first = [view.end for view in self.views]
         self._by_timeframe = dict(zip(timeframes, self.views, strict=True))
         self.strategy = self._make(cls, config, where)
         self._attach_features(features)
@@ -106,17 +107,20 @@ class StrategyRunner:
         for name, feature in self.strategy.features().items():
             setattr(self.strategy, name, FeatureView(store.column(feature, view.series), view))
 
+    @property
+    def bars_seen(self) -> int:
+        """Closed bars shown to the strategy so far."""
+        return sum(view.end - first for view, first in zip(self.views, self._first, strict=True))
+
     # -- turns -------------------------------------------------------------------------------------
 
     def _run_one(self) -> None:
-        view = self.views[0]
+        view = self._view
         series = view.series
-        on_bar = self._on_bar
         while view.end < series.length:
             i = view.end
             view.end = i + 1
-            self.bars_seen += 1
-            on_bar(Bar(series, i))
+            self._on_bar(Bar(series, i))
 
     def _run_many(self) -> None:
         # Bars that closed at different instants come in the order of closing; of those that close together the longer
@@ -133,13 +137,11 @@ class StrategyRunner:
             if best is None:
                 return
             best.end += 1
-            self.bars_seen += 1
             self._on_bar(Bar(best.series, best.end - 1))
 
     def _run_ticks(self) -> None:
         view = self.views[0]
         if view.end < view.series.length:
-            self.bars_seen += view.series.length - view.end
             view.end = view.series.length
             self.strategy.on_tick()
 

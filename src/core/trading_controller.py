@@ -96,7 +96,11 @@ class TradingController:
         poll = self._config.poll
         self._clock.spawn(
             Participant(
-                name=MONITOR, phase=PHASE_MONITOR, rank=0, wake=MonitorWake(manager), timed=manager.timed,
+                name=MONITOR,
+                phase=PHASE_MONITOR,
+                rank=0,
+                wake=MonitorWake(manager),
+                timed=manager.timed,
                 poll_ns=poll.position_monitor_ns,
             ),  # fmt: skip
             self._position_monitor,
@@ -233,9 +237,7 @@ class TradingController:
         return MultiStrategyOrchestrator(symbol, runners, self._broker, self.risk)
 
     def _desk(self, participant: str) -> OrderDesk:
-        desk = OrderDesk(
-            participant, self._config.account.name, self._broker, self.risk, self._clock, self._journal
-        )
+        desk = OrderDesk(participant, self._config.account.name, self._broker, self.risk, self._clock, self._journal)
         self._desks.append(desk)
         return desk
 

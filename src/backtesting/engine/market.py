@@ -16,7 +16,6 @@ from src.core.journal import Journal
 __all__ = ["SimulatedMarket"]
 
 CHUNK_BARS = 8192
-SETTLE_RECORDS = 1024
 
 
 class SimulatedMarket:
@@ -26,23 +25,19 @@ class SimulatedMarket:
         broker: whose base and derived series make the timeline.
         journal: settled when time moves on.
         start_ns, end_ns: the window; a bar belongs to it when it closes inside `(start, end]`.
-
-    Attributes:
-        bars: base bars delivered so far, summed over the symbols.
     """
 
     def __init__(self, broker: SimulatedBroker, journal: Journal, start_ns: int, end_ns: int) -> None:
         self.start_ns = start_ns
         self.end_ns = end_ns
-        self.bars = 0
         self._broker = broker
         self._journal = journal
-        self._pending = journal.pending
         base = broker.all_base_series()
         self._base_count = len(base)
         self._series: list[BarSeries] = base + broker.all_derived_series()
         for series in self._series:
             series.length = series.count_closed(start_ns)
+        self._first = [series.length for series in base]
         broker.rewind(start_ns)
         self.signals = broker.signals
         last = [series.count_closed(end_ns) for series in self._series]
@@ -57,19 +52,22 @@ class SimulatedMarket:
         self._refill()
         self._collect_ends(start_ns)
 
+    @property
+    def bars(self) -> int:
+        """Base bars delivered so far, summed over the symbols."""
+        return sum(series.length - first for series, first in zip(self._series, self._first, strict=False))
+
     def next_ns(self) -> int | None:
         """See `Market.next_ns`."""
         close = self._times[self._next]
         opens = self._broker.awaited_open_ns
-        if opens is not None and opens <= self.end_ns and (close is None or opens < close):
+        if opens is not None and opens < self.end_ns and (close is None or opens < close):
             # A symbol that ends now ends before a later open of another one.
             return self._instant if self._ending and opens > self._instant else opens
         return self._instant if self._ending else close
 
     def advance(self, instant_ns: int) -> Sequence[str]:
         """See `Market.advance`."""
-        if len(self._pending) > SETTLE_RECORDS:
-            self._journal.settle(instant_ns)
         times, at = self._times, self._next
         if times[at] != instant_ns or self._ending:
             return self._open_or_end(instant_ns)
@@ -84,9 +82,9 @@ class SimulatedMarket:
             at += 1
             if times[at] is None:
                 self._refill()
+                self._journal.settle(instant_ns)
                 times, which, at = self._times, self._which, 0
         self._next = at
-        self.bars += len(closed)
         self._broker.advance_time(instant_ns, closed)
         if instant_ns >= self._next_end:
             self._collect_ends(instant_ns)

@@ -56,6 +56,7 @@ class SimulatedBroker:
 
     Attributes:
         signals: its `changes` grows with each order event.
+        awaited_open_ns: the earliest open that a market order waits for, None when none waits.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class SimulatedBroker:
     ) -> None:
         self.account_config = account
         self.signals = Signals()
+        self.awaited_open_ns: int | None = None
         self._lock = Lock()
         self._venue = Venue(account, instruments, base, costs, rules or FillRules())
         self._events = self._venue.ledger.events
@@ -175,12 +177,14 @@ class SimulatedBroker:
             result, order = self._venue.place(request, self._now())
             if order is not None:
                 self._record_order(order)
+                self.awaited_open_ns = self._venue.awaited_open_ns
             return result
 
     def cancel(self, order_id: str) -> OrderResult:
         """See `Broker.cancel`."""
         with self._lock:
             result = self._venue.cancel(order_id, self._now())
+            self.awaited_open_ns = self._venue.awaited_open_ns
             self._deliver()
             return result
 
@@ -225,11 +229,6 @@ class SimulatedBroker:
 
     # -- whoever moves time ------------------------------------------------------------------------
 
-    @property
-    def awaited_open_ns(self) -> int | None:
-        """The earliest open that a market order waits for, None when none waits."""
-        return self._venue.awaited_open_ns
-
     def all_base_series(self) -> list[BarSeries]:
         """The base bars in rank order."""
         return [desk.series for desk in self._venue.desks]
@@ -247,6 +246,7 @@ class SimulatedBroker:
         """Fill the market orders of all symbols whose awaited bar opens now."""
         with self._lock:
             self._venue.open_market(instant_ns)
+            self.awaited_open_ns = self._venue.awaited_open_ns
             self._deliver()
 
     def advance_time(self, instant_ns: int, closed: Sequence[int]) -> None:
@@ -261,6 +261,7 @@ class SimulatedBroker:
         desk = self._desk(symbol)
         with self._lock:
             self._venue.end_of_data(desk, instant_ns)
+            self.awaited_open_ns = self._venue.awaited_open_ns
             self._deliver()
 
     # -- results -----------------------------------------------------------------------------------

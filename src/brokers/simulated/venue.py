@@ -1,4 +1,4 @@
-"""The simulated venue without its shell: orders, protection and bars over desks and ledger. Pure: no lock, clock or I/O.
+"""The simulated venue without its shell: orders and bars over desks and ledger. Pure: no lock, clock or I/O.
 
 Whoever calls holds what protects the account and says what time it is. Changes of orders are left in `ledger.events`,
 where the shell takes them from.
