@@ -12,90 +12,20 @@ and the operating system's choice of threads have no part in them.
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from operator import attrgetter
-from typing import Protocol
 
 from src.backtesting.engine.pacing import Pacer, TimeMode, pacer_for
+from src.backtesting.engine.ports import Market, NoMarket, TimeStatistics
+from src.backtesting.engine.seat import CONDITION, LEFT, MARKET, RUNNING, Seat, key_order
+from src.backtesting.engine.watchdog import MAX_TURNS_AT_ONE_INSTANT, Watchdog, deadlock, livelock
 from src.backtesting.schedules import SchedulePolicy
 from src.backtesting.schedules.fifo import Fifo
 from src.core.clock import PHASE_TIMER, Participant
-from src.core.errors import (
-    ConfigError,
-    DeadlockError,
-    InternalError,
-    LivelockError,
-    StalledThreadError,
-    Stopping,
-)
-from src.core.sync import Carrier, Runtime, current_participant, monotonic_ns, runtime_named, thread_stacks
+from src.core.errors import ConfigError, InternalError, Stopping
+from src.core.sync import Runtime, current_participant, runtime_named
 from src.core.timeframe import format_instant
 from src.core.wake import Signals
 
-__all__ = ["Market", "TimeController", "TimeStatistics"]
-
-MAX_TURNS_AT_ONE_INSTANT = 10_000
-_BORN, _RUNNING, _MARKET, _CONDITION, _LEFT = "first turn", "running", "next step", "condition", "left"
-
-
-class Market(Protocol):
-    """What moves when everybody waits: prices, the broker's timers, resting orders.
-
-    Attributes:
-        start_ns, end_ns: the window; the first turns are at `start_ns`.
-        signals: its `changes` grows whenever something happened that may wake a participant outside a step.
-    """
-
-    start_ns: int
-    end_ns: int
-    signals: Signals
-
-    def next_ns(self) -> int | None:
-        """The instant of the next event inside the window, None when there is none."""
-        ...
-
-    def advance(self, instant_ns: int) -> Sequence[str]:
-        """Move everything to `instant_ns` at once; returns the symbols whose data ended with this step."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimeStatistics:
-    """How far the run is; read at any time from any thread."""
-
-    now_ns: int
-    steps: int
-    turns: int
-    turns_by_participant: dict[str, int]
-
-
-class _Seat:
-    """A participant's place: what it waits for, and what carries it."""
-
-    __slots__ = ("base_order", "carrier", "condition", "due_ns", "ended", "name", "next_due_ns", "order", "participant", "queued", "since_ns",
-                 "turns", "waiting", "wake", "what")  # fmt: skip
-
-    carrier: Carrier
-
-    def __init__(self, participant: Participant) -> None:
-        self.participant = participant
-        self.name = participant.name
-        # The bound method: calling it costs half of calling the object.
-        self.wake = participant.wake.__call__
-        self.next_due_ns = participant.wake.next_due_ns
-        self.base_order: tuple[int | str, ...] = (participant.phase, participant.rank, participant.name)
-        self.order: tuple[int | str, ...] = self.base_order
-        self.waiting = _BORN
-        self.what = _BORN
-        self.queued = False
-        self.ended = False
-        self.turns = 0
-        self.since_ns = 0
-        self.due_ns: int | None = None
-        self.condition: Callable[[], bool] | None = None
-
-
-_order = attrgetter("order")
+__all__ = ["TimeController", "TimeMode"]
 
 
 class TimeController:
@@ -127,27 +57,25 @@ class TimeController:
         self.policy: SchedulePolicy = policy or Fifo()
         self._pacer = pacer or pacer_for(mode)
         self._runtime = runtime or runtime_named("threads")
-        self._stall_ns = int(stall_s * 1e9)
-        self._market: Market = _NoMarket()
-        self._seats: dict[str, _Seat] = {}
-        self._alive: list[_Seat] = []
-        self._timed: list[_Seat] = []
-        self._blocked: list[_Seat] = []
-        self._ready: list[_Seat] = []
+        self._watchdog = Watchdog(int(stall_s * 1e9))
+        self._market: Market = NoMarket()
+        self._seats: dict[str, Seat] = {}
+        self._alive: list[Seat] = []
+        self._timed: list[Seat] = []
+        self._blocked: list[Seat] = []
+        self._ready: list[Seat] = []
         self._inbox: deque[str] = deque()
         self._now = 0
         self._steps = 0
         self._turns_here = 0
         self._signals = Signals()
         self._changes_seen = 0
-        self._running: _Seat | None = None
+        self._running: Seat | None = None
         self._ending = False
         #: Whether anything besides order events has to be looked at before the next turn.
         self._uneasy = False
         self.stopped_because: str | None = None
         self._error: BaseException | None = None
-        self._watched = (0, 0)
-        self._watched_name = ""
 
     # -- composing ---------------------------------------------------------------------------------
 
@@ -166,11 +94,11 @@ class TimeController:
             raise ConfigError(f"{name}: {participant.symbol} is not one of the symbols {', '.join(self.symbols)}")
         if not participant.symbol and not self._with_monitor:
             raise ConfigError(f"{name} has no symbol, but the time controller was made without a position monitor")
-        seat = _Seat(participant)
+        seat = Seat(participant)
         self._seats[name] = seat
 
         def body() -> None:
-            seat.waiting = _RUNNING
+            seat.waiting = RUNNING
             try:
                 if not self._ending:
                     run()
@@ -179,11 +107,11 @@ class TimeController:
             except BaseException as error:  # kept and raised again by `drive`
                 self.fail(error)
             finally:
-                if seat.waiting is not _LEFT:
+                if seat.waiting is not LEFT:
                     self.leave(name)
 
         seat.carrier = self._runtime.spawn(name, body)
-        insort(self._alive, seat, key=_order)
+        insort(self._alive, seat, key=key_order)
         if participant.timed:
             self._timed.append(seat)
 
@@ -193,7 +121,6 @@ class TimeController:
             return
         for seat in self._alive:
             self._enqueue(seat)
-        self._watched = (-1, monotonic_ns())
         first = self._next_turn()
         self._runtime.drive(first.carrier, self._check_progress)
         if self._error is not None:
@@ -210,13 +137,13 @@ class TimeController:
         if self._ending:
             return False
         seat = self._seats[participant]
-        seat.waiting = _MARKET
+        seat.waiting = MARKET
         if seat.ended or seat.wake():
             self._enqueue(seat)
         following = self._next_turn()
         if following is not seat:
             self._runtime.hand_over(seat.carrier, following.carrier)
-        seat.waiting = _RUNNING
+        seat.waiting = RUNNING
         return not (self._ending or (seat.ended and not seat.wake()))
 
     def sleep(self, duration_ns: int) -> None:
@@ -237,13 +164,13 @@ class TimeController:
         due_ns = None if timeout_ns is None else self._now + max(0, timeout_ns)
         seat.what, seat.since_ns = what, self._now
         while True:
-            seat.waiting, seat.condition, seat.due_ns = _CONDITION, condition, due_ns
+            seat.waiting, seat.condition, seat.due_ns = CONDITION, condition, due_ns
             self._blocked.append(seat)
             self._uneasy = True
             following = self._next_turn()
             if following is not seat:
                 self._runtime.hand_over(seat.carrier, following.carrier)
-            seat.waiting = _RUNNING
+            seat.waiting = RUNNING
             seat.order = seat.base_order
             seat.condition = seat.due_ns = None
             if self._ending:
@@ -256,9 +183,9 @@ class TimeController:
     def leave(self, participant: str) -> None:
         """See `Clock.leave`."""
         seat = self._seats[participant]
-        if seat.waiting is _LEFT:
+        if seat.waiting is LEFT:
             return
-        seat.waiting = _LEFT
+        seat.waiting = LEFT
         self._alive.remove(seat)
         if seat in self._timed:
             self._timed.remove(seat)
@@ -289,12 +216,12 @@ class TimeController:
 
     # -- the chain of turns ------------------------------------------------------------------------
 
-    def _enqueue(self, seat: _Seat) -> None:
+    def _enqueue(self, seat: Seat) -> None:
         if not seat.queued:
             seat.queued = True
-            insort(self._ready, seat, key=_order)
+            insort(self._ready, seat, key=key_order)
 
-    def _next_turn(self) -> _Seat:
+    def _next_turn(self) -> Seat:
         """Who goes next; performs steps until somebody is ready."""
         ready = self._ready
         try:
@@ -310,7 +237,7 @@ class TimeController:
             self._end()
         self._turns_here += 1
         if self._turns_here > MAX_TURNS_AT_ONE_INSTANT and not self._ending:
-            self.fail(self._livelock())
+            self.fail(livelock(self._alive, self._now))
             self._end()
         seat = ready.pop() if len(ready) == 1 else ready.pop(self._chosen())
         seat.queued = False
@@ -366,7 +293,7 @@ class TimeController:
         self._changes_seen = self._signals.changes
         ready = self._ready
         for seat in self._alive:  # in key order, so that appending keeps the order
-            if seat.waiting is _MARKET and seat.wake():
+            if seat.waiting is MARKET and seat.wake():
                 seat.queued = True
                 ready.append(seat)
         if ended:
@@ -381,7 +308,7 @@ class TimeController:
             self._turns_here = 0
         for seat in self._timed:
             # Also when it sees nothing to do: a timer that stays due is a livelock, not an endless step.
-            if seat.waiting is _MARKET and (seat.wake() or _is_due(seat, due_ns)):
+            if seat.waiting is MARKET and (seat.wake() or _is_due(seat, due_ns)):
                 self._enqueue(seat)
         if self._blocked:
             self._release_blocked()
@@ -400,7 +327,7 @@ class TimeController:
 
     def _wake_parked(self) -> None:
         for seat in self._alive:
-            if seat.waiting is _MARKET and not seat.queued and seat.wake():
+            if seat.waiting is MARKET and not seat.queued and seat.wake():
                 self._enqueue(seat)
 
     def _release_blocked(self) -> None:
@@ -417,20 +344,13 @@ class TimeController:
         for seat in self._alive:
             if seat.participant.symbol == symbol:
                 seat.ended = True
-                if seat.waiting is _MARKET:
+                if seat.waiting is MARKET:
                     self._enqueue(seat)
 
     def _finish_or_deadlock(self) -> None:
-        waiting = [seat for seat in self._alive if seat.waiting is _CONDITION]
+        waiting = [seat for seat in self._alive if seat.waiting is CONDITION]
         if waiting and len(waiting) == len(self._alive) and all(seat.due_ns is None for seat in waiting):
-            lines = [f"{seat.name} waits for {seat.what} since {format_instant(seat.since_ns)}" for seat in waiting]
-            self.fail(
-                DeadlockError(
-                    f"nobody is ready, no timer is set and nobody waits for the market: {'; '.join(lines)}",
-                    participants=[seat.name for seat in waiting],
-                    stacks=thread_stacks(),
-                )
-            )
+            self.fail(deadlock(waiting))
         self._end()
 
     def _end(self) -> None:
@@ -438,56 +358,20 @@ class TimeController:
         self._ending = True
         self._blocked.clear()
         for seat in self._alive:
-            if seat.waiting is not _RUNNING:
+            if seat.waiting is not RUNNING:
                 self._enqueue(seat)
 
-    # -- watching ----------------------------------------------------------------------------------
-
-    def _livelock(self) -> LivelockError:
-        busiest = sorted(self._alive, key=lambda seat: (-seat.turns, seat.name))[:3]
-        names = [seat.name for seat in busiest]
-        return LivelockError(
-            f"more than {MAX_TURNS_AT_ONE_INSTANT} turns at {format_instant(self._now)} without time moving; the "
-            f"busiest participants are {', '.join(names)}: look for an order event that always causes another",
-            participants=names,
-        )
-
     def _check_progress(self) -> None:
-        turns, since = self._watched
-        now = monotonic_ns()
-        running = self._running
-        if running is None or turns != running.turns or self._watched_name != running.name:
-            self._watched = (-1 if running is None else running.turns, now)
-            self._watched_name = "" if running is None else running.name
-        elif now - since > self._stall_ns:
-            stacks = thread_stacks()
-            error = StalledThreadError(
-                f"{running.name} has not given its turn back for {(now - since) / 1e9:.0f} real seconds, since "
-                f"{format_instant(self._now)} of virtual time; its stack:\n{stacks.get(running.name, 'unknown')}",
-                participant=running.name,
-                stacks=stacks,
-            )
+        error = self._watchdog.check(self._running, self._now)
+        if error is not None:
             # The thread may come back after all; it then finds the run over instead of going on with it.
             self.fail(error)
             raise error
 
 
-def _is_due(seat: _Seat, now_ns: int) -> bool:
+def _is_due(seat: Seat, now_ns: int) -> bool:
     due = seat.next_due_ns()
     return due is not None and due <= now_ns
-
-
-class _NoMarket:
-    """Stands where no market was attached."""
-
-    start_ns = end_ns = 0
-    signals = Signals()
-
-    def next_ns(self) -> int | None:
-        raise InternalError("the time controller has no market; attach one before the participants start")
-
-    def advance(self, instant_ns: int) -> Sequence[str]:
-        raise InternalError("the time controller has no market; attach one before the participants start")
 
 
 def _never() -> bool:

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from src.backtesting.engine.pacing import Pacer
-from src.backtesting.engine.time_controller import MAX_TURNS_AT_ONE_INSTANT
+from src.backtesting.engine.watchdog import MAX_TURNS_AT_ONE_INSTANT
 from src.core.errors import DeadlockError, InternalError, LivelockError, StalledThreadError
 from tests.backtesting.engine.scripted import Deaf, Stage
 
