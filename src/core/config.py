@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from src.core.errors import ConfigError
-from src.core.instrument import Instrument
+from src.core.instrument import QUOTE_CURRENCIES, Instrument
+from src.core.journal import ACCOUNT_STREAM
 from src.core.timeframe import format_duration, format_instant, parse_duration, parse_instant, parse_timeframe
 
 __all__ = [
@@ -102,7 +103,8 @@ class InstrumentConfig(Section):
         if quote is None and "/" in self.venue:
             quote = self.venue.split("/")[1].split(":")[-1]
         if quote is None:
-            quote = account_currency if symbol.endswith(account_currency) else symbol[-3:]
+            known = (account_currency, *QUOTE_CURRENCIES)
+            quote = next((one for one in known if symbol.endswith(one) and symbol != one), symbol[-3:])
         return Instrument(
             symbol=symbol, kind=self.kind, quote_currency=quote, tick=self.tick, volume_step=self.volume_step,
             min_volume=self.min_volume, max_volume=self.max_volume or float("inf"), min_notional=self.min_notional,
@@ -220,6 +222,8 @@ class BotConfig(Section):
         problems: list[str] = []
         if len(set(self.symbols)) != len(self.symbols):
             problems.append("symbols: each symbol may stand there once")
+        if ACCOUNT_STREAM in self.symbols:
+            problems.append(f"symbols: {ACCOUNT_STREAM!r} is the name of the account's stream; call the symbol otherwise")
         problems += [
             f"symbols: {symbol} has no entry under instruments (there: {', '.join(self.instruments) or 'none'})"
             for symbol in self.symbols

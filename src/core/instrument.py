@@ -7,7 +7,10 @@ import math
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
-__all__ = ["Instrument"]
+__all__ = ["QUOTE_CURRENCIES", "Instrument"]
+
+#: Currencies that end a symbol's name, longer ones first, so that BTCUSDT is read as USDT.
+QUOTE_CURRENCIES = ("FDUSD", "TUSD", "BUSD", "USDT", "USDC", "USD", "EUR", "GBP", "JPY", "BTC", "ETH", "BNB")
 
 _EXACT_STEPS = 1e15
 

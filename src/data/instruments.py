@@ -7,6 +7,7 @@ otherwise.
 from typing import Any
 
 from src.core.errors import ConfigError
+from src.core.instrument import QUOTE_CURRENCIES
 
 __all__ = ["KINDS", "defaults_for", "guess_kind"]
 
@@ -16,8 +17,6 @@ KINDS = ("fx", "crypto", "equity")
 _FIAT = ("USD", "EUR", "GBP", "JPY", "CHF", "AUD", "NZD", "CAD", "SEK", "NOK", "DKK", "PLN", "HUF", "CZK", "TRY", "ZAR",
          "MXN", "SGD", "HKD", "CNH")  # fmt: skip
 _METALS = ("XAU", "XAG", "XPT", "XPD")
-# Longest first: BTCUSDT is quoted in USDT and not in a currency named SDT.
-_CRYPTO_QUOTES = ("FDUSD", "TUSD", "BUSD", "USDT", "USDC", "USD", "EUR", "GBP", "JPY", "BTC", "ETH", "BNB")
 
 _FX_TICKS = {"JPY": 0.001, "HUF": 0.001}
 _METAL_TICKS = {"XAU": 0.01, "XAG": 0.001, "XPT": 0.01, "XPD": 0.01}
@@ -47,7 +46,7 @@ def defaults_for(kind: str, symbol: str, *, decimals: int | None = None) -> dict
         step = 1.0 if base in _METALS else 1000.0
         found = {"kind": "fx", "tick": tick, "volume_step": step, "min_volume": step, "calendar": "forex"}
     elif kind == "crypto":
-        currency = next((one for one in _CRYPTO_QUOTES if name.endswith(one) and len(name) > len(one)), None)
+        currency = next((one for one in QUOTE_CURRENCIES if name.endswith(one) and len(name) > len(one)), None)
         found = {"kind": "spot", "tick": observed, "volume_step": 0.0001, "min_volume": 0.0001, "calendar": "24/7"}
     elif kind == "equity":
         currency = "USD"
@@ -65,7 +64,7 @@ def guess_kind(symbol: str) -> str | None:
     name = _letters(symbol)
     if len(name) == 6 and name[3:] in _FIAT and name[:3] in (*_FIAT, *_METALS):
         return "fx"
-    if any(name.endswith(one) and len(name) > len(one) for one in _CRYPTO_QUOTES):
+    if any(name.endswith(one) and len(name) > len(one) for one in QUOTE_CURRENCIES):
         return "crypto"
     return None
 

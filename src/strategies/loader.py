@@ -91,7 +91,7 @@ def _load(path: Path) -> ModuleType:
     sys.path.append(str(path.parent))  # so that it may import the files beside it
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         frames = reversed(traceback.extract_tb(error.__traceback__))
         line = next((frame.lineno for frame in frames if frame.filename == str(path)), None)
