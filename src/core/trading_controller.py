@@ -79,7 +79,7 @@ class TradingController:
             except StrategyError as error:
                 if self._config.on_error == "stop_all":
                     raise
-                self._record_end(symbol, worker_name(symbol), "dropped", error=error.cause)
+                self._record_end(symbol, worker_name(symbol), "failed", error=error.cause)
                 self._drop(symbol, error)
         base = {symbol: self._broker.base_series(symbol) for symbol in self._config.symbols}
         self._trade_manager = TradeManager(

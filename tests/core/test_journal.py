@@ -94,3 +94,14 @@ def test_a_record_with_the_wrong_number_of_values_is_refused() -> None:
     for kind, fields in FIELDS.items():
         with pytest.raises(InternalError, match=f"a {kind} record has {len(fields) + 1} values"):
             encode(JournalRecord(1, "AAA", kind, "x", (0,) * (len(fields) + 1)))
+
+
+def test_separators_inside_a_text_do_not_make_two_journals_equal() -> None:
+    """A reason may hold any character; it never passes for two fields or two records."""
+    digests = set()
+    for book, reason in (("a\x1fb", "c"), ("a", "b\x1fc"), ("a\nb", "c"), ("a", "b\nc"), ("a", "bc")):
+        journal = Journal()
+        journal.record(1, "X", "refusal", "worker:X", book, reason, "code")
+        digests.add(journal.close())
+
+    assert len(digests) == 5
