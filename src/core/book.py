@@ -4,7 +4,7 @@ Pure accounting without lock, clock or I/O; every broker adapter uses it, so a t
 owner calls it while holding whatever protects the account.
 """
 
-from src.core.errors import invariant
+from src.core.errors import InternalError
 from src.core.records import Fill, Position, Side, Trade
 
 __all__ = ["Book"]
@@ -59,7 +59,8 @@ class Book:
             stop_cost: expected money per unit of volume for getting out at the stop.
         """
         sign = fill.side.sign
-        invariant(self.volume * sign >= 0, f"{fill.fill_id} opens against the position of {self.symbol}")
+        if self.volume * sign < 0:
+            raise InternalError(f"{fill.fill_id} opens against the position of {self.symbol}")
         if self.volume == 0.0:
             self._reset()
             self.position_id = fill.position_id
@@ -94,10 +95,10 @@ class Book:
             The realised profit before commission, and the trade when the position is flat now.
         """
         sign = self.side.sign
-        invariant(fill.side.sign == -sign, f"{fill.fill_id} does not reduce the position of {self.symbol}")
-        invariant(
-            fill.volume <= abs(self.volume) * (1 + 1e-12), f"{fill.fill_id} reduces more than {self.symbol} holds"
-        )
+        if fill.side.sign != -sign:
+            raise InternalError(f"{fill.fill_id} does not reduce the position of {self.symbol}")
+        if fill.volume > abs(self.volume) * (1 + 1e-12):
+            raise InternalError(f"{fill.fill_id} reduces more than {self.symbol} holds")
         profit = sign * (fill.price - self.entry_price) * fill.volume
         left = abs(self.volume) - fill.volume
         # Volumes are multiples of a step; what is left after taking all of them away is float noise.

@@ -223,7 +223,7 @@ class BotConfig(Section):
         if len(set(self.symbols)) != len(self.symbols):
             problems.append("symbols: each symbol may stand there once")
         if ACCOUNT_STREAM in self.symbols:
-            problems.append(f"symbols: {ACCOUNT_STREAM!r} is the name of the account's stream; call the symbol otherwise")
+            problems.append(f"symbols: {ACCOUNT_STREAM!r} is taken by the account's records; name it otherwise")
         problems += [
             f"symbols: {symbol} has no entry under instruments (there: {', '.join(self.instruments) or 'none'})"
             for symbol in self.symbols

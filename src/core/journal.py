@@ -120,8 +120,7 @@ def encode(entry: JournalRecord) -> str:
     if len(values) != len(FIELDS[kind]):
         raise InternalError(f"a {kind} record has {len(values)} values, expected {len(FIELDS[kind])}")
     texts = [
-        value if value.__class__ is str else value.hex() if value.__class__ is float else str(value)
-        for value in values
+        value if value.__class__ is str else value.hex() if value.__class__ is float else str(value) for value in values
     ]
     line = "\x1f".join((str(instant_ns), stream, kind, participant, *texts))
     if "\n" in line or line.count("\x1f") != len(values) + 3:  # a reason may hold anything; it must not look like more

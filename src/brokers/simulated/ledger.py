@@ -11,7 +11,7 @@ from src.brokers.simulated.desk import Desk, WorkingOrder
 from src.brokers.simulated.margin import Margin
 from src.core.book import Book
 from src.core.config import AccountConfig
-from src.core.errors import invariant
+from src.core.errors import InternalError
 from src.core.records import Fill, Order, OrderEvent, OrderRequest, OrderState, OrderType, Side, Trade
 
 __all__ = ["Ledger", "Moment"]
@@ -104,7 +104,8 @@ class Ledger:
         """
         difference = abs(self.balance - self.account.balance - self._paid)
         tolerance = 1e-9 * (abs(self.balance) + self._moved)
-        invariant(difference <= tolerance, f"balance {self.balance!r} is off by {difference!r}", balance=self.balance)
+        if not difference <= tolerance:  # written so that a balance which is no number is caught too
+            raise InternalError(f"balance {self.balance!r} is off by {difference!r}", balance=self.balance)
 
     # -- executions --------------------------------------------------------------------------------
 
