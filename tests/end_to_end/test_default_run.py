@@ -1,8 +1,10 @@
 """The first command of a new user: the default configuration, from the command to the folder."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
 from tests.end_to_end.command import ROOT, Ended, backtest, run
 
@@ -91,6 +93,17 @@ def test_fibers_give_the_digest_of_threads(default_folder: Path, default_json: E
     ).value  # fmt: skip
 
     assert [fibers[key] for key in ("run_id", "digest")] == [default_json.value[key] for key in ("run_id", "digest")]
+
+
+def test_a_processor_without_vector_units_gives_the_same_run(tmp_path: Path, default_json: Ended) -> None:
+    """The market is generated anew and traded with numpy's vector features and the locale switched: one digest."""
+    features = [name for name in __cpu_dispatch__ if __cpu_features__[name]]
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    environment = {"NPY_DISABLE_CPU_FEATURES": " ".join(features), "LC_ALL": "C", "TZ": "Asia/Kolkata"}
+    words = ("--mode", "backtest", "--config", "configs/default.yaml", "--json")
+    value = run(*words, cwd=tmp_path, env=environment).value
+
+    assert [value[key] for key in ("run_id", "digest")] == [default_json.value[key] for key in ("run_id", "digest")]
 
 
 def test_neither_pace_nor_runtime_nor_progress_changes_a_run(project: Path) -> None:
