@@ -6,6 +6,7 @@ and greenlets that are started parked, and the wall clock's readings.
 
 import _thread
 import contextvars
+import ctypes
 import gc
 import os
 import signal
@@ -82,12 +83,16 @@ class _ThreadCarrier:
         self.thread: threading.Thread | None = None
 
 
+#: So many participants, a worker and the monitor, hardly ever hand over; pinning them would only bind them to one core.
+FEW_CARRIERS = 2
+
+
 class ThreadRuntime:
     """One OS thread per participant; a raw lock each, released by whoever hands the turn over.
 
     Args:
         core: the processor core that each participant thread pins itself to, None for no pinning. Only one of them
-            runs at a time, and a hand-over inside one core is about twice as fast.
+            runs at a time, and a hand-over inside one core is about twice as fast. Two participants are left alone.
     """
 
     name = "threads"
@@ -103,7 +108,8 @@ class ThreadRuntime:
         carrier = _ThreadCarrier(name)
 
         def body() -> None:
-            _pin_to(self._core)
+            if len(self._carriers) > FEW_CARRIERS:
+                _pin_to(self._core)
             _name_os_thread(name)
             carrier.acquire()
             current_participant.set(name)
@@ -188,11 +194,18 @@ def runtime_named(name: str, *, pin: bool = True) -> Runtime:
 
 
 def _core_for_this_process() -> int | None:
-    # By process id, so that several processes side by side do not all land on the first core.
+    """The core that the calling thread is on: where the system put it, which is where there was room."""
     if not hasattr(os, "sched_getaffinity"):
         return None
     cores = sorted(os.sched_getaffinity(0))
-    return cores[os.getpid() % len(cores)] if len(cores) > 1 else None
+    if len(cores) < 2:
+        return None
+    try:
+        core = int(ctypes.CDLL(None).sched_getcpu())
+    except (OSError, AttributeError):
+        core = -1
+    # Without that call by process id, so that several processes side by side do not all land on the first core.
+    return core if core in cores else cores[os.getpid() % len(cores)]
 
 
 def _pin_to(core: int | None) -> None:

@@ -35,6 +35,7 @@ class SimulatedMarket:
         base = broker.all_base_series()
         self._base_count = len(base)
         self._series: list[BarSeries] = base + broker.all_derived_series()
+        self._has_derived = len(self._series) > self._base_count
         for series in self._series:
             series.length = series.count_closed(start_ns)
         self._first = [series.length for series in base]
@@ -47,7 +48,7 @@ class SimulatedMarket:
         self._instant = start_ns
         self._chunks = _timeline(self._series, last)
         self._times: list[int | None] = []
-        self._which: list[int] = []
+        self._groups: list[tuple[int, ...]] = []
         self._next = 0
         self._refill()
         self._collect_ends(start_ns)
@@ -72,19 +73,17 @@ class SimulatedMarket:
         if times[at] != instant_ns or self._ending:
             return self._open_or_end(instant_ns)
         self._instant = instant_ns
-        series, base_count, which = self._series, self._base_count, self._which
-        closed: list[int] = []
-        while times[at] == instant_ns:
-            index = which[at]
+        series, closed = self._series, self._groups[at]
+        for index in closed:
             series[index].length += 1
-            if index < base_count:
-                closed.append(index)
-            at += 1
-            if times[at] is None:
-                self._refill()
-                self._journal.settle(instant_ns)
-                times, which, at = self._times, self._which, 0
-        self._next = at
+        if self._has_derived:
+            closed = tuple([index for index in closed if index < self._base_count])
+        at += 1
+        if times[at] is None:
+            self._refill()
+            self._journal.settle(instant_ns)
+        else:
+            self._next = at
         self._broker.advance_time(instant_ns, closed)
         if instant_ns >= self._next_end:
             self._collect_ends(instant_ns)
@@ -111,7 +110,7 @@ class SimulatedMarket:
         return ended
 
     def _refill(self) -> None:
-        times, self._which = next(self._chunks, ([], []))
+        times, self._groups = next(self._chunks, ([], []))
         self._times = [*times, None]  # the None ends the chunk without a comparison of lengths at each bar
         self._next = 0
 
@@ -128,12 +127,13 @@ def _ends(
     return sorted(((ends[each.symbol], rank) for rank, each in enumerate(base)), reverse=True)
 
 
-def _timeline(series: Sequence[BarSeries], last: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
-    """Closes of all series in time order, in chunks; at one instant in the order of the series.
+def _timeline(series: Sequence[BarSeries], last: Sequence[int]) -> Iterator[tuple[list[int], list[tuple[int, ...]]]]:
+    """The instants at which bars close, in chunks, and which series close a bar at each, in the order of the series.
 
     Yields:
-        Instants and indices into `series`, two lists of equal length. In chunks, so that memory does not grow with the
-        length of the run; plain lists, because reading them costs a fifth of reading numpy scalars.
+        Instants and indices into `series`, two lists of equal length; no instant stands in two chunks. In chunks, so
+        that memory does not grow with the length of the run; plain values, because reading them costs a fifth of
+        reading numpy scalars.
     """
     at = [each.length for each in series]
     while True:
@@ -154,4 +154,8 @@ def _timeline(series: Sequence[BarSeries], last: Sequence[int]) -> Iterator[tupl
                 at[i] = end
         times, which = np.concatenate(closes), np.concatenate(indices)
         order = np.argsort(times, kind="stable")
-        yield times[order].tolist(), which[order].tolist()
+        times, ranks = times[order], which[order].tolist()
+        starts = np.flatnonzero(np.concatenate(([True], times[1:] != times[:-1])))
+        ends = [*starts[1:].tolist(), len(ranks)]
+        groups = [tuple(ranks[start:end]) for start, end in zip(starts.tolist(), ends, strict=True)]
+        yield times[starts].tolist(), groups
