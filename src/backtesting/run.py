@@ -245,15 +245,17 @@ def _market(config: BacktestConfig, classes: Mapping[str, type[Strategy]], folde
         )  # fmt: skip
     timeframes: dict[str, set[int]] = {symbol: set() for symbol in config.symbols}
     warmup_ns = 0
+    lookbacks: dict[int, int] = {}
     for strategy in config.strategies:
         wanted = strategy_timeframes(classes[strategy.instance], strategy)
         lookback = max(declared_lookback(classes[strategy.instance], strategy), _trailing_lookback(config))
         warmup_ns = max(warmup_ns, lookback * wanted[0])
+        lookbacks[wanted[0]] = max(lookbacks.get(wanted[0], 0), lookback)
         for symbol in strategy.symbols or config.symbols:
             timeframes[symbol].update(wanted)
     with HistoricalDataStore(path, read_only=True) as store:
         start_ns, end_ns = _window(store, config)
-        market = load_market(store, config.symbols, timeframes, start_ns, end_ns, warmup_ns)
+        market = load_market(store, config.symbols, timeframes, start_ns, end_ns, warmup_ns, lookbacks)
     return market, start_ns, end_ns
 
 

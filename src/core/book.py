@@ -55,7 +55,8 @@ class Book:
         without a stop has no initial risk, whatever is set or added later.
 
         Args:
-            stop, target: protection after this fill; None leaves what an earlier fill has set.
+            stop, target: protection after this fill; None leaves what an earlier fill has set. An addition never
+                loosens a stop: of its own and the present one, which may be trailing, the tighter guards the whole.
             stop_cost: expected money per unit of volume for getting out at the stop.
         """
         sign = fill.side.sign
@@ -75,7 +76,7 @@ class Book:
         self._entry_value += fill.price * fill.volume
         self._entry_volume += fill.volume
         self._add_costs(fill)
-        if stop is not None:
+        if stop is not None and (held == 0.0 or self.stop is None or sign * (stop - self.stop) > 0):
             self.stop = stop
             self.stop_kind = "stop"
             self.stop_cost = stop_cost

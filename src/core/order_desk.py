@@ -104,16 +104,25 @@ class OrderDesk:
     def protect(
         self, position: Position, *, stop: float | None, target: float | None, kind: str, reason: str
     ) -> OrderResult:
-        """Move the stop or the target of a position."""
+        """Move the stop or the target of a position; a strategy's own stop (`kind` "stop") asks the risk manager."""
         rules = self._broker.instrument(position.symbol)
         stop, target = _plain(stop), _plain(target)
         stop = None if stop is None else rules.round_price(stop)
         target = None if target is None else rules.round_price(target)
+        asks = stop is not None and kind == "stop"
+        verdict = self._risk.loosen(position, stop) if stop is not None and asks else Verdict()
         self._record(
-            position.symbol, position.book, "protect", "accepted", position.position_id, None, kind, None, None, stop,
-            target, reason,
+            position.symbol, position.book, "protect", verdict.code or "accepted", position.position_id, None, kind,
+            None, None, stop, target, reason,
         )  # fmt: skip
-        result = self._broker.protect(position.position_id, stop=stop, target=target, kind=kind)
+        if not verdict.accepted:
+            self.refusals[verdict.code] += 1
+            return OrderResult(accepted=False, code=verdict.code, message=verdict.message)
+        try:
+            result = self._broker.protect(position.position_id, stop=stop, target=target, kind=kind)
+        finally:
+            if asks:
+                self._risk.loosened(position)
         if not result.accepted:
             self._refused(position.symbol, position.book, position.position_id, result)
         return result

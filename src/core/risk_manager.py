@@ -24,6 +24,9 @@ __all__ = ["EntryIntent", "RiskManager", "Verdict"]
 #: Part of the free margin that an entry sized by equity leaves for the price to move until it fills.
 HEADROOM = 0.01
 
+#: A size that uses a limit up to the last cent may come out above it by the rounding of binary floats.
+TOLERANCE = 1 + 1e-9
+
 
 @record
 class EntryIntent:
@@ -78,12 +81,15 @@ class _Reservation:
     symbol: str
     margin: float
     risk: float
-    new_slot: bool
     sent: bool = False
 
 
 class RiskManager:
     """Limits of one account.
+
+    The open risk is what all positions lose down to their stops, costs included, plus the same of the entries under
+    way, at the prices of the decision and with the expected slippage. What a gap adds between decision and fill is
+    known to nobody beforehand and is exempt.
 
     Args:
         config: the limits.
@@ -100,6 +106,7 @@ class RiskManager:
         self._lock = Lock()
         self._version = 0
         self._reservations: dict[str, _Reservation] = {}
+        self._loosened: dict[str, float] = {}
         self._cool_until: dict[tuple[str, str], int] = {}
         self._blocked: dict[str, str] = {}
         self._day = AccountDay(config.day.zone, config.day.at)
@@ -143,6 +150,40 @@ class RiskManager:
             if self._reservations.pop(client_id, None) is not None:
                 self._version += 1
 
+    def loosen(self, position: Position, stop: float) -> Verdict:
+        """Judge a stop that a strategy moves and, when it adds risk within the limit, reserve what it adds.
+
+        A tighter stop, and any stop without `max_open_risk_percent`, is accepted and reserves nothing. After an
+        acceptance the caller calls `loosened` as soon as the broker has answered.
+        """
+        limit = self._config.max_open_risk_percent
+        if limit is None or not math.isfinite(stop):
+            return Verdict()
+        while True:
+            version = self._version
+            snapshot = self._broker.snapshot()
+            with self._lock:
+                if version != self._version:
+                    continue  # as in `reserve`
+                self._settle_locked(snapshot)
+                held = [each for each in snapshot.positions if each.position_id == position.position_id]
+                more = sum(_position_risk(each, stop) - _position_risk(each, each.stop) for each in held)
+                if more <= 0:
+                    return Verdict()
+                total = self._open_risk(snapshot) + more
+                allowed = snapshot.account.equity * limit / 100
+                if total > allowed * TOLERANCE:
+                    return _refuse("open_risk", f"open risk would be {total:.2f}, {allowed:.2f} is allowed")
+                self._loosened[position.position_id] = more
+                self._version += 1
+                return Verdict()
+
+    def loosened(self, position: Position) -> None:
+        """The broker has answered to a moved stop; from now on its snapshot tells the position's risk."""
+        with self._lock:
+            if self._loosened.pop(position.position_id, None) is not None:
+                self._version += 1
+
     def block(self, symbol: str, reason: str) -> None:
         """Refuse all further entries in a symbol."""
         with self._lock:
@@ -177,6 +218,11 @@ class RiskManager:
             self._day_equity = equity
             self._tripped = False
             self._version += 1
+
+    @property
+    def tripped(self) -> bool:
+        """True from the moment the daily loss limit was acted on until the next day."""
+        return self._tripped
 
     def loss_limit_reached(self) -> bool:
         """True when equity has fallen to the day's floor and nobody has acted on it yet."""
@@ -242,19 +288,24 @@ class RiskManager:
         need = increase * (market.margin + market.entry_cost)
         if increase > 0 and need > free:
             return _refuse("margin", f"{symbol} needs {need:.2f} of margin and costs, {free:.2f} is free"), None
-        risk = 0.0 if distance is None else (distance + stop_cost) * volume
+        refusal = self._would_pause(intent, snapshot, market, volume)
+        if refusal is not None:
+            return refusal, None
+        # By its own stop, even where an addition ends up under the tighter stop of what it adds to: that position may
+        # be gone when the order fills.
+        risk = 0.0 if distance is None else (distance + stop_cost + market.entry_cost) * volume
         limit = config.max_open_risk_percent
         if limit is not None:
             if distance is None:
                 return _refuse("no_stop", "max_open_risk_percent needs a stop with every entry"), None
-            total = self._open_risk(intent, snapshot) + risk
+            total = self._open_risk(snapshot, intent) + risk
             allowed = snapshot.account.equity * limit / 100
-            if total > allowed:
+            if total > allowed * TOLERANCE:
                 return _refuse("open_risk", f"open risk would be {total:.2f}, {allowed:.2f} is allowed"), None
-        new_slot = self._takes_slot(intent, snapshot)
-        if new_slot and config.max_open_positions is not None and self._slots(snapshot) >= config.max_open_positions:
-            return _refuse("max_open_positions", f"all {config.max_open_positions} position slots are taken"), None
-        reservation = _Reservation(intent.book, symbol, max(0.0, need), risk, new_slot)
+        slots = config.max_open_positions
+        if slots is not None and self._takes_slot(intent, snapshot) and self._slots(snapshot) >= slots:
+            return _refuse("max_open_positions", f"all {slots} position slots are taken"), None
+        reservation = _Reservation(intent.book, symbol, max(0.0, need), risk)
         return Verdict(volume=volume, stop_cost=stop_cost), reservation
 
     def _closed_for_entries(self, intent: EntryIntent, ask: float, bid: float, equity: float) -> Verdict | None:
@@ -270,6 +321,25 @@ class RiskManager:
         limit = self._config.max_spread_percent
         if limit is not None and (ask - bid) > (ask + bid) / 2 * limit / 100:
             return _refuse("spread", f"the spread of {intent.symbol} is {(ask - bid) / bid:.4%}, {limit:g}% is allowed")
+        return None
+
+    def _would_pause(
+        self, intent: EntryIntent, snapshot: Snapshot, market: _Market, volume: float
+    ) -> Verdict | None:
+        """Refuse to turn a losing position around when its loss would start a pause; closing it stays possible.
+
+        What the fill will bring is not known yet, so the loss is tested at the price of the decision.
+        """
+        if not self._config.cool_down_after_loss_ns or self._hedging:
+            return None
+        sign = intent.side.sign
+        for position in snapshot.positions:
+            same = position.book == intent.book and position.symbol == intent.symbol
+            turned = position.volume * sign < 0 and (intent.reverse or volume > abs(position.volume))
+            if same and turned and sign * (position.entry_price - market.price) < market.exit_cost:
+                return _refuse(
+                    "cool_down", f"turning {intent.symbol} around takes a loss, which a pause follows; close it instead"
+                )
         return None
 
     def _day_text(self) -> str:
@@ -297,7 +367,7 @@ class RiskManager:
             )
         if distance <= 0:
             return 0.0
-        return equity * (size.risk_percent or 0.0) / 100 / (distance + market.exit_cost)
+        return equity * (size.risk_percent or 0.0) / 100 / (distance + market.exit_cost + market.entry_cost)
 
     def _held(self, intent: EntryIntent, snapshot: Snapshot) -> float:
         return sum(p.volume for p in snapshot.positions if p.book == intent.book and p.symbol == intent.symbol)
@@ -309,17 +379,19 @@ class RiskManager:
             return max(0.0, volume - abs(held))
         return max(0.0, abs(held + intent.side.sign * volume) - abs(held))
 
-    def _open_risk(self, intent: EntryIntent, snapshot: Snapshot) -> float:
-        """Loss down to the current stops, costs included, plus what is reserved; without what a reversal closes."""
-        total = sum(item.risk for item in self._reservations.values())
+    def _open_risk(self, snapshot: Snapshot, intent: EntryIntent | None = None) -> float:
+        """Loss down to the current stops, costs included, plus what is reserved; without what the intent closes."""
+        total = sum(item.risk for item in self._reservations.values()) + sum(self._loosened.values())
         for position in snapshot.positions:
-            if not self._is_closed_by(intent, position):
-                total += _position_risk(position)
+            if intent is None or not self._is_closed_by(intent, position):
+                total += _position_risk(position, position.stop)
         return total
 
     def _is_closed_by(self, intent: EntryIntent, position: Position) -> bool:
+        # Only an order at the market closes it with certainty; until a limit or trigger is reached both are at risk.
         same = position.book == intent.book and position.symbol == intent.symbol
-        return same and intent.reverse and not self._hedging and position.volume * intent.side.sign < 0
+        turns = intent.reverse and intent.price is None and not self._hedging
+        return same and turns and position.volume * intent.side.sign < 0
 
     def _takes_slot(self, intent: EntryIntent, snapshot: Snapshot) -> bool:
         if self._hedging:
@@ -347,9 +419,10 @@ def _stop_distance(intent: EntryIntent, price: float) -> float | None:
     return intent.stop_distance
 
 
-def _position_risk(position: Position) -> float:
-    if position.stop is None:
+def _position_risk(position: Position, stop: float | None) -> float:
+    """What the position loses down to a stop, everything without one."""
+    if stop is None:
         return abs(position.volume) * position.entry_price
     sign = 1.0 if position.volume > 0 else -1.0
-    per_unit = sign * (position.entry_price - position.stop) + position.stop_cost
+    per_unit = sign * (position.entry_price - stop) + position.stop_cost
     return max(0.0, per_unit * abs(position.volume))

@@ -127,7 +127,11 @@ class Strategy:
         """Enter long.
 
         Without `volume` the configured size decides, and a short position is closed first; with `volume` exactly that
-        much is bought, whatever is held.
+        much is bought, whatever is held. An addition never loosens the stop of what it adds to. With
+        `cool_down_after_loss`, turning around a position that stands at a loss is refused with `cool_down`; `close` it.
+
+        On a hedging account each entry opens a position of its own and closes nothing, with or without `volume`: a
+        short one stays beside it, and `position` shows their sum.
 
         Args:
             limit: limit price; `trigger`: stop-entry price; neither: at the market.
@@ -157,11 +161,14 @@ class Strategy:
         )  # fmt: skip
 
     def close(self, *, volume: float | None = None, reason: str = "") -> OrderResult:
-        """Close what is held, or a part of it, at the market; refused with `no_position` when flat."""
+        """Close what is held, or a part of it, at the market; refused with `no_position` when flat.
+
+        Of several positions on a hedging account the oldest are closed first, up to `volume` in total.
+        """
         return self._runner.close(volume, reason)
 
     def move_stop(self, stop: float, *, reason: str = "") -> OrderResult:
-        """Move the position's stop."""
+        """Move the position's stop; refused with `open_risk` when that risks more than `max_open_risk_percent`."""
         return self._runner.protect(stop=stop, target=None, reason=reason)
 
     def move_target(self, target: float, *, reason: str = "") -> OrderResult:

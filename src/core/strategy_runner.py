@@ -29,13 +29,13 @@ def strategy_params(cls: type[Strategy]) -> dict[str, Param]:
 
 
 def strategy_timeframes(cls: type[Strategy], config: StrategyConfig) -> list[int]:
-    """The timeframes in nanoseconds that an instance subscribes, its own first.
+    """The timeframes in nanoseconds that an instance subscribes, its own first and, asked at ticks, only.
 
     Raises:
         ConfigError: a timeframe is not one.
     """
     own = config.timeframe_ns or parse_timeframe(cls.timeframe)
-    more = [parse_timeframe(text) for text in getattr(cls, "timeframes", ())]
+    more = [parse_timeframe(text) for text in cls.timeframes] if issubclass(cls, BarStrategy) else []
     return [own, *(ns for ns in more if ns != own)]
 
 
@@ -167,9 +167,15 @@ class StrategyRunner:
     def close(self, volume: float | None, reason: str) -> OrderResult:
         """See `Strategy.close`."""
         result = OrderResult(accepted=False, code="no_position", message=f"{self.name} holds no {self.symbol}")
+        left = volume
         for position in self.broker.positions(self.symbol):
             if position.book == self.name:
-                result = self._desk.close(position, volume=volume, kind="exit", reason=reason)
+                result = self._desk.close(position, volume=left, kind="exit", reason=reason)
+                if left is not None:
+                    left -= abs(position.volume)
+                    # What is left after taking volumes away is float noise when it is this small.
+                    if not (result.accepted and left > 1e-12 * abs(position.volume)):
+                        break
         return result
 
     def protect(self, *, stop: float | None, target: float | None, reason: str) -> OrderResult:

@@ -79,7 +79,7 @@ class TradingController:
             except StrategyError as error:
                 if self._config.on_error == "stop_all":
                     raise
-                self._record_end(symbol, worker_name(symbol), "failed", error=error.cause)
+                self._record_end(symbol, worker_name(symbol), "failed", error=_kind_of(error))
                 self._drop(symbol, error)
         base = {symbol: self._broker.base_series(symbol) for symbol in self._config.symbols}
         self._trade_manager = TradeManager(
@@ -171,7 +171,7 @@ class TradingController:
             pass
         except Exception as error:
             # Without the monitor no position is guarded, so this always ends the run.
-            self._record_end(ACCOUNT_STREAM, MONITOR, "failed", error=_cause(error))
+            self._record_end(ACCOUNT_STREAM, MONITOR, "failed", error=_kind_of(error))
             clock.fail(error)
         except BaseException as error:  # as in `_symbol_worker`
             clock.fail(error)
@@ -182,7 +182,7 @@ class TradingController:
 
     def _worker_failed(self, symbol: str, error: Exception) -> None:
         me = worker_name(symbol)
-        self._record_end(symbol, me, "failed", error=_cause(error))
+        self._record_end(symbol, me, "failed", error=_kind_of(error))
         self._log.error("worker failed", symbol=symbol, error=_cause(error))
         if self._config.on_error == "stop_all" or not isinstance(error, StrategyError):
             self._clock.fail(error)
@@ -260,6 +260,12 @@ def _bound(loop: Callable[[str], None], symbol: str) -> Callable[[], None]:
         loop(symbol)
 
     return run
+
+
+def _kind_of(error: BaseException) -> str:
+    """The type of what went wrong; the text is for people and may hold addresses, so it must not be hashed."""
+    cause = error.cause if isinstance(error, StrategyError) else type(error).__name__
+    return str(cause).partition(":")[0]
 
 
 def _cause(error: BaseException) -> str:

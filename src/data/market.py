@@ -7,12 +7,15 @@ columns are read-only; `BarSeries.length`, how much of a series is visible, belo
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from src.core.bars import BarSeries
 from src.core.errors import ConfigError, PreflightError
 from src.core.timeframe import MINUTE_NS, format_duration, format_instant
 from src.data.fingerprint import fingerprint_bars
 from src.data.resample import bucket_open_ns, check_divides, resample
 from src.data.store import HistoricalDataStore, SeriesInfo
+from src.data.stored import refuse_overlap
 
 __all__ = ["MarketData", "load_market", "market_from_series"]
 
@@ -46,6 +49,7 @@ def load_market(
     start_ns: int,
     end_ns: int,
     warmup_ns: int,
+    lookback_bars: Mapping[int, int] | None = None,
 ) -> MarketData:
     """Read the finest bars of each symbol from `start_ns - warmup_ns` to `end_ns` and derive the timeframes.
 
@@ -59,6 +63,8 @@ def load_market(
         timeframes_ns: the timeframes that are asked for, by symbol; the base timeframe may be among them.
         start_ns, end_ns: the window `[start, end)` of opens.
         warmup_ns: how much earlier the bars begin.
+        lookback_bars: bars of each timeframe wanted before the window; the read goes back as far as that takes, over
+            nights, weekends and holes, or to the store's first bar.
 
     Raises:
         PreflightError: a symbol is unknown, has no bars inside the window, or only bars that the timeframes cannot
@@ -71,7 +77,7 @@ def load_market(
         wanted = sorted(set(timeframes_ns.get(symbol, ())))
         try:
             info = _choose_base(store, symbol, wanted)
-            base[symbol] = _read_window(store, info, wanted, start_ns, end_ns, warmup_ns)
+            base[symbol] = _read_window(store, info, wanted, start_ns, end_ns, warmup_ns, lookback_bars or {})
             sources[symbol] = info.source
         except PreflightError as error:
             problems.append(error.message)
@@ -125,11 +131,17 @@ def _choose_base(store: HistoricalDataStore, symbol: str, wanted: Sequence[int])
 
 
 def _read_window(
-    store: HistoricalDataStore, info: SeriesInfo, wanted: Sequence[int], start_ns: int, end_ns: int, warmup_ns: int
-) -> BarSeries:
-    first_ns = start_ns - warmup_ns
-    from_ns = min([first_ns, *(bucket_open_ns(first_ns, one) for one in wanted if one != info.timeframe_ns)])
-    bars = store.read_bars(info.symbol, info.timeframe_ns, from_ns, end_ns)
+    store: HistoricalDataStore, info: SeriesInfo, wanted: Sequence[int], start_ns: int, end_ns: int, warmup_ns: int,
+    lookback_bars: Mapping[int, int],
+) -> BarSeries:  # fmt: skip
+    while True:
+        first_ns = start_ns - warmup_ns
+        from_ns = min([first_ns, *(bucket_open_ns(first_ns, one) for one in wanted if one != info.timeframe_ns)])
+        bars = store.read_bars(info.symbol, info.timeframe_ns, from_ns, end_ns)
+        if from_ns <= info.first_ns or _is_warm(bars, wanted, start_ns, lookback_bars):
+            break
+        warmup_ns = 2 * max(warmup_ns, info.timeframe_ns)
+    refuse_overlap(bars.open_ns, bars.timeframe_ns, bars.symbol)
     if not bars.loaded or int(bars.open_ns[-1]) < start_ns:
         raise PreflightError(
             f"{info.symbol} has no bars from {format_instant(start_ns)} to {format_instant(end_ns)}; "
@@ -138,3 +150,13 @@ def _read_window(
             symbol=info.symbol, start_ns=start_ns, end_ns=end_ns,
         )  # fmt: skip
     return bars
+
+
+def _is_warm(bars: BarSeries, wanted: Sequence[int], start_ns: int, lookback_bars: Mapping[int, int]) -> bool:
+    """Whether as many bars of each timeframe as are looked back at have closed when the window starts."""
+    before = bars.open_ns[: bars.count_closed(start_ns)]
+    for timeframe_ns in wanted:
+        needed = lookback_bars.get(timeframe_ns, 0)
+        if needed and len(np.unique(before // timeframe_ns)) <= needed:
+            return False
+    return True

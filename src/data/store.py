@@ -21,7 +21,7 @@ from src.core.errors import DataError, InternalError, PreflightError
 from src.core.timeframe import format_duration, format_instant
 from src.data.connection import first_line, open_store_file
 from src.data.resample import freeze
-from src.data.stored import COLUMNS, Columns, SeriesInfo, columns_of, refuse_mixing, refuse_unstorable
+from src.data.stored import COLUMNS, Columns, SeriesInfo, columns_of, refuse_mixing, refuse_overlap, refuse_unstorable
 
 __all__ = ["HistoricalDataStore", "SeriesInfo"]
 
@@ -289,9 +289,13 @@ class HistoricalDataStore:
             old = self._read_columns(series.symbol, series.timeframe_ns)
             order = np.argsort(np.concatenate((old["open_ns"], new["open_ns"])), kind="stable")
             new = {name: np.concatenate((old[name], new[name]))[order] for name in COLUMNS}
+            refuse_overlap(new["open_ns"], series.timeframe_ns, series.symbol)
             self._execute(
                 "DELETE FROM bars WHERE symbol = ? AND timeframe_ns = ?", [series.symbol, series.timeframe_ns]
             )
+        elif info is not None and info.bars:
+            seam = np.array([info.last_ns, new["open_ns"][0]], dtype=np.int64)
+            refuse_overlap(seam, series.timeframe_ns, series.symbol)
         connection: Any = self._open_connection()  # Any: its stub does not admit the dictionary of arrays
         connection.register("incoming", new)
         try:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from src.core.bars import BarSeries
+from src.core.bars import BarSeries, IntArray
 from src.core.errors import DataError
 from src.core.timeframe import format_duration, format_instant
 
-__all__ = ["COLUMNS", "Columns", "SeriesInfo", "columns_of", "refuse_mixing", "refuse_unstorable"]
+__all__ = ["COLUMNS", "Columns", "SeriesInfo", "columns_of", "refuse_mixing", "refuse_overlap",
+           "refuse_unstorable"]  # fmt: skip
 
 COLUMNS = ("open_ns", "open", "high", "low", "close", "volume")
 
@@ -66,6 +67,7 @@ def refuse_unstorable(series: BarSeries) -> None:
             f"after {format_instant(before)}",
             symbol=series.symbol, open_ns=after,
         )  # fmt: skip
+    refuse_overlap(stamps, series.timeframe_ns, series.symbol)
     for name in COLUMNS[1:]:
         bad = np.flatnonzero(~np.isfinite(columns[name]))
         if len(bad):
@@ -74,6 +76,19 @@ def refuse_unstorable(series: BarSeries) -> None:
                 f"found {float(columns[name][bad[0]])!r}",
                 symbol=series.symbol, open_ns=int(stamps[bad[0]]),
             )  # fmt: skip
+
+
+def refuse_overlap(stamps: IntArray, timeframe_ns: int, symbol: str) -> None:
+    """Raise DataError when a bar opens before the one before it has ended."""
+    close = np.flatnonzero(np.diff(stamps) < timeframe_ns)
+    if len(close):
+        before, after = int(stamps[close[0]]), int(stamps[close[0] + 1])
+        raise DataError(
+            f"{symbol}: expected bars of {format_duration(timeframe_ns)} that follow each other, found "
+            f"{format_instant(after)} inside the bar of {format_instant(before)}; two files with different stamps "
+            "cannot be one series: leave one out, or import it under another symbol name",
+            symbol=symbol, open_ns=after,
+        )  # fmt: skip
 
 
 def refuse_mixing(info: SeriesInfo, series: BarSeries, source: str) -> None:

@@ -23,6 +23,9 @@ STRATEGIES = {
     "sma_cross": "src.strategies.sma_cross:SmaCross",
 }
 
+#: Folders that users' files were loaded from, the latest first; they stand in this order at the end of `sys.path`.
+_FOLDERS: list[Path] = []
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedStrategy:
@@ -78,17 +81,18 @@ def _class_of(path: Path, name: str) -> type[Strategy]:
 
 
 def _load(path: Path) -> ModuleType:
-    # Named after its content, so that two files of one name, or two versions of one file, never meet in sys.modules.
-    content = path.read_bytes()
-    module_name = f"lockstep_user_{hashlib.sha256(content).hexdigest()[:16]}"
-    if module_name in sys.modules:
-        return sys.modules[module_name]
+    # Read anew at each load, and named after place and content, so that two files of one name, or two versions of one
+    # file, never meet in sys.modules.
+    name = hashlib.sha256(str(path).encode() + b"\0" + path.read_bytes()).hexdigest()[:16]
+    module_name = f"lockstep_user_{name}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path.name} cannot be imported: expected a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    sys.path.append(str(path.parent))  # so that it may import the files beside it
+    _look_first_in(path.parent)
+    _forget_neighbours()
+    importlib.invalidate_caches()
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
@@ -98,5 +102,31 @@ def _load(path: Path) -> ModuleType:
         line = getattr(error, "lineno", None) or line
         raise ConfigError(f"{path.name}:{line}: cannot be imported: {type(error).__name__}: {error}") from error
     finally:
-        sys.path.remove(str(path.parent))
+        _forget_neighbours()
     return module
+
+
+def _look_first_in(folder: Path) -> None:
+    # At the end of the path, so that they shadow nothing, and for good, because a file may also import what lies beside
+    # it later, inside a method.
+    for known in _FOLDERS:
+        if str(known) in sys.path:
+            sys.path.remove(str(known))
+    if folder in _FOLDERS:
+        _FOLDERS.remove(folder)
+    _FOLDERS.insert(0, folder)
+    sys.path.extend(map(str, _FOLDERS))
+
+
+def _forget_neighbours() -> None:
+    """Take the modules beside users' files out of the table, so that the next file imports its own and present ones.
+
+    Who has imported them keeps them.
+    """
+    for name, module in list(sys.modules.items()):
+        top = name.partition(".")[0]
+        if top in ("src", "__main__"):
+            continue
+        file = getattr(sys.modules.get(top, module), "__file__", None)
+        if file and any(file in (str(folder / f"{top}.py"), str(folder / top / "__init__.py")) for folder in _FOLDERS):
+            del sys.modules[name]

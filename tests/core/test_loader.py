@@ -39,8 +39,7 @@ def test_a_class_is_found_by_file_and_name_or_alone_in_its_file(tmp_path: Path) 
     write(tmp_path / "sub", "class One(BarStrategy):\n    pass\n")
     named, alone = load_strategy("./sub/mine.py:One", tmp_path), load_strategy("sub/mine.py", tmp_path)
 
-    assert named.cls is alone.cls
-    assert named.cls.__name__ == "One"
+    assert [named.cls.__name__, alone.cls.__name__] == ["One", "One"]
     assert named.path == (tmp_path / "sub" / "mine.py").resolve()
 
 
@@ -89,23 +88,35 @@ def test_a_file_that_cannot_be_imported_is_refused_with_the_line(tmp_path: Path,
             load_strategy("mine.py", tmp_path)
 
 
-def test_a_file_may_import_the_modules_beside_it_and_leaves_the_path_as_it_was(tmp_path: Path) -> None:
-    """Helpers are found without installing anything."""
-    (tmp_path / "helper_of_mine.py").write_text("WORD = 'help'\n", encoding="utf-8")
-    write(tmp_path, "from helper_of_mine import WORD\n\nclass A(BarStrategy):\n    word = WORD\n")
+def test_two_files_each_have_the_modules_beside_them_also_later(tmp_path: Path) -> None:
+    """Two helpers of one name never meet, at import or inside a method, and the front of the path stays."""
+    classes = []
     before = list(sys.path)
+    for folder, word in (("a", "one"), ("b", "two")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "helper_of_mine.py").write_text(f"WORD = '{word}'\n", encoding="utf-8")
+        (tmp_path / folder / f"late_{folder}.py").write_text(f"WORD = '{word}'\n", encoding="utf-8")
+        late = f"    def late(self):\n        import late_{folder}\n        return late_{folder}.WORD\n"
+        text = f"from helper_of_mine import WORD\n\nclass A(BarStrategy):\n    word = WORD\n{late}"
+        write(tmp_path / folder, text)
+        classes.append(load_strategy(f"{folder}/mine.py", tmp_path).cls)
 
-    assert load_strategy("mine.py", tmp_path).cls.word == "help"  # type: ignore[attr-defined]  # the user's own attribute
-    assert sys.path == before
+    assert [cls.word for cls in classes] == ["one", "two"]  # type: ignore[attr-defined]  # the user's own attribute
+    assert [cls().late() for cls in classes] == ["one", "two"]  # type: ignore[attr-defined]  # as above
+    assert sys.path[0] == before[0]
 
 
-def test_an_edited_file_is_loaded_anew_and_an_unchanged_one_once(tmp_path: Path) -> None:
-    """Modules are known by their content, so two versions never meet."""
-    write(tmp_path, "class A(BarStrategy):\n    version = 1\n")
-    first, again = load_strategy("mine.py", tmp_path).cls, load_strategy("mine.py", tmp_path).cls
-    write(tmp_path, "class A(BarStrategy):\n    version = 2\n")
+def test_an_edited_file_and_an_edited_helper_are_loaded_anew(tmp_path: Path) -> None:
+    """What runs is what stands in the files now, because that is what the run id hashes."""
+    helper = tmp_path / "helper_of_mine.py"
+    helper.write_text("WORD = 'old'\n", encoding="utf-8")
+    write(tmp_path, "from helper_of_mine import WORD\nclass A(BarStrategy):\n    version = 1, WORD\n")
+    first = load_strategy("mine.py", tmp_path).cls
+    helper.write_text("WORD = 'newer'\n", encoding="utf-8")
+    again = load_strategy("mine.py", tmp_path).cls
+    write(tmp_path, "from helper_of_mine import WORD\nclass A(BarStrategy):\n    version = 2, WORD\n")
     second = load_strategy("mine.py", tmp_path).cls
 
-    assert first is again
-    assert (first.version, second.version) == (1, 2)  # type: ignore[attr-defined]  # the user's own attribute
+    versions = [cls.version for cls in (first, again, second)]  # type: ignore[attr-defined]  # the user's own attribute
+    assert versions == [(1, "old"), (1, "newer"), (2, "newer")]
     assert first.__module__ != second.__module__

@@ -185,7 +185,7 @@ def test_a_moved_stop_lies_on_the_tick() -> None:
     monitor.venue.buy(stop=98.0)
 
     assert [monitor.go_to(minute).stop[0] for minute in (2, 3)] == [101.0, 101.0]
-    assert len(monitor.venue.recorded("protect")) == 1
+    assert [entry[-1] for entry in monitor.venue.recorded("protect")] == ["entry", "trailing"]
 
 
 def test_a_position_is_not_managed_by_a_bar_that_closed_before_it_was_opened() -> None:

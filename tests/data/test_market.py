@@ -8,8 +8,8 @@ import pytest
 import xxhash
 
 from src.core.bars import BarSeries
-from src.core.errors import ConfigError, PreflightError
-from src.core.timeframe import DAY_NS, HOUR_NS, MINUTE_NS
+from src.core.errors import ConfigError, DataError, PreflightError
+from src.core.timeframe import DAY_NS, HOUR_NS, MINUTE_NS, parse_instant
 from src.data.fingerprint import fingerprint_bars
 from src.data.market import load_market, market_from_series
 from src.data.store import HistoricalDataStore
@@ -174,3 +174,31 @@ def test_the_fingerprint_sees_names_sides_and_borders(bars: MakeBars) -> None:
 
     assert found[0] == found[1]
     assert len(set(found)) == 5
+
+
+def test_the_warm_up_reaches_back_over_a_weekend_by_bars_not_by_time(tmp_path: Path) -> None:
+    """Fifty bars of an hour before a Monday lie on Thursday and Friday; the read goes as far as they are."""
+    friday, monday = parse_instant("2024-01-05"), parse_instant("2024-01-08")
+    spans = ((friday - 3 * DAY_NS, friday), (monday, monday + DAY_NS))
+    stamps = np.concatenate([np.arange(first, last, MINUTE_NS) for first, last in spans])
+    flat = np.full(len(stamps), 1.0)
+    with HistoricalDataStore(tmp_path / "m.duckdb") as store:
+        store.write_bars(BarSeries("AAA", MINUTE_NS, stamps, flat, flat, flat, flat, flat), source="test")
+        market = load_market(store, ["AAA"], {"AAA": [HOUR_NS]}, monday, monday + DAY_NS, 50 * HOUR_NS, {HOUR_NS: 50})
+
+    assert market.derived["AAA", HOUR_NS].count_closed(monday) >= 50
+
+
+def test_bars_inside_each_other_are_refused(tmp_path: Path) -> None:
+    """Two files with other stamps are not one series, whichever is imported first."""
+    first = parse_instant("2024-01-05")
+    flat = np.full(3, 1.0)
+    stamps = first + np.arange(3) * MINUTE_NS
+    with HistoricalDataStore(tmp_path / "m.duckdb") as store:
+        store.write_bars(BarSeries("AAA", MINUTE_NS, stamps, flat, flat, flat, flat, flat), source="test")
+        for shift in (30_000_000_000, 3 * MINUTE_NS - 30_000_000_000):
+            shifted = BarSeries("AAA", MINUTE_NS, stamps + shift, flat, flat, flat, flat, flat)
+            with pytest.raises(DataError, match="inside the bar of"):
+                store.write_bars(shifted, source="test")
+
+        assert store.list_series()[0].bars == 3

@@ -288,6 +288,10 @@ class TimeController:
             self._turns_here = 0
         elif at < self._now:
             raise InternalError(f"time would run backwards from {self._now} to {at}")
+        else:
+            self._turns_here += 1
+            if self._turns_here > MAX_TURNS_AT_ONE_INSTANT:
+                raise InternalError(f"the market names {format_instant(at)} again and again and time does not move")
         self._steps += 1
         ended = market.advance(at)
         self._changes_seen = self._signals.changes

@@ -327,7 +327,10 @@ class SimulatedBroker:
                 record(
                     fill.filled_ns, desk.symbol, "fill", "broker", fill.fill_id, fill.book, fill.side,
                     fill.volume, fill.price, fill.commission, fill.kind, fill.filled_from_ns, fill.ambiguous,
+                    fill.other_price,
                 )  # fmt: skip
+                if fill.kind == "entry":
+                    self._record_protection(desk, fill)
             if trade is not None:
                 record(
                     trade.exit_ns, desk.symbol, "trade", "broker", trade.trade_id, trade.book, trade.net, trade.risk,
@@ -340,6 +343,14 @@ class SimulatedBroker:
         if ledger.balance != self._balance_seen:
             self._balance_seen = ledger.balance
             record(self._now(), ACCOUNT_STREAM, "account", "broker", ledger.balance)
+
+    def _record_protection(self, desk: Desk, fill: Fill) -> None:
+        """What an entry's distances and multiples came to at its fill; nothing when it has no protection."""
+        for book in desk.books:
+            if book.position_id == fill.position_id and (book.stop is not None or book.target is not None):
+                self._journal.record(
+                    fill.filled_ns, desk.symbol, "protect", "broker", fill.position_id, book.stop, book.target, "entry"
+                )
 
 
 def _summed(positions: list[Position]) -> Position:

@@ -168,3 +168,24 @@ def test_a_run_that_failed_before_somebodys_first_turn_does_not_give_it_one(runt
         stage.run()
 
     assert stage.born == []
+
+
+@both
+def test_a_market_that_names_one_instant_for_ever_ends_the_run(runtime: str) -> None:
+    """Steps at one instant are bounded as turns are, so a defect of the market is an error and not a hang."""
+    stage = Stage([10, 20, 30], runtime=runtime)
+    stage.market.advance = lambda instant_ns: ()  # type: ignore[method-assign]  # it never gets on
+    stage.add("worker:AAA", symbol="AAA", rank=0, wake=Never())
+
+    with pytest.raises(InternalError, match="again and again and time does not move"):
+        stage.run()
+
+
+class Never:
+    """A predicate that sees nothing."""
+
+    def __call__(self) -> bool:
+        return False
+
+    def next_due_ns(self) -> None:
+        return None

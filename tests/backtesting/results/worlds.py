@@ -96,7 +96,7 @@ class World:
         )  # fmt: skip
         values = (
             fill.fill_id, fill.book, fill.side.value, fill.volume, fill.price, fill.commission, fill.kind,
-            fill.filled_from_ns, fill.ambiguous,
+            fill.filled_from_ns, fill.ambiguous, fill.other_price,
         )  # fmt: skip
         self.journal_entries.append(JournalRecord(fill.filled_ns, fill.symbol, "fill", "broker", values))
 
