@@ -42,14 +42,18 @@ def strategy_timeframes(cls: type[Strategy], config: StrategyConfig) -> list[int
 def declared_lookback(cls: type[Strategy], config: StrategyConfig) -> int:
     """The most bars that a feature of the instance depends on, 0 when it has none.
 
-    A `features` that raises counts as 0 here; making the strategy for its run reports it.
+    Asked before there is a market. A `features` that needs one counts as 0: its first values are then undefined until
+    enough bars have closed inside the window.
     """
     strategy = cls.__new__(cls)
     strategy.__dict__.update(config.params, name=config.instance, symbol="")
-    try:
-        return max((feature.lookback for feature in strategy.features().values()), default=0)
-    except Exception:  # reported when the strategy is made
-        return 0
+    for prepare in (lambda: None, strategy.__init__):  # type: ignore[misc]  # some features read what __init__ has set
+        try:
+            prepare()
+            return max((feature.lookback for feature in strategy.features().values()), default=0)
+        except Exception:  # what is wrong with it is reported when the strategy is made for its run
+            continue
+    return 0
 
 
 class StrategyRunner:

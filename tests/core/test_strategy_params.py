@@ -8,8 +8,9 @@ from src.backtesting.result import BacktestResult
 from src.core.bars import Bar
 from src.core.config import StrategyConfig
 from src.core.errors import ConfigError
+from src.core.features import Feature, sma
 from src.core.strategy import BarStrategy, Strategy, param
-from src.core.strategy_runner import strategy_params, strategy_timeframes
+from src.core.strategy_runner import declared_lookback, strategy_params, strategy_timeframes
 from src.core.timeframe import HOUR_NS, MINUTE_NS
 from src.testing import bar_series, bot_config, run_world
 
@@ -131,3 +132,16 @@ def test_an_unsubscribed_timeframe_is_refused_with_what_to_do() -> None:
     for cls, sentence in ((Asks, "Asks has no bars of 1h"), (Subscribes, "AAA has no bars of")):
         with pytest.raises(ConfigError, match=sentence):
             run_world([bar_series("AAA", [1.0, 2.0])], [cls], runtime="fibers")
+
+
+def test_the_lookback_is_known_also_when_features_read_what_the_constructor_has_set() -> None:
+    """Warm-up is loaded before the strategy is made for its run; a constructor of the user's own is no obstacle."""
+
+    class Own(BarStrategy):
+        def __init__(self) -> None:
+            self.length = 40
+
+        def features(self) -> dict[str, Feature]:
+            return {"f": sma(self.length)}
+
+    assert declared_lookback(Own, StrategyConfig(use="own")) == 40

@@ -62,3 +62,34 @@ def test_whole_numbers_and_numpy_scalars_give_the_orders_that_plain_floats_give(
         digests.append(result.digest)
 
     assert len(set(digests)) == 1
+
+
+@pytest.mark.parametrize("protection", [{"stop_distance": 5.0}, {"stop_distance": 9.0}, {"target_distance": 9.0}])
+def test_the_digest_follows_what_a_distance_came_to_at_the_fill(protection: dict[str, float]) -> None:
+    """Positions that are still open with another stop or target are another outcome."""
+
+    def digest(**order: float) -> str:
+        class Trader(BarStrategy):
+            def on_bar(self, bar: Bar) -> None:
+                if self.position.is_flat:
+                    self.buy(**order)
+
+        series = [bar_series("AAA", [100.0] * 4)]
+        return run_world(series, [Trader], at_end="keep", runtime="fibers").digest
+
+    assert digest(**protection) == digest(**protection)
+    assert digest(**protection) != digest(stop_distance=7.0)
+
+
+def test_a_failure_is_recorded_by_its_kind_and_not_by_its_text() -> None:
+    """The text of an exception may hold an address; two runs that fail alike have one digest."""
+
+    class Trader(BarStrategy):
+        def on_bar(self, bar: Bar) -> None:
+            raise ValueError(f"at {object()}")
+
+    series = [bar_series("AAA", [100.0] * 4)]
+    config = bot_config(["AAA"], [Trader], on_error="stop_symbol")
+    digests = {run_world(series, [Trader], config, runtime="fibers").digest for _ in range(2)}
+
+    assert len(digests) == 1
