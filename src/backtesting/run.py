@@ -27,7 +27,7 @@ from src.core.instrument import Instrument
 from src.core.strategy import Strategy
 from src.core.strategy_runner import declared_lookback, strategy_timeframes
 from src.core.sync import runtime_named
-from src.core.timeframe import MINUTE_NS
+from src.core.timeframe import DAY_NS, MINUTE_NS, format_instant
 from src.data.market import MarketData, load_market
 from src.data.store import HistoricalDataStore
 from src.data.synthetic import SyntheticSpec, default_symbol
@@ -35,6 +35,9 @@ from src.data.synthetic_store import market_store
 from src.strategies import load_strategy
 
 __all__ = ["FinishedRun", "PreparedRun", "execute", "prepare"]
+
+#: A window may begin or end so long before or after the data: a week holds any weekend and holiday.
+MOST_DAYS_WITHOUT_DATA = 7
 
 Watch = Callable[[BacktestController], AbstractContextManager[object]]
 
@@ -255,8 +258,32 @@ def _market(config: BacktestConfig, classes: Mapping[str, type[Strategy]], folde
             timeframes[symbol].update(wanted)
     with HistoricalDataStore(path, read_only=True) as store:
         start_ns, end_ns = _window(store, config)
+        _check_coverage(_edges(store, config), start_ns, end_ns)
         market = load_market(store, config.symbols, timeframes, start_ns, end_ns, warmup_ns, lookbacks)
     return market, start_ns, end_ns
+
+
+def _edges(store: HistoricalDataStore, config: BacktestConfig) -> tuple[int, int]:
+    """The first open and the last close that the store has of the configuration's symbols."""
+    known = [info for symbol in config.symbols for info in store.series_of(symbol)]
+    return min(info.first_ns for info in known), max(info.last_ns + info.timeframe_ns for info in known)
+
+
+def _check_coverage(edges: tuple[int, int], start_ns: int, end_ns: int) -> None:
+    """Refuse a window that reaches far beyond the data: its figures would count days on which nothing could happen."""
+    first_ns, last_ns = edges
+    if first_ns >= end_ns or last_ns <= start_ns:
+        return  # no data at all is reported with the symbols' own names
+    for key, instant_ns, edge_ns, beyond_ns in (
+        ("start", start_ns, first_ns, first_ns - start_ns),
+        ("end", end_ns, last_ns, end_ns - last_ns),
+    ):
+        if beyond_ns > MOST_DAYS_WITHOUT_DATA * DAY_NS:
+            raise PreflightError(
+                f"backtest.{key} is {format_instant(instant_ns)}, {beyond_ns // DAY_NS} days beyond the stored bars; "
+                f"write backtest.{key}: {format_instant(edge_ns)[:10]} or import more",
+                key=f"backtest.{key}",
+            )
 
 
 def _trailing_lookback(config: BacktestConfig) -> int:
@@ -269,9 +296,9 @@ def _window(store: HistoricalDataStore, config: BacktestConfig) -> tuple[int, in
     section = config.backtest
     if section.start_ns is not None and section.end_ns is not None:
         return section.start_ns, section.end_ns
-    known = [info for symbol in config.symbols for info in store.series_of(symbol)]
-    start_ns = min(info.first_ns for info in known) if section.start_ns is None else section.start_ns
-    end_ns = max(info.last_ns + info.timeframe_ns for info in known) if section.end_ns is None else section.end_ns
+    first_ns, last_ns = _edges(store, config)
+    start_ns = first_ns if section.start_ns is None else section.start_ns
+    end_ns = last_ns if section.end_ns is None else section.end_ns
     if end_ns <= start_ns:
         raise PreflightError("the stored bars end before backtest.start; choose dates that the store covers")
     return start_ns - start_ns % MINUTE_NS, end_ns

@@ -37,6 +37,7 @@ from src.cli.quick import quick_document
 from src.cli.run_command import EXIT_INTERRUPTED, default_config, error_json, run_backtest
 from src.core.config_file import ConfigDocument, read_config
 from src.core.errors import ConfigError, LockstepError
+from src.core.sync import interrupts_raise
 from src.data.importing import ImportAnswers
 
 __all__ = ["app", "main"]
@@ -139,11 +140,12 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a console with a narrow encoding must not end a run
     out = Output(as_json="--json" in words, debug="--debug" in words)
     try:
-        code = app(words or ["--help"], standalone_mode=False)
+        with interrupts_raise(Interrupted):
+            code = app(words or ["--help"], standalone_mode=False)
         return code if isinstance(code, int) else 0
     except LockstepError as error:
         return _refuse(out, error, error.message, error.exit_code)
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, Interrupted) as error:
         return _refuse(out, error, "interrupted; nothing of this run was stored", EXIT_INTERRUPTED)
     except BrokenPipeError:
         # Whoever read stdout went away; nothing can be said there any more.
@@ -157,6 +159,10 @@ def main(arguments: list[str] | None = None) -> int:
         sentence = f"{type(error).__name__}: {error}; this is a defect of Lockstep, please report it"
         where = "" if out.debug else f" with {_keep_traceback(error)}"
         return _refuse(out, error, f"{sentence}{where}", 1)
+
+
+class Interrupted(BaseException):
+    """Ctrl-C while no run is under way; a class of its own, because the option parser swallows `KeyboardInterrupt`."""
 
 
 def _refuse(out: Output, error: BaseException, message: str, exit_code: int) -> int:

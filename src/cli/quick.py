@@ -6,6 +6,7 @@ Runs in the main thread.
 
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def _refuse_open_questions(plan: ImportPlan, data: Path, use: str) -> None:
         raise ConfigError(
             f"{data} does not say everything; please add\n  {asked}\n"
             f"The whole command, to be checked before it is pasted:\n"
-            f"  python main.py --mode backtest --use {use} --data {words}",
+            f"  python main.py --mode backtest --use {shlex.quote(use)} --data {words}",
             questions=[question.key for question in plan.questions],
         )
 

@@ -6,6 +6,7 @@ Runs in the main thread; the bot's own threads live inside `execute`.
 import os
 import sys
 import webbrowser
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,13 @@ def run_backtest(
 
     A run whose bot left a thread stuck ends the process here, because nothing else can end that thread.
     """
-    prepared = prepare(document)
+    # What a strategy prints itself must not stand between a program and the one object that it reads.
+    with redirect_stdout(sys.stderr) if out.as_json else nullcontext():
+        prepared = prepare(document)
     _announce(prepared, out)
-    finished = execute(prepared, watch=progress_watch(prepared, out.errors, forced=False if out.quiet else progress))
+    watch = progress_watch(prepared, out.errors, forced=False if out.quiet else progress)
+    with redirect_stdout(sys.stderr) if out.as_json else nullcontext():
+        finished = execute(prepared, watch=watch)
     exit_code = _EXIT_CODES[finished.result.outcome]
     _show(finished, out)
     out.result(_run_json(finished, prepared, exit_code))

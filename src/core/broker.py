@@ -45,7 +45,7 @@ class CostEstimate(Protocol):
         ...
 
     def margin_per_unit(self, symbol: str, price: float) -> float:
-        """Margin that one unit of an open position takes."""
+        """Margin that one unit takes, and what its fill costs the equity besides `entry_per_unit`, the spread."""
         ...
 
 
@@ -96,7 +96,11 @@ class Broker(CostEstimate, Protocol):
         ...
 
     def mailbox(self, symbol: str) -> "deque[OrderEvent]":
-        """The undelivered order events of a symbol; the reader takes them from the left."""
+        """The undelivered order events of a symbol; the reader takes them from the left.
+
+        An event tells its fill and the order as it is then. The closing part of a reversal does not count towards the
+        order's volume, so its event may show the order still working with nothing filled.
+        """
         ...
 
     def place(self, request: OrderRequest) -> OrderResult:

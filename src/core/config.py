@@ -119,7 +119,7 @@ class StrategyConfig(Section):
     name: str | None = None
     timeframe_ns: TimeframeNs | None = Field(default=None, alias="timeframe")
     params: dict[str, bool | int | float | str] = Field(default_factory=dict)
-    symbols: tuple[str, ...] | None = None
+    symbols: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
 
     @property
     def instance(self) -> str:
@@ -148,7 +148,12 @@ class DayConfig(Section):
 
 
 class RiskConfig(Section):
-    """Limits that no entry may exceed; each missing one is no limit, but the size is required."""
+    """Limits that no entry may exceed; each missing one is no limit, but the size is required.
+
+    When the daily loss limit is reached no more entries are taken until the next day and those that still work are
+    cancelled. With `on_daily_loss: block` positions stay; with `flatten` they are closed, as is whatever fills later.
+    After a losing trade a book pauses for `cool_down_after_loss`, and may not turn a losing position around.
+    """
 
     size: SizeConfig
     max_open_positions: Annotated[int, Field(ge=1)] | None = None

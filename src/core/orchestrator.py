@@ -59,7 +59,7 @@ class MultiStrategyOrchestrator:
                 run()
         except (LockstepError, Stopping):
             raise
-        except (Exception, SystemExit) as error:  # sys.exit() in a strategy ends no more than its symbol
+        except BaseException as error:  # also sys.exit() in a strategy ends no more than its symbol
             raise self._strategy_error(error) from error
 
     def stop(self) -> None:
@@ -90,7 +90,7 @@ class MultiStrategyOrchestrator:
             call()  # type: ignore[operator]  # a bound method of the user's strategy
         except (LockstepError, Stopping):
             raise
-        except (Exception, SystemExit) as error:  # as above
+        except BaseException as error:  # as above
             raise self._strategy_error(error, runner) from error
 
     def _strategy_error(self, error: BaseException, raising: StrategyRunner | None = None) -> StrategyError:

@@ -315,17 +315,15 @@ class RiskManager:
             return _refuse("blocked", reason)
         if self.watches_equity and (self._tripped or equity <= self._floor()):
             return _refuse("daily_loss", f"the daily loss limit was reached; entries resume at {self._day_text()}")
-        until = self._cool_until.get((intent.book, intent.symbol), 0)
-        if now < until:
+        until = self._cool_until.get((intent.book, intent.symbol))
+        if until is not None and now < until:
             return _refuse("cool_down", f"{intent.symbol} cools down until {format_instant(until)}")
         limit = self._config.max_spread_percent
         if limit is not None and (ask - bid) > (ask + bid) / 2 * limit / 100:
             return _refuse("spread", f"the spread of {intent.symbol} is {(ask - bid) / bid:.4%}, {limit:g}% is allowed")
         return None
 
-    def _would_pause(
-        self, intent: EntryIntent, snapshot: Snapshot, market: _Market, volume: float
-    ) -> Verdict | None:
+    def _would_pause(self, intent: EntryIntent, snapshot: Snapshot, market: _Market, volume: float) -> Verdict | None:
         """Refuse to turn a losing position around when its loss would start a pause; closing it stays possible.
 
         What the fill will bring is not known yet, so the loss is tested at the price of the decision.

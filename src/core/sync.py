@@ -29,6 +29,7 @@ __all__ = [
     "ThreadRuntime",
     "Ticker",
     "current_participant",
+    "interrupts_raise",
     "monotonic_ns",
     "on_interrupt",
     "rare_collections",
@@ -265,6 +266,23 @@ def on_interrupt(function: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, old in previous.items():
             signal.signal(number, old)
+
+
+@contextmanager
+def interrupts_raise(error: type[BaseException]) -> Iterator[None]:
+    """While inside, Ctrl-C raises `error` instead of `KeyboardInterrupt`; main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handler(number: int, frame: object) -> None:
+        raise error
+
+    previous = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 @contextmanager

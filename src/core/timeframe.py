@@ -95,6 +95,8 @@ def parse_instant(value: str | int | dt.date | dt.datetime) -> int:
     if value.tzinfo is None:
         value = value.replace(tzinfo=dt.UTC)
     delta = value - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    if not 1970 <= value.astimezone(dt.UTC).year <= 2261:
+        raise ConfigError(f"expected an instant between 1970 and 2261, found {value:%Y-%m-%d}", found=str(value))
     return ((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds) * 1_000
 
 

@@ -4,7 +4,7 @@ Runs in the position monitor's turn. What wakes the monitor is `has_work`: a bar
 threshold, a timer, or events of a symbol whose worker is gone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from src.core.bars import BarSeries
 from src.core.broker import Broker
@@ -48,6 +48,7 @@ class TradeManager:
         self._participant = participant
         self._armed = config.break_even is not None or config.trailing is not None
         self._managed = {symbol: series.length for symbol, series in base.items()}
+        self._no_exit_before_ns = 0
         self._closing: dict[str, int] = {}
         self._patience: dict[str, int] = {}
         self._orphans: list[str] = []
@@ -66,21 +67,52 @@ class TradeManager:
         for symbol in self._orphans:
             if self._broker.mailbox(symbol):
                 return True
-        due = self.next_due_ns()
-        if due is not None and due <= self._clock.now_ns():
+        now = self._clock.now_ns()
+        if self._config.time_exit is not None and now >= self._no_exit_before_ns and self._exit_is_due(now):
             return True
-        return self._risk.watches_equity and self._risk.loss_limit_reached()
+        day_ends_ns = self._risk.day_due_ns()
+        if day_ends_ns is None:
+            return False
+        return day_ends_ns <= now or self._risk.loss_limit_reached() or self._has_to_flatten(now)
 
     def next_due_ns(self) -> int | None:
         """See `ManagedState.next_due_ns`."""
         due = self._risk.day_due_ns()
-        rule = self._config.time_exit
-        if rule is not None:
-            for symbol in self._series:
-                for position in self._broker.positions(symbol):
-                    at = max(position.opened_ns + rule.after_ns, self._closing.get(position.position_id, 0))
-                    due = at if due is None or at < due else due
+        flattens = self._flatten and self._risk.tripped
+        if self._config.time_exit is None and not flattens:
+            return due
+        for symbol in self._series:
+            for position in self._broker.positions(symbol):
+                at = self._asked_again_ns(position) if flattens else self._exit_ns(position)
+                due = at if due is None or at < due else due
         return due
+
+    def _exit_is_due(self, now: int) -> bool:
+        rule = self._config.time_exit
+        if rule is None:
+            return False
+        # What is opened from now on has its exit a whole `after` later, so until then nobody needs to look again.
+        soonest = now + rule.after_ns
+        for symbol in self._series:
+            for position in self._broker.positions(symbol):
+                soonest = min(soonest, self._exit_ns(position))
+        self._no_exit_before_ns = soonest
+        return soonest <= now
+
+    def _exit_ns(self, position: Position) -> int:
+        rule = self._config.time_exit
+        after_ns = 0 if rule is None else rule.after_ns
+        return max(position.opened_ns + after_ns, self._closing.get(position.position_id, 0))
+
+    def _asked_again_ns(self, position: Position) -> int:
+        return self._closing.get(position.position_id, position.opened_ns)
+
+    def _has_to_flatten(self, now: int) -> bool:
+        """Whether something was filled after the day was stopped, or an order to close has to be looked after."""
+        if not (self._flatten and self._risk.tripped):
+            return False
+        positions = (position for symbol in self._series for position in self._broker.positions(symbol))
+        return any(self._asked_again_ns(position) <= now for position in positions)
 
     def _ripe(self, symbol: str, series: BarSeries) -> bool:
         """Whether a position of the symbol was already open when the last bar began to be its own."""
@@ -89,7 +121,22 @@ class TradeManager:
             return False
         last = series.length - 1
         closed_ns = series.open_ns_at[last] + series.timeframe_ns
-        return any(position.opened_ns < closed_ns and _has_rule(position) for position in positions)
+        return any(position.opened_ns < closed_ns and self._can_move(position) for position in positions)
+
+    def _can_move(self, position: Position) -> bool:
+        """Whether a rule may still move the position's stop, at whatever price."""
+        if position.position_id in self._closing:
+            return False
+        distance = _r_distance(position)
+        trailing, break_even = self._config.trailing, self._config.break_even
+        if trailing is not None and (distance is not None or (trailing.start_r == 0 and trailing.distance_r is None)):
+            return True
+        if break_even is None or distance is None:
+            return False
+        sign = 1.0 if position.volume > 0 else -1.0
+        stop = position.entry_price + sign * break_even.offset_r * distance
+        stop = self._broker.instrument(position.symbol).round_price(stop)
+        return position.stop is None or sign * (stop - position.stop) > 0
 
     # -- the monitor's turn ------------------------------------------------------------------------
 
@@ -105,14 +152,20 @@ class TradeManager:
             self.watching = True
 
     def manage_positions(self) -> None:
-        """One turn: new day, loss limit, time exits, then break-even and trailing on newly closed bars."""
+        """One turn: loss limit, new day, time exits, then break-even and trailing on newly closed bars.
+
+        What was lost in the last step of a day counts for that day, so its limit is tested before the next one starts.
+        """
         now = self._clock.now_ns()
         self._read_orphans()
+        self._forget_closed()
+        if self._risk.watches_equity and self._risk.loss_limit_reached():
+            self._stop_the_day(now)
+        elif self._has_to_flatten(now):
+            self._end_all(now)
         due = self._risk.day_due_ns()
         if due is not None and due <= now:
             self._risk.start_day()
-        if self._risk.watches_equity and self._risk.loss_limit_reached():
-            self._stop_the_day(now)
         for symbol, series in self._series.items():
             positions = self._broker.positions(symbol)
             self._exit_by_time(positions, now)
@@ -123,6 +176,12 @@ class TradeManager:
                     if position.opened_ns < closed_ns and position.position_id not in self._closing:
                         self._move_stop(position)
                 self._managed[symbol] = series.length
+
+    def _forget_closed(self) -> None:
+        if self._patience:
+            living = {position.position_id for symbol in self._series for position in self._broker.positions(symbol)}
+            self._closing = {key: at for key, at in self._closing.items() if key in living}
+            self._patience = {key: pause for key, pause in self._patience.items() if key in living}
 
     def _read_orphans(self) -> None:
         for symbol in self._orphans:
@@ -136,22 +195,25 @@ class TradeManager:
         equity = self._risk.trip()
         action = "flatten" if self._flatten else "block"
         self._journal.record(now, ACCOUNT_STREAM, "limit", self._participant, "daily_loss", equity, action)
-        if not self._flatten:
-            return
+        self._end_all(now)
+
+    def _end_all(self, now: int) -> None:
+        """Cancel the entries that still work and, when it is configured, close every position that is not asked to."""
         for order in self._broker.snapshot().orders:
             if not order.request.reduce_only:
                 self._desk.cancel(order.request.symbol, order.request.book, order.order_id, "daily loss limit")
+        if not self._flatten:
+            return
         for symbol in self._series:
             for position in self._broker.positions(symbol):
-                self._close(position, "daily_loss", "daily loss limit", now)
+                if self._asked_again_ns(position) <= now:
+                    self._close(position, "daily_loss", "daily loss limit", now)
 
-    def _exit_by_time(self, positions: object, now: int) -> None:
-        rule = self._config.time_exit
-        if rule is None:
+    def _exit_by_time(self, positions: Sequence[Position], now: int) -> None:
+        if self._config.time_exit is None:
             return
-        for position in positions:  # type: ignore[attr-defined]  # a sequence of positions
-            due = max(position.opened_ns + rule.after_ns, self._closing.get(position.position_id, 0))
-            if due <= now:
+        for position in positions:
+            if self._exit_ns(position) <= now:
                 self._close(position, "time_exit", "time exit", now)
 
     def _close(self, position: Position, kind: str, reason: str, now: int) -> None:
@@ -201,10 +263,6 @@ class TradeManager:
             return column.last_visible()
 
         return read
-
-
-def _has_rule(position: Position) -> bool:
-    return position.volume != 0.0
 
 
 def _r_distance(position: Position) -> float | None:

@@ -27,6 +27,18 @@ def test_each_fill_adds_its_own_risk_down_to_the_stop_of_its_moment() -> None:
     assert (book.position().initial_stop, book.position().stop) == (97.0, 99.0)
 
 
+@pytest.mark.parametrize(("side", "tighter", "wider"), [(Side.BUY, 99.0, 90.0), (Side.SELL, 101.0, 110.0)])
+def test_an_addition_keeps_the_tighter_stop(side: Side, tighter: float, wider: float) -> None:
+    """A stop that trails stays, and keeps its name, under an addition with a wider one."""
+    book = Book("sma", "AAA")
+    book.open(fill(1, side, 1, 100), stop=wider, target=None, stop_cost=0.0)
+    book.protect(stop=tighter, target=None, kind="trailing")
+
+    book.open(fill(2, side, 1, 100), stop=wider, target=None, stop_cost=0.0)
+
+    assert (book.position().stop, book.position().stop_kind) == (tighter, "trailing")
+
+
 def test_a_position_opened_without_a_stop_has_no_r_whatever_is_added() -> None:
     """A stop that comes with an addition guards the position, but there was no risk fixed at the entry."""
     book = Book("sma", "AAA")

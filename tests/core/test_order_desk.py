@@ -109,6 +109,22 @@ def test_a_partial_close_is_rounded_down_and_refused_when_nothing_is_left() -> N
     assert trader.venue.position.volume == 1.5
 
 
+def test_a_stop_that_a_strategy_loosens_is_refused_beyond_the_open_risk() -> None:
+    """The refusal is a value with its code; a rule of the monitor only tightens and is not asked about."""
+    trader = Trader(limits={"max_open_risk_percent": 1.2})
+    trader.enter(volume=50.0, stop=98.0)
+    trader.venue.go_to(1)
+    position = trader.venue.position
+
+    far = trader.desk.protect(position, stop=50.0, target=None, kind="stop", reason="")
+    near = trader.desk.protect(position, stop=97.75, target=None, kind="stop", reason="")
+
+    assert (far.code, near.code, trader.desk.refusals) == ("open_risk", "", {"open_risk": 1})
+    assert far.message
+    assert trader.venue.position.stop == 97.75
+    assert [values[2] for values in trader.venue.recorded("decision")] == ["accepted", "open_risk", "accepted"]
+
+
 def test_decisions_and_refusals_are_recorded() -> None:
     """The risk manager's verdict stands in the decision, the broker's refusal in a record of its own."""
     trader = Trader()

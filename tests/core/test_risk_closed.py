@@ -56,6 +56,19 @@ def test_after_a_loss_a_book_pauses_and_a_refused_signal_does_not_use_the_pause_
     assert desk.ask("buy", "AAA", book="other").code == ""
 
 
+@pytest.mark.parametrize(("price", "code"), [(96.0, "cool_down"), (104.0, "")])
+def test_a_losing_position_is_not_turned_around_when_its_loss_starts_a_pause(price: float, code: str) -> None:
+    """Its loss would be followed by a pause that the new position ignores; reducing and closing stay possible."""
+    venue = Venue([FLAT, FLAT, *[flat(price)] * 6])
+    desk = Desk(venue, cool_down_after_loss="30m", size={"volume": 2})
+    desk.enter("buy")
+    venue.go_to(2)
+
+    assert desk.ask("sell", reverse=True).code == code
+    assert desk.ask("sell", volume=3.0).code == code
+    assert desk.ask("sell", volume=2.0).accepted
+
+
 # -- the day -----------------------------------------------------------------------------------------------------------
 
 

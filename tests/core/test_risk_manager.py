@@ -18,13 +18,13 @@ from tests.core.risk_desk import FLAT, Desk, flat, three_symbols
 
 
 def test_a_size_in_percent_of_risk_loses_that_much_at_the_stop() -> None:
-    """Distance and the cost of getting out are both part of what is lost."""
+    """Distance, the cost of getting in and the cost of getting out are all part of what is lost."""
     desk = Desk(Venue([FLAT], costs={"slippage_points": 0.5}), size={"risk_percent": 1})
 
     verdict = desk.ask(stop=98.0)
 
     assert verdict.stop_cost == 0.5
-    assert verdict.volume == pytest.approx(100 / 2.5)
+    assert verdict.volume == pytest.approx(100 / 3.0)
 
 
 def test_a_size_in_percent_of_risk_needs_a_stop() -> None:
@@ -203,6 +203,74 @@ def test_a_reversal_does_not_count_the_risk_that_it_closes() -> None:
     assert desk.ask("sell", "AAA", stop=102.0, reverse=True).accepted
 
 
+def test_a_reversal_that_rests_counts_the_risk_that_is_held_until_it_fills() -> None:
+    """At the market the position is gone with the fill; a limit may wait while both can lose."""
+    venue = three_symbols()
+    desk = Desk(venue, max_open_risk_percent=1, size={"risk_percent": 1})
+    desk.enter("buy", "AAA", stop=98.0, reverse=True)
+    venue.go_to(1)
+
+    assert desk.ask("sell", "AAA", price=101.0, stop=103.0, reverse=True).code == "open_risk"
+    assert desk.ask("sell", "AAA", stop=102.0, reverse=True).accepted
+
+
+def test_an_addition_never_loosens_the_stop_of_what_is_held() -> None:
+    """A small entry with a far stop risks what it risks, not the whole position; a nearer stop guards the whole."""
+    venue = three_symbols()
+    desk = Desk(venue, max_open_risk_percent=1.2)
+    desk.enter(volume=50.0, stop=98.0)
+    venue.go_to(1)
+
+    assert desk.enter(volume=0.1, stop=50.0) == ""
+    venue.go_to(2)
+    assert (venue.position.volume, venue.position.stop) == (50.1, 98.0)
+    assert desk.ask(volume=1.0, stop=50.0).code == "open_risk"
+    assert desk.enter(volume=0.1, stop=99.0) == ""
+    venue.go_to(3)
+
+    assert venue.position.stop == 99.0
+
+
+def test_a_filled_entry_stays_within_the_risk_that_was_allowed_for_it() -> None:
+    """Slippage of the entry is part of the size, so the stop of the filled position fits under the limit."""
+    venue = Venue([FLAT] * 4, costs={"commission_percent": 0.04, "slippage_percent": 0.05}, account={"leverage": 50})
+    desk = Desk(venue, max_open_risk_percent=1, size={"risk_percent": 1})
+
+    assert desk.enter(stop=99.0) == ""
+    venue.go_to(1)
+
+    held = venue.position
+    assert held.stop is not None
+    assert 0 < (held.entry_price - held.stop + held.stop_cost) * held.volume <= 100.0
+
+
+def test_a_stop_is_loosened_only_within_the_open_risk() -> None:
+    """What a looser stop adds counts at once for others too; a tighter one is never asked about."""
+    venue = three_symbols(account={"leverage": 5})
+    desk = Desk(venue, max_open_risk_percent=2)
+    desk.enter("buy", "AAA", volume=50.0, stop=98.0)
+    venue.go_to(1)
+
+    assert desk.risk.loosen(venue.position, 50.0).code == "open_risk"
+    assert desk.risk.loosen(venue.position, 99.0).accepted
+    assert desk.ask("buy", "BBB", volume=50.0, stop=98.5).accepted
+    assert desk.risk.loosen(venue.position, 97.0).accepted
+    assert desk.ask("buy", "BBB", volume=50.0, stop=98.5).code == "open_risk"
+    desk.risk.loosened(venue.position)
+
+    assert desk.ask("buy", "BBB", volume=50.0, stop=98.5).accepted
+
+
+def test_without_a_limit_a_stop_moves_anywhere() -> None:
+    """Nobody asked for a limit."""
+    venue = three_symbols()
+    desk = Desk(venue)
+    desk.enter("buy", "AAA", volume=50.0, stop=98.0)
+    venue.go_to(1)
+
+    assert desk.risk.loosen(venue.position, 1.0).accepted
+
+
 class Interrupting:
     """The venue's broker; once, between taking a snapshot and returning it, something else happens."""
 
@@ -308,4 +376,4 @@ def test_no_interleaving_of_real_threads_exceeds_a_limit() -> None:
             thread.join()
 
     assert [each for each in over if each] == []
-    assert len(entered) > rounds / 2
+    assert entered  # how many is up to the machine's scheduling

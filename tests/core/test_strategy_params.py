@@ -92,6 +92,39 @@ def test_timeframes_are_the_configured_or_the_classs_own_first() -> None:
     assert strategy_timeframes(Strategy, own) == [MINUTE_NS]
 
 
+def test_a_strategy_that_is_asked_at_each_price_has_one_timeframe() -> None:
+    """Further ones belong to strategies of bars; on a plain one the attribute means nothing and wakes nobody."""
+
+    class Plain(Strategy):
+        timeframes = ("5m",)
+
+    result = run_world([bar_series("AAA", [100.0] * 12)], [Plain], timeframes=["5m"], runtime="fibers")
+
+    assert strategy_timeframes(Plain, StrategyConfig(use="x")) == [MINUTE_NS]
+    assert (result.outcome.value, result.error) == ("COMPLETED", None)
+
+
+@pytest.mark.parametrize(("volume", "closed"), [(1.0, [1.0]), (3.0, [2.0, 1.0]), (9.0, [2.0, 2.0]), (None, [2.0, 2.0])])
+def test_a_partial_close_on_a_hedging_account_takes_the_oldest_positions_first(
+    volume: float | None, closed: list[float]
+) -> None:
+    """Up to the volume in total, not of each."""
+
+    class Hedges(BarStrategy):
+        def on_bar(self, bar: Bar) -> None:
+            if len(self.bars) in (1, 2):
+                self.buy(volume=2.0)
+            elif len(self.bars) == 4:
+                self.close(volume=volume)
+
+    config = bot_config(["AAA"], [Hedges], positions="hedging")
+    result = run_world([bar_series("AAA", [100.0] * 8)], [Hedges], config, runtime="fibers")
+
+    exits = [fill for fill in result.fills if fill.kind == "exit"]
+    assert [fill.volume for fill in exits] == closed
+    assert exits[0].position_id == result.fills[0].position_id
+
+
 def test_a_users_constructor_needs_no_super_and_sees_what_the_framework_sets() -> None:
     """Symbol, name, parameters and an empty state are there before it runs."""
     SEEN.clear()

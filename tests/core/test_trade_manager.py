@@ -198,6 +198,55 @@ def test_a_position_is_not_managed_by_a_bar_that_closed_before_it_was_opened() -
     assert monitor.go_to(2).stop == (99.0, "trailing")
 
 
+def test_a_turn_for_one_position_leaves_another_that_was_opened_at_that_instant() -> None:
+    """The last bar that the rule has not seen had closed before the younger position was opened."""
+    bars = {"AAA": closes(100, 104, 104), "BBB": [FLAT] * 4}
+    monitor = Monitor(bars, {"trailing": {"distance_r": 0.5}, "time_exit": {"after": "150s"}})
+    monitor.venue.buy(symbol="BBB")
+    monitor.go_to(2).venue.buy(stop=98.0)
+
+    monitor.go_to(2.75)
+
+    assert monitor.turns == [2.5]
+    assert [values[1:3] for values in monitor.venue.recorded("decision")] == [("close", "accepted")]
+
+
+def test_a_position_that_is_being_closed_is_left_alone() -> None:
+    """While its order to close is under way its stop is not moved any more."""
+    bars = closes(100, 104, 108, 112, 116, 116)
+    manage = {"trailing": {"distance_percent": 1}, "time_exit": {"after": "1m"}}
+    monitor = Monitor(bars, manage, costs={"latency_s": 90})
+    monitor.venue.buy(stop=90.0)
+    monitor.go_to(2.5)
+    assert monitor.stop[1] == "stop"
+
+    monitor.go_to(4.75)
+
+    assert monitor.turns == [3.0, 4.0]
+    assert [values[1:3] for values in monitor.venue.recorded("decision")] == [("close", "accepted")]
+
+
+@pytest.mark.parametrize("manage", [
+    {"break_even": {"at_r": 1}}, {"break_even": {"at_r": 1}, "trailing": {"start_r": 1, "distance_percent": 1}},
+    {"trailing": {"distance_r": 1}},
+])  # fmt: skip
+def test_rules_that_can_never_apply_wake_nobody(manage: dict[str, Any]) -> None:
+    """A position without an initial stop has no R."""
+    monitor = Monitor(closes(100, 110, 120), manage)
+    monitor.venue.buy()
+
+    assert monitor.go_to(3).turns == []
+
+
+def test_a_position_at_break_even_wakes_nobody_any_more() -> None:
+    """The rule has done what it does."""
+    monitor = Monitor(closes(100, 103, 104, 105, 106), {"break_even": {"at_r": 1}})
+    monitor.venue.buy(stop=98.0)
+
+    assert monitor.go_to(5).stop == (100.0, "break_even")
+    assert monitor.turns == [1.0, 2.0]
+
+
 def test_without_positions_or_rules_the_monitor_has_no_work() -> None:
     """Nobody is woken for nothing."""
     idle = Monitor(closes(100, 101, 102), {"break_even": {"at_r": 1}})
@@ -230,6 +279,22 @@ def test_a_time_exit_closes_at_its_instant_and_once() -> None:
 
     assert monitor.venue.told() == ["entry 100 @0", "time_exit 102 @2"]
     assert monitor.turns == [2.0]
+
+
+def test_each_position_has_a_time_exit_of_its_own_and_is_forgotten_when_it_is_gone() -> None:
+    """One opened while another waits, and one opened long after."""
+    monitor = Monitor({"AAA": [FLAT] * 13, "BBB": [FLAT] * 13}, {"time_exit": {"after": "3m"}})
+    monitor.venue.buy()
+    monitor.go_to(1).venue.buy(symbol="BBB")
+    monitor.go_to(7).venue.buy()
+
+    monitor.go_to(11)
+
+    assert monitor.turns == [3.0, 4.0, 10.0]
+    assert monitor.venue.told() == [
+        "entry 100 @0", "entry 100 @1", "time_exit 100 @3", "time_exit 100 @4", "entry 100 @7", "time_exit 100 @10",
+    ]  # fmt: skip
+    assert len(monitor.manager._closing) == len(monitor.manager._patience) == 1
 
 
 def test_a_time_exit_inside_a_bar_fills_at_the_next_open() -> None:
@@ -311,6 +376,47 @@ def test_the_daily_loss_limit_flattens_when_configured() -> None:
     assert [fill.kind for fill in monitor.venue.fills] == ["entry", "daily_loss"]
     assert monitor.venue.fills[-1].price == 95.0
     assert monitor.venue.broker.snapshot().orders == ()
+
+
+def test_the_daily_loss_limit_cancels_the_entries_that_rest() -> None:
+    """They would fill after the limit; a protected position stays."""
+    monitor = Monitor(falling(), {}, {"daily_loss_limit_percent": 3})
+    monitor.venue.buy(90)
+    monitor.venue.buy(1, symbol="BBB", limit=90.0)
+
+    monitor.go_to(4)
+
+    assert monitor.venue.broker.snapshot().orders == ()
+    assert [fill.kind for fill in monitor.venue.fills] == ["entry"]
+
+
+def test_what_fills_after_the_account_was_flattened_is_closed_too() -> None:
+    """An entry that slips in after the limit was reached does not stay, and is asked to close once."""
+    monitor = Monitor(falling(), {}, {"daily_loss_limit_percent": 3, "on_daily_loss": "flatten"})
+    monitor.venue.buy(90)
+    monitor.go_to(2)
+    assert monitor.turns == [2.0]
+    monitor.venue.buy(1, symbol="BBB")
+
+    monitor.go_to(5)
+
+    assert [(fill.symbol, fill.kind) for fill in monitor.venue.fills] == [
+        ("AAA", "entry"), ("AAA", "daily_loss"), ("BBB", "entry"), ("BBB", "daily_loss"),
+    ]  # fmt: skip
+    assert len(monitor.venue.broker.orders()) == 4
+
+
+def test_a_loss_in_the_last_step_of_a_day_counts_for_that_day() -> None:
+    """The new day begins after the old one's limit was tested."""
+    risk = {"daily_loss_limit_percent": 3, "on_daily_loss": "flatten", "day": {"at": "00:02"}}
+    monitor = Monitor(falling(), {}, risk)
+    monitor.venue.buy(90)
+
+    monitor.go_to(4)
+
+    assert monitor.venue.recorded("limit") == [("daily_loss", 9_640.0, "flatten")]
+    assert [fill.kind for fill in monitor.venue.fills] == ["entry", "daily_loss"]
+    assert not monitor.risk.tripped
 
 
 def test_the_new_day_starts_with_a_timer_and_lifts_the_block() -> None:

@@ -89,6 +89,17 @@ def test_dates_without_data_are_refused_by_preflight(project: Path) -> None:
     assert len(run_names(project)) == 1
 
 
+def test_a_window_far_beyond_the_data_is_refused_with_the_date_to_write(project: Path) -> None:
+    """Days on which nothing could happen would dilute every figure; the data of the project end in 2024."""
+    assert backtest(project, "--quiet").code == 0
+    store = "backtest.data={source: store, store: data/synthetic.duckdb}"
+
+    ended = backtest(project, *overridden(store, "backtest.end=2030-01-01"))
+
+    assert ended.code == 3
+    assert "days beyond the stored bars; write backtest.end: 2024-01-03" in ended.err
+
+
 def test_a_folder_that_cannot_be_written_is_named(project: Path) -> None:
     """A file stands where the folder for runs should be."""
     (project / "blocked").write_text("", encoding="utf-8")

@@ -29,6 +29,16 @@ class Raising(BarStrategy):
         if self.symbol == "BTCUSDT" and self.seen == self.at:
             raise ValueError(f"bar {self.seen}")
 
+class Talking(BarStrategy):
+    timeframe = "1m"
+
+    def on_start(self):
+        print("hello from a strategy")
+
+    def on_bar(self, bar):
+        if self.bars.end == 5:
+            raise KeyboardInterrupt
+
 class Stuck(BarStrategy):
     timeframe = "1m"
 
@@ -82,3 +92,14 @@ def test_ctrl_c_in_the_middle_stops_cleanly_and_keeps_what_was_simulated(project
 
     assert (child.exitstatus, len(names), names[0].endswith(".interrupted-1")) == (130, 1, True)
     assert not psutil.pid_exists(child.pid)
+
+
+def test_what_a_strategy_prints_or_interrupts_leaves_one_json_object(project: Path) -> None:
+    """Its own words go to stderr, and an exception of any kind is the strategy's failure."""
+    (project / "raising.py").write_text(RAISING, encoding="utf-8")
+
+    ended = backtest(project, "--set", "strategies=[{use: 'raising.py:Talking'}]", "--json")
+
+    assert (ended.code, ended.value["outcome"]) == (1, "FAILED")
+    assert "raised KeyboardInterrupt" in ended.value["error"]["message"]
+    assert "hello from a strategy" in ended.err

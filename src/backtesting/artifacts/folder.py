@@ -296,4 +296,5 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
+    # What a strategy raised may hold anything, half of a surrogate pair too.
+    path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")

@@ -61,6 +61,9 @@ class BacktestController:
         self.market = SimulatedMarket(broker, self.journal, self._start_ns, self._end_ns)
         broker.bind(time_controller, self.journal)
         time_controller.attach(self.market)
+        ticking = sorted(name for name, cls in classes.items() if cls.on_tick is not Strategy.on_tick)
+        coarse = f"on_tick of {', '.join(ticking)} was called once for each base bar; live it is called at every price"
+        self._coarse = {"on_tick": coarse} if ticking else {}
         self._log_lines = io.StringIO()
         log = make_log(self._log_lines, time_controller.now_ns)
         self.trading_controller = TradingController(config, broker, time_controller, self.journal, classes, log)
@@ -133,7 +136,7 @@ class BacktestController:
             error=error,
             failures=dict(controller.failures),
             refusals=controller.refusals,
-            fidelity=broker.fidelity(),
+            fidelity={**broker.fidelity(), **self._coarse},
         )
 
 

@@ -1,8 +1,8 @@
 """The market of a backtest: when which bar becomes available, and the broker moved along with it.
 
 Used by the holder of the turn only. A bar's close is the step at which it is matched and then becomes visible, for all
-symbols at once. Two kinds of steps exist only when needed and share an instant with others, in this order: closes, the
-opens that market orders wait for, the end of a symbol's data.
+symbols at once. Three kinds of steps exist only when needed and share an instant with others, in this order: closes,
+the ends of orders whose symbol has no bar then, the opens that market orders wait for, the end of a symbol's data.
 """
 
 from collections.abc import Iterator, Sequence
@@ -61,10 +61,15 @@ class SimulatedMarket:
     def next_ns(self) -> int | None:
         """See `Market.next_ns`."""
         close = self._times[self._next]
-        opens = self._broker.awaited_open_ns
-        if opens is not None and opens < self.end_ns and (close is None or opens < close):
-            # A symbol that ends now ends before a later open of another one.
-            return self._instant if self._ending and opens > self._instant else opens
+        broker = self._broker
+        own, ending = broker.awaited_open_ns, broker.next_ending_ns
+        if own is not None and own >= self.end_ns:
+            own = None
+        if ending is not None and ending <= self.end_ns and (own is None or ending < own):
+            own = ending
+        if own is not None and (close is None or own < close):
+            # A symbol that ends now ends before what happens later to another one.
+            return self._instant if self._ending and own > self._instant else own
         return self._instant if self._ending else close
 
     def advance(self, instant_ns: int) -> Sequence[str]:
@@ -91,6 +96,10 @@ class SimulatedMarket:
 
     def _open_or_end(self, instant_ns: int) -> list[str]:
         # Opens come before ends: `next_ns` named this instant for an awaited open if there is one.
+        if self._broker.next_ending_ns == instant_ns:
+            self._instant = instant_ns
+            self._broker.end_orders(instant_ns)
+            return []
         if self._broker.awaited_open_ns == instant_ns:
             self._instant = instant_ns
             self._broker.open_market(instant_ns)

@@ -57,6 +57,7 @@ class SimulatedBroker:
     Attributes:
         signals: its `changes` grows with each order event.
         awaited_open_ns: the earliest open that a market order waits for, None when none waits.
+        next_ending_ns: the earliest instant at which an order ends while its symbol has no bar, None when none does.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class SimulatedBroker:
         self.account_config = account
         self.signals = Signals()
         self.awaited_open_ns: int | None = None
+        self.next_ending_ns: int | None = None
         self._lock = Lock()
         self._venue = Venue(account, instruments, base, costs, rules or FillRules())
         self._events = self._venue.ledger.events
@@ -168,8 +170,9 @@ class SimulatedBroker:
         return self.entry_per_unit(symbol, price)
 
     def margin_per_unit(self, symbol: str, price: float) -> float:
-        """See `CostEstimate.margin_per_unit`."""
-        return self._venue.ledger.margin.of(1.0, price)
+        """See `CostEstimate.margin_per_unit`; the spread is in it, which a fill takes from the equity at once."""
+        spread = 2 * self._desk(symbol).quotes.half(price, ask=True)
+        return self._venue.ledger.margin.of(1.0, price) + spread
 
     def place(self, request: OrderRequest) -> OrderResult:
         """See `Broker.place`; refusals carry the codes of `refusals`."""
@@ -177,14 +180,14 @@ class SimulatedBroker:
             result, order = self._venue.place(request, self._now())
             if order is not None:
                 self._record_order(order)
-                self.awaited_open_ns = self._venue.awaited_open_ns
+                self._look_ahead()
             return result
 
     def cancel(self, order_id: str) -> OrderResult:
         """See `Broker.cancel`."""
         with self._lock:
             result = self._venue.cancel(order_id, self._now())
-            self.awaited_open_ns = self._venue.awaited_open_ns
+            self._look_ahead()
             self._deliver()
             return result
 
@@ -246,7 +249,14 @@ class SimulatedBroker:
         """Fill the market orders of all symbols whose awaited bar opens now."""
         with self._lock:
             self._venue.open_market(instant_ns)
-            self.awaited_open_ns = self._venue.awaited_open_ns
+            self._look_ahead()
+            self._deliver()
+
+    def end_orders(self, instant_ns: int) -> None:
+        """End the orders that expire, or whose cancellation arrives, while their symbol has no bar."""
+        with self._lock:
+            self._venue.end_orders(instant_ns)
+            self._look_ahead()
             self._deliver()
 
     def advance_time(self, instant_ns: int, closed: Sequence[int]) -> None:
@@ -254,6 +264,8 @@ class SimulatedBroker:
         with self._lock:
             self._venue.advance(instant_ns, closed)
             if self._events:
+                if self.next_ending_ns is not None:
+                    self._look_ahead()
                 self._deliver()
 
     def end_of_data(self, symbol: str, instant_ns: int) -> None:
@@ -261,7 +273,7 @@ class SimulatedBroker:
         desk = self._desk(symbol)
         with self._lock:
             self._venue.end_of_data(desk, instant_ns)
-            self.awaited_open_ns = self._venue.awaited_open_ns
+            self._look_ahead()
             self._deliver()
 
     # -- results -----------------------------------------------------------------------------------
@@ -293,6 +305,12 @@ class SimulatedBroker:
         return np.array(self._venue.equity_ns, dtype=np.int64), np.array(self._venue.equity, dtype=np.float64)
 
     # -- inside ------------------------------------------------------------------------------------
+
+    def _look_ahead(self) -> None:
+        """Find out again what whoever moves time must stop for."""
+        venue = self._venue
+        venue.review_endings()
+        self.awaited_open_ns, self.next_ending_ns = venue.awaited_open_ns, venue.next_ending_ns
 
     def _now(self) -> int:
         return self._clock.now_ns() if self._clock is not None else 0

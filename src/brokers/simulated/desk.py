@@ -16,8 +16,8 @@ __all__ = ["Desk", "PendingProtection", "WorkingOrder"]
 class WorkingOrder:
     """An order that lives at the venue."""
 
-    __slots__ = ("average_price", "cancel_ns", "code", "effective_ns", "filled_volume", "message", "order_id",
-                 "placed_ns", "price", "request", "state", "updated_ns", "volume")  # fmt: skip
+    __slots__ = ("average_price", "cancel_ns", "code", "effective_ns", "ends_ns", "filled_volume", "message",
+                 "order_id", "placed_ns", "price", "request", "state", "updated_ns", "volume")  # fmt: skip
 
     def __init__(self, request: OrderRequest, placed_ns: int, effective_ns: int) -> None:
         self.order_id = request.client_id
@@ -31,6 +31,8 @@ class WorkingOrder:
         self.filled_volume = 0.0
         self.average_price: float | None = None
         self.cancel_ns: int | None = None
+        #: When it ends by itself in a step of its own; None when it does not, or a bar's close ends it.
+        self.ends_ns: int | None = None
         self.code = ""
         self.message = ""
 
@@ -106,11 +108,21 @@ class Desk:
 
     def next_open_ns(self, effective_ns: int) -> int | None:
         """The first bar to come that opens at or after `effective_ns`, None when there is none."""
+        i = self.first_from(effective_ns)
+        return self.series.open_ns_at[i] if i < self.series.loaded else None
+
+    def first_from(self, instant_ns: int) -> int:
+        """The index of the first bar to come that opens at or after an instant; the number of bars if none does."""
         series = self.series
         for i in range(self.index + 1, series.loaded):
-            if series.open_ns_at[i] >= effective_ns:
-                return series.open_ns_at[i]
-        return None
+            if series.open_ns_at[i] >= instant_ns:
+                return i
+        return series.loaded
+
+    def ends_within_bar(self, instant_ns: int) -> bool:
+        """Whether an instant lies inside a bar to come, or at its close, which then ends what ends there."""
+        before = self.first_from(instant_ns) - 1
+        return before > self.index and instant_ns <= self.series.open_ns_at[before] + self.series.timeframe_ns
 
     def inside_bar(self, now_ns: int) -> bool:
         """Whether a bar that is still to close opened before `now_ns`; what is changed now must not act on it."""
@@ -165,6 +177,11 @@ class Desk:
                 if book.book == request.book:
                     return book
         return Book(request.book, self.symbol)
+
+    def excess(self, volume: float, held: float) -> float:
+        """What of `volume` goes beyond `held`, both unsigned; 0 when they differ by float noise of their sums alone."""
+        over = volume - held
+        return over if over > max(1e-9 * self.instrument.volume_step, 1e-12 * held) else 0.0
 
     def held_by(self, book: str) -> float:
         """The signed volume that the strategy `book` holds here."""

@@ -90,9 +90,10 @@ class Ledger:
         if self.hedging:
             return volume
         held = desk.held_by(request.book)
-        if request.reverse and held * request.side.sign < 0:
-            return max(0.0, volume - abs(held))
-        return max(0.0, abs(held + request.side.sign * volume) - abs(held))
+        if held * request.side.sign >= 0:
+            return volume
+        # Without `reverse` a volume first closes, and only what goes beyond twice the holding enlarges the exposure.
+        return desk.excess(volume, abs(held) if request.reverse else 2 * abs(held))
 
     def check(self) -> None:
         """Hold the account's invariant: the balance is the start plus every payment, added up in order of arrival.
@@ -121,8 +122,9 @@ class Ledger:
         request = order.request
         book = desk.book_for(request, hedging=self.hedging)
         opposite = abs(book.volume) if book.volume * request.side.sign < 0 else 0.0
-        closing = opposite if request.reverse else min(order.volume, opposite)
-        opening = 0.0 if request.reduce_only else order.volume if request.reverse else order.volume - closing
+        beyond = desk.excess(order.volume, opposite)  # 0.8 against a holding of 0.1 + 0.7 closes it and opens nothing
+        closing = opposite if request.reverse or beyond else min(order.volume, opposite)
+        opening = 0.0 if request.reduce_only else order.volume if request.reverse else beyond
         price = self._price(desk, request.side, quote, slips=slips)
         if closing == 0.0 and opening == 0.0:
             self.finish(desk, order, OrderState.CANCELLED, when, "nothing_to_reduce", "the position was closed before")
@@ -140,7 +142,7 @@ class Ledger:
             message = f"a spot account can sell only what it holds of {desk.symbol}"
             self.finish(desk, order, OrderState.REJECTED, when, "short_on_spot", message)
             return None
-        if not self._can_open(desk, opening, price):
+        if not self._can_open(desk, request.side, opening, price, quote):
             message = f"opening {opening:g} {desk.symbol} at {price:g} needs more margin than is free"
             self.finish(desk, order, OrderState.REJECTED, when, "margin", message)
             return None
@@ -176,9 +178,19 @@ class Ledger:
         order.state, order.code, order.message, order.updated_ns = state, code, message, when.filled_ns
         self.events.append((desk, OrderEvent(order=order.snapshot())))
 
-    def _can_open(self, desk: Desk, volume: float, price: float) -> bool:
-        need = self.margin.of(volume, price) + desk.costs.commission.of(volume, price)
-        return need <= self.equity() - self.margin_used()
+    def need(self, desk: Desk, side: Side, volume: float, price: float, quote: float) -> float:
+        """By how much a fill at `price`, made at `quote`, lowers the free margin.
+
+        The margin of what it opens, its commission, and what spread and slippage cost as soon as the position is marked
+        at the price that would close it.
+        """
+        buy = side is Side.BUY
+        lost = abs(price - desk.quotes.across(quote, ask=buy))
+        margin = self.margin.of(volume, max(price, desk.quotes.shown(quote, ask=buy)))
+        return margin + desk.costs.commission.of(volume, price) + lost * volume
+
+    def _can_open(self, desk: Desk, side: Side, volume: float, price: float, quote: float) -> bool:
+        return self.need(desk, side, volume, price, quote) <= self.equity() - self.margin_used()
 
     def _count(self, order: WorkingOrder, volume: float, price: float, when: Moment, *, final: bool) -> None:
         order.filled_volume += volume

@@ -13,6 +13,9 @@ from src.core.records import OrderType, Side
 
 __all__ = ["match_interior", "match_market_orders", "match_opens"]
 
+#: Kinds of stops that follow the price, and so never move against the position.
+FOLLOWERS = ("trailing", "break_even")
+
 
 def match_market_orders(ledger: Ledger, desk: Desk, i: int, now_ns: int) -> None:
     """Fill the market orders that count at the open of bar `i`, oldest first. Of that bar only the open is known."""
@@ -86,8 +89,12 @@ def _apply_protection(desk: Desk, open_ns: int) -> None:
     for change in list(desk.pending):
         if change.effective_ns <= open_ns:
             desk.pending.remove(change)
-            if change.book.position_id == change.position_id and change.book.volume:
-                change.book.protect(stop=change.stop, target=change.target, kind=change.kind)
+            book, stop = change.book, change.stop
+            if book.position_id == change.position_id and book.volume:
+                # A follower only tightens: its older change may arrive after a tighter stop that came by another way.
+                if change.kind in FOLLOWERS and stop is not None and book.stop is not None:
+                    stop = stop if book.side.sign * (stop - book.stop) > 0 else None
+                book.protect(stop=stop, target=change.target, kind=change.kind)
 
 
 def _exit_at_open(ledger: Ledger, desk: Desk, book: Book, i: int, when: Moment, *, touch: bool) -> None:

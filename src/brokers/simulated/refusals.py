@@ -113,11 +113,11 @@ def _account_refusal(ledger: Ledger, desk: Desk, request: OrderRequest, price: f
     if ledger.spot and request.side is Side.SELL:
         held = desk.held_by(request.book)
         # A reversal may close all that is held; its opening part is rejected at the fill.
-        if held < volume and not (request.reverse and held > 0):
+        if desk.excess(volume, max(held, 0.0)) and not (request.reverse and held > 0):
             return refused("short_on_spot", f"a spot account can sell only what it holds of {desk.symbol}")
     increase = ledger.increase(desk, request, volume)
     if increase > 0:
-        need = ledger.margin.of(increase, price) + desk.costs.commission.of(increase, price)
+        need = ledger.need(desk, request.side, increase, price, price)
         free = ledger.equity() - ledger.margin_used() - ledger.margin_reserved()
         if need > free:
             return refused("margin", f"the order needs {need:.2f} and {free:.2f} is free")

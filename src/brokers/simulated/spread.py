@@ -28,14 +28,15 @@ class QuoteRule:
 
     def half(self, quote: float, *, ask: bool) -> float:
         """Half the spread at the instant at which the ask, or else the bid, is `quote`."""
-        return self._price(quote, ask=ask) * self.half_factor + self.half_offset
+        return self.shown(quote, ask=ask) * self.half_factor + self.half_offset
 
     def across(self, quote: float, *, ask: bool) -> float:
         """The bid that belongs to the ask `quote`, or the ask that belongs to the bid `quote`."""
-        price = self._price(quote, ask=ask)
+        price = self.shown(quote, ask=ask)
         return self.bid(price) if ask else self.ask(price)
 
-    def _price(self, quote: float, *, ask: bool) -> float:
+    def shown(self, quote: float, *, ask: bool) -> float:
+        """The price that a bar shows at the instant at which the ask, or else the bid, is `quote`."""
         if ask:
             return (quote - self.ask_offset) / self.ask_factor
         return (quote + self.bid_offset) / self.bid_factor

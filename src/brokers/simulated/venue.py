@@ -15,6 +15,7 @@ from src.brokers.simulated.refusals import order_refusal, protection_refusal, re
 from src.brokers.simulated.rules import Costs, FillRules
 from src.core.bars import BarSeries
 from src.core.config import AccountConfig
+from src.core.errors import InternalError
 from src.core.instrument import Instrument
 from src.core.records import OrderRequest, OrderResult, OrderState, OrderType
 
@@ -34,6 +35,7 @@ class Venue:
     Attributes:
         desks: one per symbol, in rank order; `by_name` has them in the order of their names.
         awaited_open_ns: the earliest open that a market order waits for, None when none waits.
+        next_ending_ns: the earliest instant at which an order ends by itself while no bar does it, None when none does.
         equity_ns, equity: a sample for each step.
     """
 
@@ -47,6 +49,7 @@ class Venue:
         self.by_symbol = {desk.symbol: desk for desk in self.desks}
         self.ledger = Ledger(account, self.desks)
         self.awaited_open_ns: int | None = None
+        self.next_ending_ns: int | None = None
         self.latency_ns = {desk.symbol: _effective_latency(costs.latency_ns, desk.series) for desk in self.desks}
         self.equity_ns = array("q")
         self.equity = array("d")
@@ -75,6 +78,8 @@ class Venue:
         else:
             desk.resting.append(order)
             desk.review()
+        if request.expires_ns is not None:
+            self._await_ending(desk, order, max(request.expires_ns, now_ns))
         return OrderResult(accepted=True, order_id=order.order_id), order
 
     def cancel(self, order_id: str, now_ns: int) -> OrderResult:
@@ -86,6 +91,7 @@ class Venue:
         if latency:
             if order.cancel_ns is None:
                 order.cancel_ns = now_ns + latency
+                self._await_ending(desk, order, order.cancel_ns)
         else:
             self._drop(desk, order, now_ns)
             self.ledger.finish(desk, order, OrderState.CANCELLED, Moment(now_ns), "cancelled", "as asked")
@@ -149,9 +155,28 @@ class Venue:
         """Fill the market orders of all symbols whose awaited bar opens now."""
         for desk in self.desks:
             if self._opens.get(desk.symbol) == instant_ns:
-                match_market_orders(self.ledger, desk, desk.index + 1, instant_ns)
+                waiting = len(desk.market_orders)
+                match_market_orders(self.ledger, desk, desk.first_from(instant_ns), instant_ns)
                 self._reopen(desk, instant_ns)
+                if len(desk.market_orders) == waiting and self._opens.get(desk.symbol) == instant_ns:
+                    raise InternalError(f"the open of {desk.symbol} at {instant_ns} fills nothing and is awaited again")
         self.sample(instant_ns)
+
+    def end_orders(self, instant_ns: int) -> None:
+        """End the orders whose time is over at an instant at which no bar of their symbol ends them."""
+        for desk in self.desks:
+            for order in list(desk.orders()):
+                ending = order.ending(instant_ns)
+                if order.ends_ns is not None and order.ends_ns <= instant_ns and ending is not None:
+                    self._drop(desk, order, instant_ns)
+                    self.ledger.finish(desk, order, ending[0], Moment(instant_ns), ending[1], ending[2])
+        self.sample(instant_ns)
+
+    def review_endings(self) -> None:
+        """Find the earliest ending again; after orders were filled or ended."""
+        if self.next_ending_ns is not None:
+            ends = [order.ends_ns for desk in self.desks for order in desk.orders() if order.ends_ns is not None]
+            self.next_ending_ns = min(ends, default=None)
 
     def advance(self, instant_ns: int, closed: Sequence[int]) -> None:
         """End the bars of the desks with these ranks: opens of all first, then the inside of each, then marking."""
@@ -226,6 +251,13 @@ class Venue:
             if opens is not None:
                 self._await_open(desk, opens)
         desk.review()
+
+    def _await_ending(self, desk: Desk, order: WorkingOrder, instant_ns: int) -> None:
+        # A resting order may still fill on the bar inside which its time ends; that bar's close is what ends it.
+        if order.request.type is OrderType.MARKET or not desk.ends_within_bar(instant_ns):
+            order.ends_ns = instant_ns if order.ends_ns is None else min(instant_ns, order.ends_ns)
+            if self.next_ending_ns is None or order.ends_ns < self.next_ending_ns:
+                self.next_ending_ns = order.ends_ns
 
     def _await_open(self, desk: Desk, opens_ns: int) -> None:
         self._opens[desk.symbol] = min(opens_ns, self._opens.get(desk.symbol, opens_ns))

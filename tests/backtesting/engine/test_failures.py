@@ -359,7 +359,7 @@ def test_an_exit_of_the_program_inside_a_strategy_is_an_error_of_the_strategy(on
 
 @both
 def test_a_keyboard_interrupt_inside_a_turn_ends_the_run_at_that_instant(runtime: str) -> None:
-    """It reaches the caller of the run, and no turn is given on a run that is over."""
+    """It is the strategy's failure like any other exception, and no turn is given on a run that is over."""
     log: list[tuple[str, int]] = []
 
     class Interrupted(BarStrategy):
@@ -368,9 +368,10 @@ def test_a_keyboard_interrupt_inside_a_turn_ends_the_run_at_that_instant(runtime
             if self.symbol == "AAA" and len(self.bars) == 2:
                 raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        run_world([bar_series(s, [1.0, 2.0, 3.0]) for s in ("AAA", "BBB")], [Interrupted], runtime=runtime)
+    result = run_world([bar_series(s, [1.0, 2.0, 3.0]) for s in ("AAA", "BBB")], [Interrupted], runtime=runtime)
 
+    assert isinstance(result.error, StrategyError)
+    assert "raised KeyboardInterrupt" in result.error.message
     assert log == [("AAA", 1), ("BBB", 1), ("AAA", 2)]
 
 

@@ -83,7 +83,8 @@ class NaiveAccount:
         if ticket.reduce or not opening:
             return False
         self.execute(h, ticket.sign * opening, price)
-        h.stop = h.stop if ticket.stop is None else ticket.stop
+        if ticket.stop is not None and (h.stop is None or ticket.sign * (ticket.stop - h.stop) > 0):
+            h.stop = ticket.stop
         h.target = h.target if ticket.target is None else ticket.target
         return True
 

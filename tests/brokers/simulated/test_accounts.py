@@ -2,6 +2,7 @@
 
 import pytest
 
+from src.core.errors import InternalError
 from src.core.records import OrderState
 from tests.brokers.simulated.venue import Prices, Venue
 
@@ -183,3 +184,52 @@ def test_margin_in_use_follows_the_last_price(leverage: float, used: float) -> N
 
     assert venue.account.margin_used == used / 1.0
     assert venue.account.margin_free == venue.account.equity - used
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+@pytest.mark.parametrize(
+    "costs",
+    [{"spread_percent": 0.2}, {"slippage_percent": 0.1}, {"commission_percent": 0.1}, {"spread_points": 0.1}],
+)
+def test_a_fill_never_leaves_less_equity_than_margin(side: str, costs: dict[str, float]) -> None:
+    """What spread, slippage and commission of the fill itself take is counted before it happens."""
+    free = []
+    for volume in range(970, 1001):
+        venue = Venue([FLAT, flat(100), flat(100)], account={"leverage": 10}, costs=costs)
+        venue.place(side, volume=float(volume))
+        venue.go_to(0)
+        free.append((bool(venue.fills), venue.account.margin_free))
+
+    assert min(left for _, left in free) >= 0.0
+    assert {filled for filled, _ in free} == {True, False}
+
+
+@pytest.mark.parametrize(("opening", "closing", "state"), [(110, 80, "rejected"), (90, 120, "filled")])
+@pytest.mark.parametrize("names", [("AAA", "BBB"), ("BBB", "AAA")])
+def test_margin_inside_a_bar_is_tested_at_the_opens(
+    opening: float, closing: float, state: str, names: tuple[str, str]
+) -> None:
+    """What the bar's close will bring to another position is not known yet when an order fills inside the bar."""
+    table = {
+        "AAA": [FLAT, flat(100), [100.0, 100.0, 95.0, 100.0], flat(100)],
+        "BBB": [FLAT, flat(100), [opening, max(opening, closing), min(opening, closing), closing], flat(closing)],
+    }
+    venue = Venue({name: table[name] for name in names})
+    venue.sell(50, symbol="BBB")
+    venue.go_to(1)
+
+    assert venue.buy(45, limit=99.0).accepted
+    venue.go_to(2)
+
+    assert venue.broker.orders()[1].state.value == state
+
+
+def test_a_balance_that_does_not_add_up_stops_the_run() -> None:
+    """Money that appears from nowhere is found at the next execution."""
+    venue = Venue([FLAT, flat(100), flat(100)])
+    venue.buy(1)
+
+    venue.broker._venue.desks[0].realised += 0.01
+
+    with pytest.raises(InternalError, match="balance"):
+        venue.run()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from src.core.errors import InternalError
 from src.core.records import OrderState
 from src.core.timeframe import SECOND_NS
 from tests.brokers.simulated.venue import START_NS, Prices, Venue
@@ -283,3 +284,135 @@ def test_an_expired_order_is_gone_at_its_instant() -> None:
     (event,) = venue.events()
     assert (event.order.state, (event.order.updated_ns - START_NS) // SECOND_NS) == (OrderState.EXPIRED, 60)
     assert venue.broker.snapshot().orders == ()
+
+
+@pytest.mark.parametrize("kind", ["trailing", "break_even"])
+@pytest.mark.parametrize(("side", "tight", "loose"), [("buy", 98.0, 96.0), ("sell", 102.0, 104.0)])
+def test_with_latency_a_follower_does_not_loosen_a_stop(side: str, tight: float, loose: float, kind: str) -> None:
+    """Two changes are under way at once; the later one was made before its maker could see the first."""
+    venue = Venue([FLAT, *[flat(100)] * 6], costs={"latency_s": 60})
+    venue.place(side, stop=90.0 if side == "buy" else 110.0)
+    venue.go_to(1)
+
+    venue.broker.protect("o1", stop=tight)
+    venue.broker.protect("o1", stop=loose, kind=kind)
+    venue.go_to(3)
+
+    assert (venue.position.stop, venue.position.stop_kind) == (tight, "stop")
+
+
+def test_with_latency_a_stop_that_is_moved_by_hand_may_be_loosened() -> None:
+    """Only followers are held to one direction."""
+    venue = Venue([FLAT, *[flat(100)] * 6], costs={"latency_s": 60})
+    venue.buy(1, stop=95.0)
+    venue.go_to(1)
+
+    venue.broker.protect("o1", stop=98.0)
+    venue.broker.protect("o1", stop=96.0)
+    venue.go_to(3)
+
+    assert venue.position.stop == 96.0
+
+
+HOLE: list[Prices] = [FLAT, flat(100), None, None, None, flat(100), flat(100)]
+
+
+@pytest.mark.parametrize("other", [[FLAT, *[flat(100)] * 6], [FLAT, flat(100)]])
+@pytest.mark.parametrize("minute", [1.0, 2.0, 2.5, 4.0])
+def test_an_order_expires_at_its_instant_where_its_symbol_has_no_bars(minute: float, other: list[Prices]) -> None:
+    """The end is a step of its own, whether or not another symbol has bars then; margin and id are free at once."""
+    venue = Venue({"AAA": HOLE, "BBB": other})
+    venue.buy(100, limit=90.0, expires=minute)
+
+    venue.go_to(minute)
+
+    (event,) = venue.events()
+    assert (event.order.state, event.order.code) == (OrderState.EXPIRED, "expired")
+    assert event.order.updated_ns == START_NS + round(minute * 60) * SECOND_NS
+    assert venue.broker.snapshot().orders == ()
+    assert venue.broker.next_ending_ns is None
+
+
+def test_a_cancellation_arrives_at_its_instant_where_the_symbol_has_no_bars() -> None:
+    """Resting and market orders end when the request arrives, not at the next bar."""
+    venue = Venue(HOLE, costs={"latency_s": 60})
+    venue.go_to(1)
+    resting, market = venue.buy(1, limit=90.0), venue.buy(1)
+    venue.broker.cancel(resting.order_id)
+    venue.broker.cancel(market.order_id)
+
+    venue.go_to(2)
+
+    ended = [(event.order.state.value, event.order.updated_ns - START_NS) for event in venue.events()]
+    assert ended == [("cancelled", 120 * SECOND_NS)] * 2
+    assert venue.broker.awaited_open_ns is None
+    venue.run()
+    assert venue.fills == []
+
+
+def test_an_order_whose_time_ends_inside_a_bar_is_ended_by_that_bar() -> None:
+    """The bar may fill it before; no step is made for the end."""
+    venue = Venue([FLAT, [100, 100, 89, 95], flat(95)])
+
+    venue.buy(1, limit=90.0, expires=0.5)
+    assert venue.broker.next_ending_ns is None
+    venue.run()
+
+    assert venue.told() == ["entry 90 @1 from 0"]
+
+
+def test_an_order_that_is_placed_after_its_time_ends_at_once() -> None:
+    """Time does not go back for it."""
+    venue = Venue(HOLE)
+    venue.go_to(2.5)
+
+    venue.buy(1, limit=90.0, expires=1)
+
+    assert venue.market.next_ns() == venue.clock.instant_ns
+    venue.step()
+    (event,) = venue.events()
+    assert (event.order.state, event.order.updated_ns) == (OrderState.EXPIRED, venue.clock.instant_ns)
+
+
+def test_an_order_that_cannot_end_in_the_window_makes_no_step() -> None:
+    """A time after the window is never reached; the order ends with its symbol's data."""
+    venue = Venue(HOLE, minutes=6)
+
+    venue.buy(1, limit=90.0, expires=7)
+    venue.run()
+
+    assert venue.minute == 6
+    assert [event.order.code for event in venue.events()] == ["end_of_data"]
+
+
+def test_a_market_order_that_expires_before_its_open_never_fills() -> None:
+    """It waits for an open behind a hole and is over before."""
+    venue = Venue(HOLE)
+    venue.go_to(1)
+
+    venue.buy(1, expires=3)
+    venue.run()
+
+    (event,) = venue.events()
+    assert (event.order.state, event.order.updated_ns) == (OrderState.EXPIRED, START_NS + 180 * SECOND_NS)
+    assert venue.fills == []
+
+
+def test_an_open_that_fills_nothing_is_not_awaited_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that would repeat itself for ever is a defect, and is said to be one."""
+    venue = Venue([FLAT, flat(100), flat(100)])
+    venue.buy(1)
+    monkeypatch.setattr("src.brokers.simulated.venue.match_market_orders", lambda *_: None)
+
+    with pytest.raises(InternalError, match="awaited again"):
+        venue.run()
+
+
+def test_a_market_order_fills_on_the_bar_that_opens_at_its_instant() -> None:
+    """With latency that is not the next bar to close, and a hole in between changes nothing."""
+    venue = Venue([FLAT, flat(101), flat(102), None, flat(104), flat(105)], costs={"latency_s": 120})
+
+    venue.buy(1)
+    venue.run()
+
+    assert venue.told() == ["entry 104 @3"]

@@ -252,3 +252,32 @@ def test_the_balance_is_the_start_plus_all_that_was_realised_after_each_fill() -
             if fill.position_id in held and fill.kind != "entry"
         )
         assert venue.account.balance == pytest.approx(10_000 + closed - fees + parts, abs=1e-9)
+
+
+@pytest.mark.parametrize("account", ["margin", "spot"])
+@pytest.mark.parametrize("parts", [(0.1, 0.7), (0.1, 0.2), (0.7, 0.1, 0.3, 1.1)])
+def test_selling_the_sum_of_what_was_bought_leaves_nothing(account: str, parts: tuple[float, ...]) -> None:
+    """In floats 0.1 + 0.7 is not 0.8; the difference is no short and no second trade."""
+    venue = Venue([FLAT, flat(100), flat(100), flat(100)], account={"type": account}, instrument={"volume_step": 0.1})
+    for part in parts:
+        venue.buy(part)
+    venue.go_to(1)
+
+    assert venue.sell(round(sum(parts), 1)).accepted
+    venue.run()
+
+    assert venue.position.is_flat
+    assert [fill.kind for fill in venue.fills] == ["entry"] * len(parts) + ["exit"]
+    assert [event.order.state for event in venue.events()] == [OrderState.FILLED] * (len(parts) + 1)
+    assert len(venue.trades) == 1
+
+
+def test_an_order_one_step_beyond_the_holding_opens_that_step() -> None:
+    """Only float noise is forgiven, not the least volume that can be traded."""
+    venue = Venue([FLAT, flat(100), flat(100), flat(100)], instrument={"volume_step": 1e-8})
+
+    venue.buy(1.0)
+    venue.go_to(1).sell(1.00000001)
+    venue.run()
+
+    assert venue.position.volume == pytest.approx(-1e-8, rel=1e-6)
