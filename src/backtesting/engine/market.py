@@ -63,6 +63,8 @@ class SimulatedMarket:
         close = self._times[self._next]
         broker = self._broker
         own, ending = broker.awaited_open_ns, broker.next_ending_ns
+        if own is None and ending is None:  # at nearly every step
+            return self._instant if self._ending else close
         if own is not None and own >= self.end_ns:
             own = None
         if ending is not None and ending <= self.end_ns and (own is None or ending < own):
