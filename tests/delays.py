@@ -13,8 +13,8 @@ from src.brokers.simulated import SimulatedBroker
 from src.core.sync import Carrier, ThreadRuntime
 
 _BROKER_CALLS = (
-    "advance_time", "cancel", "close", "end_of_data", "end_orders", "equity", "margin_per_unit", "modify", "open_market", "place",
-    "position", "positions", "protect", "quote", "snapshot",
+    "advance_time", "cancel", "close", "end_of_data", "end_orders", "equity", "margin_per_unit", "modify",
+    "open_market", "place", "position", "positions", "protect", "quote", "snapshot",
 )  # fmt: skip
 
 
