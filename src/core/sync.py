@@ -84,16 +84,12 @@ class _ThreadCarrier:
         self.thread: threading.Thread | None = None
 
 
-#: So many participants, a worker and the monitor, hardly ever hand over; pinning them would only bind them to one core.
-FEW_CARRIERS = 2
-
-
 class ThreadRuntime:
     """One OS thread per participant; a raw lock each, released by whoever hands the turn over.
 
     Args:
         core: the processor core that each participant thread pins itself to, None for no pinning. Only one of them
-            runs at a time, and a hand-over inside one core is about twice as fast. Two participants are left alone.
+            runs at a time, and a hand-over inside one core is about twice as fast.
     """
 
     name = "threads"
@@ -109,8 +105,7 @@ class ThreadRuntime:
         carrier = _ThreadCarrier(name)
 
         def body() -> None:
-            if len(self._carriers) > FEW_CARRIERS:
-                _pin_to(self._core)
+            _pin_to(self._core)
             _name_os_thread(name)
             carrier.acquire()
             current_participant.set(name)
