@@ -66,7 +66,7 @@ def exactly_one(section: Section, *names: str) -> None:
 
 
 class AccountConfig(Section):
-    """The account; `balance` is what a simulated one starts with."""
+    """The account; `balance` is what one that no venue keeps starts with."""
 
     name: str = "main"
     type: Literal["margin", "spot"] = "margin"

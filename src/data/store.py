@@ -296,7 +296,7 @@ class HistoricalDataStore:
         elif info is not None and info.bars:
             seam = np.array([info.last_ns, new["open_ns"][0]], dtype=np.int64)
             refuse_overlap(seam, series.timeframe_ns, series.symbol)
-        connection: Any = self._open_connection()  # Any: its stub does not admit the dictionary of arrays
+        connection: Any = self._open_connection()  # Any: its types do not admit the dictionary of arrays
         connection.register("incoming", new)
         try:
             columns = ", ".join(COLUMNS)
