@@ -51,7 +51,7 @@ def declared_lookback(cls: type[Strategy], config: StrategyConfig) -> int:
         try:
             prepare()
             return max((feature.lookback for feature in strategy.features().values()), default=0)
-        except Exception:  # what is wrong with it is reported when the strategy is made for its run
+        except Exception:  # it may only lack a market; an error of its own is raised again when it is made
             continue
     return 0
 
