@@ -42,6 +42,7 @@ class Participant:
         poll_ns: how often a clock that really waits asks `wake`.
         wake: what this participant waits for.
         timed: whether `wake` can have a timer; a clock need not ask the others.
+        on_failure: told, in its turn, what a thread that this participant started failed with; None ends the run.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Participant:
     symbol: str = ""
     poll_ns: int = 1_000_000_000
     timed: bool = False
+    on_failure: Callable[[BaseException], None] | None = None
 
 
 class Clock(Protocol):

@@ -50,37 +50,43 @@ wall_ns = time.time_ns
 
 
 class Carrier(Protocol):
-    """Whatever executes one participant: an OS thread or a fiber."""
+    """Whatever executes one participant: an OS thread or a fiber.
+
+    Attributes:
+        resume: lets it run; called by the one that has the turn.
+        park: then blocks the caller until somebody resumes it; None where `resume` itself does not return before that.
+    """
 
     name: str
+    resume: Callable[[], object]
+    park: Callable[[], object] | None
 
 
 class Runtime(Protocol):
     """What carries the participants. At most one carrier runs at any moment; the turn is handed from one to the next.
 
-    `spawn` makes a parked carrier. `hand_over` lets `to` run and parks the caller until somebody hands over to it.
-    `finish` lets `to` run, or ends the drive when it is None; the caller must return from its function right after.
-    `drive` runs in the owner's thread: it lets `first` run and returns when `finish(None)` was called, after calling
-    `check` about once a second where the runtime can.
+    `spawn` makes a parked carrier, also while the drive is under way. To hand over, the one that has the turn calls
+    the other's `resume` and then its own `park`; in between it touches nothing shared. `finish` lets `to` run, or ends
+    the drive when it is None; the caller must return from its function right after. `drive` runs in the owner's
+    thread: it lets `first` run and returns when `finish(None)` was called, after calling `check` about once a second.
     """
 
     name: str
 
     def spawn(self, name: str, run: Callable[[], None]) -> Carrier: ...
-    def hand_over(self, current: Carrier, to: Carrier) -> None: ...
     def finish(self, to: Carrier | None) -> None: ...
     def drive(self, first: Carrier, check: Callable[[], None]) -> None: ...
 
 
 class _ThreadCarrier:
-    __slots__ = ("acquire", "name", "release", "thread")
+    __slots__ = ("name", "park", "resume", "thread")
 
     def __init__(self, name: str) -> None:
         baton = _thread.allocate_lock()
         baton.acquire()
         self.name = name
-        self.acquire = baton.acquire
-        self.release = baton.release
+        self.park: Callable[[], object] | None = baton.acquire
+        self.resume: Callable[[], object] = baton.release
         self.thread: threading.Thread | None = None
 
 
@@ -103,11 +109,13 @@ class ThreadRuntime:
 
     def spawn(self, name: str, run: Callable[[], None]) -> Carrier:
         carrier = _ThreadCarrier(name)
+        wait_for_first_turn = carrier.park
 
         def body() -> None:
             _pin_to(self._core)
             _name_os_thread(name)
-            carrier.acquire()
+            if wait_for_first_turn is not None:
+                wait_for_first_turn()
             current_participant.set(name)
             run()
 
@@ -117,24 +125,19 @@ class ThreadRuntime:
             carrier.thread.start()
         return carrier
 
-    def hand_over(self, current: Carrier, to: Carrier) -> None:
-        # Between the two calls this thread owns nothing and touches nothing shared.
-        to.release()  # type: ignore[attr-defined]  # only carriers made by this runtime come back to it
-        current.acquire()  # type: ignore[attr-defined]  # as above
-
     def finish(self, to: Carrier | None) -> None:
         if to is None:
             self._done.release()
         else:
-            to.release()  # type: ignore[attr-defined]  # as above
+            to.resume()
 
     def drive(self, first: Carrier, check: Callable[[], None]) -> None:
         # Not before: a composition that fails half-way leaves no thread behind.
         self._driving = True
-        for carrier in self._carriers:
+        for carrier in list(self._carriers):
             if carrier.thread is not None:
                 carrier.thread.start()
-        first.release()  # type: ignore[attr-defined]  # as above
+        first.resume()
         while not self._done.acquire(timeout=1.0):
             check()
         for carrier in self._carriers:
@@ -143,50 +146,79 @@ class ThreadRuntime:
 
 
 class _FiberCarrier:
-    __slots__ = ("fiber", "name")
+    __slots__ = ("body", "name", "park", "resume")
 
-    def __init__(self, name: str, fiber: greenlet.greenlet) -> None:
+    def __init__(self, name: str, body: Callable[[], None]) -> None:
         self.name = name
-        self.fiber = fiber
+        self.body = body
+        self.park: Callable[[], object] | None = None
+        self.resume: Callable[[], object] = self._start
+
+    def _start(self) -> object:
+        # The greenlet that drives is the parent, so that one which ends comes back there, whoever resumed it last.
+        current = greenlet.getcurrent()
+        while current.parent is not None:
+            current = current.parent
+        fiber = greenlet.greenlet(self.body, current)
+        self.resume = fiber.switch
+        return fiber.switch()
 
 
 class FiberRuntime:
-    """The same loops as greenlets in the owner's thread: a hand-over is a switch of stacks, no operating system."""
+    """The same loops as greenlets in one thread: a hand-over is a switch of stacks, no operating system.
+
+    Args:
+        core: as for `ThreadRuntime`, for the one thread.
+    """
 
     name = "fibers"
 
-    def __init__(self) -> None:
-        self._next: _FiberCarrier | None = None
+    def __init__(self, core: int | None = None) -> None:
+        self._core = core
+        self._next: Carrier | None = None
 
     def spawn(self, name: str, run: Callable[[], None]) -> Carrier:
         def body() -> None:
             current_participant.set(name)
             run()
 
-        return _FiberCarrier(name, greenlet.greenlet(body))
-
-    def hand_over(self, current: Carrier, to: Carrier) -> None:
-        to.fiber.switch()  # type: ignore[attr-defined]  # only carriers made by this runtime come back to it
+        return _FiberCarrier(name, body)
 
     def finish(self, to: Carrier | None) -> None:
         # The finishing greenlet returns to the driver, which goes on with the next one.
-        self._next = to  # type: ignore[assignment]  # as above
+        self._next = to
 
     def drive(self, first: Carrier, check: Callable[[], None]) -> None:
-        self._next = first  # type: ignore[assignment]  # as above
-        while self._next is not None:
-            carrier, self._next = self._next, None
-            # A greenlet that was started from another one has that one as its parent; when it finishes it must come
-            # back here, whoever switched to it last.
-            carrier.fiber.parent = greenlet.getcurrent()
-            carrier.fiber.switch()
+        # In a thread of their own, so that the owner's can notice a turn that is never given back.
+        done = _thread.allocate_lock()
+        done.acquire()
+        failure: list[BaseException] = []
+
+        def chain() -> None:
+            _pin_to(self._core)
+            _name_os_thread("fibers")
+            try:
+                self._next = first
+                while self._next is not None:
+                    carrier, self._next = self._next, None
+                    carrier.resume()
+            except BaseException as error:  # raised again below, in the owner's thread
+                failure.append(error)
+            finally:
+                done.release()
+
+        thread = start_thread("fibers", chain)
+        while not done.acquire(timeout=1.0):
+            check()
+        thread.join()
+        if failure:
+            raise failure[0]
 
 
 def runtime_named(name: str, *, pin: bool = True) -> Runtime:
-    """The runtime of a configuration: `threads` (pinned where the system can) or `fibers`."""
-    if name == "fibers":
-        return FiberRuntime()
-    return ThreadRuntime(_core_for_this_process() if pin else None)
+    """The runtime of a configuration: `threads` or `fibers`, pinned where the system can."""
+    core = _core_for_this_process() if pin else None
+    return FiberRuntime(core) if name == "fibers" else ThreadRuntime(core)
 
 
 def _core_for_this_process() -> int | None:

@@ -42,6 +42,11 @@ class Pacer:
         if seconds > 0:
             self._interrupt.wait(seconds)
 
+    def before_step(self, now_ns: int, at_ns: int, *, market: bool) -> None:
+        """See `Gate`."""
+        if market:
+            self.wait(now_ns, at_ns)
+
     def wake_up(self) -> None:
         """End the present and all further waiting, because the run is to stop."""
         self._interrupt.set()

@@ -1,4 +1,4 @@
-"""What the TimeController asks of a market, and what it tells of itself."""
+"""What the TimeController asks of a market and of whoever paces it, and what it tells of itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Protocol
 from src.core.errors import InternalError
 from src.core.wake import Signals
 
-__all__ = ["Market", "NoMarket", "TimeStatistics"]
+__all__ = ["Gate", "Market", "NoMarket", "ParticipantState", "TimeStatistics"]
 
 
 class Market(Protocol):
@@ -31,6 +31,29 @@ class Market(Protocol):
         ...
 
 
+class Gate(Protocol):
+    """What stands between two steps: a pace, or somebody who pauses the run. Decides when, never what."""
+
+    def before_step(self, now_ns: int, at_ns: int, *, market: bool) -> None:
+        """Block until the step to `at_ns` may happen; `market` is False for a step of timers alone."""
+        ...
+
+    def wake_up(self) -> None:
+        """End the present and all further blocking, because the run is to stop; from any thread."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipantState:
+    """What a participant does: `state` is `running`, `ready`, `waiting` or `left`, `what` says for what it waits."""
+
+    name: str
+    state: str
+    what: str
+    since_ns: int
+    turns: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeStatistics:
     """How far the run is; read at any time from any thread."""
@@ -38,7 +61,12 @@ class TimeStatistics:
     now_ns: int
     steps: int
     turns: int
-    turns_by_participant: dict[str, int]
+    participants: tuple[ParticipantState, ...]
+
+    @property
+    def turns_by_participant(self) -> dict[str, int]:
+        """Turns by name, in the order in which the participants were made."""
+        return {each.name: each.turns for each in self.participants}
 
 
 class NoMarket:

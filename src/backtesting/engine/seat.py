@@ -3,41 +3,61 @@
 from collections.abc import Callable
 from operator import attrgetter
 
-from src.core.clock import Participant
+from src.core.clock import PHASE_TIMER, Participant
 from src.core.sync import Carrier
 
-__all__ = ["BORN", "CONDITION", "LEFT", "MARKET", "RUNNING", "Seat", "key_order"]
+__all__ = ["BORN", "CONDITION", "LEFT", "MARKET", "YIELDED", "Seat", "key_order"]
 
-#: What a seat waits for; compared by identity, shown in errors.
-BORN, RUNNING, MARKET, CONDITION, LEFT = "its first turn", "nothing, it runs", "the next step", "a condition", "nothing"
+#: What a seat waits for when it has not the turn; compared by identity, shown in errors.
+BORN, MARKET, CONDITION, YIELDED, LEFT = "its first turn", "the next step", "a condition", "its turn", "nothing"
 
 
 class Seat:
-    """The scheduler's record of one participant; belongs to the holder of the turn."""
+    """The scheduler's record of one participant; belongs to the holder of the turn.
+
+    Attributes:
+        closing: whether its next wait has to ask why it goes on: the run, its symbol or itself comes to an end.
+        yields: how often it gave its turn away at this instant; `yielding` is true while that decision is made.
+        helper: whether it is a thread that another participant started.
+    """
 
     __slots__ = (
-        "base_order", "carrier", "condition", "due_ns", "ended", "name", "next_due_ns", "order", "participant",
-        "queued", "since_ns", "turns", "waiting", "wake", "what",
+        "base_order", "carrier", "closing", "condition", "due_ns", "due_order", "ended", "helper", "name",
+        "next_due_ns", "order", "parent", "participant", "queued", "retired", "since_ns", "turns", "waiting", "wake",
+        "what", "yielding", "yields",
     )  # fmt: skip
 
     carrier: Carrier
 
-    def __init__(self, participant: Participant) -> None:
+    def __init__(self, participant: Participant, *, parent: str = "") -> None:
         self.participant = participant
         self.name = participant.name
+        self.parent = parent
+        self.helper = bool(parent)
         # The bound method: calling it costs half of calling the object.
         self.wake = participant.wake.__call__
         self.next_due_ns = participant.wake.next_due_ns
         self.base_order: tuple[int | str, ...] = (participant.phase, participant.rank, participant.name)
+        # A sleep or a timer that fell due comes before the monitor and the workers of its instant.
+        self.due_order: tuple[int | str, ...] = (PHASE_TIMER, *self.base_order)
         self.order: tuple[int | str, ...] = self.base_order
         self.waiting = BORN
         self.what = BORN
         self.queued = False
         self.ended = False
+        self.retired = False
+        self.closing = False
         self.turns = 0
+        self.yields = 0
+        self.yielding = False
         self.since_ns = 0
         self.due_ns: int | None = None
         self.condition: Callable[[], bool] | None = None
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it is blocked until somebody does something, however long that takes."""
+        return self.waiting is CONDITION and self.due_ns is None
 
 
 #: The place of a seat among the ready ones: phase, rank, name.

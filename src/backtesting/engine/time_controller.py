@@ -3,32 +3,36 @@
 All state here belongs to the holder of the turn; nobody else touches it, so it needs no lock. A participant that waits
 parks, picks who goes next and hands the turn over: a chain, no coordinating thread. When nobody is ready, the one that
 is parking performs the next step itself: market and broker advance once, for all symbols, to the earliest event.
-Requests from outside (`stop`) go into an inbox that is read between steps.
+Requests from outside (`stop`, `post`) go into an inbox that is read between steps.
 
-The key of a turn is (instant, phase, rank). Results are a function of configuration, data, seed and policy; real time
-and the operating system's choice of threads have no part in them.
+The key of a turn is (instant, phase, rank, name). Results are a function of configuration, data, seed and policy; real
+time and the operating system's choice of threads have no part in them.
 """
 
 from bisect import insort
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
-from src.backtesting.engine.pacing import Pacer, TimeMode, pacer_for
-from src.backtesting.engine.ports import Market, NoMarket, TimeStatistics
-from src.backtesting.engine.seat import CONDITION, LEFT, MARKET, RUNNING, Seat, key_order
-from src.backtesting.engine.watchdog import MAX_TURNS_AT_ONE_INSTANT, Watchdog, deadlock, livelock
+from src.backtesting.engine.pacing import TimeMode, pacer_for
+from src.backtesting.engine.ports import Gate, Market, ParticipantState, TimeStatistics
+from src.backtesting.engine.seat import CONDITION, LEFT, MARKET, YIELDED, Seat, key_order
+from src.backtesting.engine.turns import Turns
+from src.backtesting.engine.watchdog import Watchdog, busy_poller
 from src.backtesting.schedules import SchedulePolicy
 from src.backtesting.schedules.fifo import Fifo
-from src.core.clock import PHASE_TIMER, Participant
-from src.core.errors import ConfigError, InternalError, Stopping
+from src.core.clock import Participant
+from src.core.errors import ConfigError, Stopping
 from src.core.sync import Runtime, current_participant, runtime_named
 from src.core.timeframe import format_instant
-from src.core.wake import Signals
 
 __all__ = ["TimeController", "TimeMode"]
 
+#: So many readings of the clock, through whatever port call, in one turn are a loop that waits for what cannot come.
+MAX_CALLS_IN_ONE_TURN = 100_000
 
-class TimeController:
+
+class TimeController(Turns):
     """A `Clock` under which virtual time moves only when everybody waits.
 
     Args:
@@ -36,9 +40,10 @@ class TimeController:
         mode: real delay for each market step.
         include_position_monitor: whether a participant without a symbol may register.
         policy: who goes next among the ready ones; the written order by default.
-        pacer: overrides `mode`.
+        pacer: stands between the steps; overrides `mode`.
         runtime: what carries the participants; pinned threads by default.
         stall_s: a turn that is not given back within so many real seconds is a `StalledThreadError`.
+        wake_wrapper: gives a participant another wake, such as a later one.
     """
 
     def __init__(
@@ -48,34 +53,20 @@ class TimeController:
         include_position_monitor: bool = True,
         *,
         policy: SchedulePolicy | None = None,
-        pacer: Pacer | None = None,
+        pacer: Gate | None = None,
         runtime: Runtime | None = None,
         stall_s: float = 60.0,
+        wake_wrapper: Callable[[Participant], Participant] | None = None,
     ) -> None:
+        super().__init__(policy or Fifo(), pacer or pacer_for(mode))
         self.symbols = tuple(symbols)
         self._with_monitor = include_position_monitor
-        self.policy: SchedulePolicy = policy or Fifo()
-        self._pacer = pacer or pacer_for(mode)
         self._runtime = runtime or runtime_named("threads")
         self._watchdog = Watchdog(int(stall_s * 1e9))
-        self._market: Market = NoMarket()
-        self._seats: dict[str, Seat] = {}
-        self._alive: list[Seat] = []
-        self._timed: list[Seat] = []
-        self._blocked: list[Seat] = []
-        self._ready: list[Seat] = []
-        self._inbox: deque[str] = deque()
-        self._now = 0
-        self._steps = 0
-        self._turns_here = 0
-        self._signals = Signals()
-        self._changes_seen = 0
-        self._running: Seat | None = None
-        self._ending = False
-        #: Whether anything besides order events has to be looked at before the next turn.
-        self._uneasy = False
+        self._unwatched = 0
+        self._wrap = wake_wrapper
+        self._driving = False
         self.stopped_because: str | None = None
-        self._error: BaseException | None = None
 
     # -- composing ---------------------------------------------------------------------------------
 
@@ -85,27 +76,40 @@ class TimeController:
         self._signals = market.signals
         self._now = market.start_ns
 
+    def set_pacer(self, pacer: Gate | None) -> None:
+        """Set what stands between the steps; before `drive`, or from a request."""
+        self._pacer = pacer
+
     def spawn(self, participant: Participant, run: Callable[[], None]) -> None:
-        """See `Clock.spawn`: the participant is born parked and has its first turn at the window's start, by key."""
+        """See `Clock.spawn`: the participant is born parked and has its first turn by key, at the present instant."""
         name = participant.name
-        if name in self._seats:
-            raise ConfigError(f"the participant {name} is registered already; each needs a name of its own")
         if participant.symbol and participant.symbol not in self.symbols:
             raise ConfigError(f"{name}: {participant.symbol} is not one of the symbols {', '.join(self.symbols)}")
         if not participant.symbol and not self._with_monitor:
             raise ConfigError(f"{name} has no symbol, but the time controller was made without a position monitor")
-        seat = Seat(participant)
+        self._seat(participant if self._wrap is None else self._wrap(participant), run)
+
+    def _spawn_helper(self, name: str, run: Callable[[], None]) -> None:
+        """See `Blocking`: a thread of the calling participant, with its phase, rank and symbol."""
+        parent = self._seats[current_participant.get()]
+        self._seat(replace(parent.participant, name=name, wake=_Nothing(), timed=False), run, parent=parent.name)
+
+    def _seat(self, participant: Participant, run: Callable[[], None], *, parent: str = "") -> None:
+        name = participant.name
+        if name in self._seats and self._seats[name].waiting is not LEFT:
+            raise ConfigError(f"the participant {name} is registered already; each needs a name of its own")
+        seat = Seat(participant, parent=parent)
+        seat.since_ns = self._now
         self._seats[name] = seat
 
         def body() -> None:
-            seat.waiting = RUNNING
             try:
                 if not self._ending:
                     run()
             except Stopping:
                 pass
-            except BaseException as error:  # kept and raised again by `drive`
-                self.fail(error)
+            except BaseException as error:  # kept and raised again by `drive`, or taken by whoever answers for it
+                self._failed(seat, error)
             finally:
                 if seat.waiting is not LEFT:
                     self.leave(name)
@@ -114,6 +118,8 @@ class TimeController:
         insort(self._alive, seat, key=key_order)
         if participant.timed:
             self._timed.append(seat)
+        if self._driving:
+            self._enqueue(seat)
 
     def drive(self) -> None:
         """See `Clock.drive`."""
@@ -121,6 +127,7 @@ class TimeController:
             return
         for seat in self._alive:
             self._enqueue(seat)
+        self._driving = True
         first = self._next_turn()
         self._runtime.drive(first.carrier, self._check_progress)
         if self._error is not None:
@@ -129,56 +136,80 @@ class TimeController:
     # -- what participants call --------------------------------------------------------------------
 
     def now_ns(self) -> int:
-        """See `Clock.now_ns`."""
+        """See `Clock.now_ns`.
+
+        Raises:
+            LivelockError: it is asked again and again in one turn, during which it cannot move.
+        """
+        self._calls_here = calls = self._calls_here + 1
+        if calls > MAX_CALLS_IN_ONE_TURN:
+            self._calls_here = 0
+            running = self._running
+            if running is not None and running.name == current_participant.get():
+                raise busy_poller(running.name, self._now, MAX_CALLS_IN_ONE_TURN)
         return self._now
 
     def wait_for_next_step(self, participant: str) -> bool:
         """See `Clock.wait_for_next_step`."""
-        if self._ending:
-            return False
         seat = self._seats[participant]
+        if seat.closing and (self._ending or seat.retired):
+            return False
         seat.waiting = MARKET
-        if seat.ended or seat.wake():
+        seat.since_ns = self._now
+        if seat.wake() or seat.ended:
             self._enqueue(seat)
         following = self._next_turn()
         if following is not seat:
-            self._runtime.hand_over(seat.carrier, following.carrier)
-        seat.waiting = RUNNING
-        return not (self._ending or (seat.ended and not seat.wake()))
+            carrier = seat.carrier
+            following.carrier.resume()
+            if carrier.park is not None:
+                carrier.park()
+        if seat.closing:
+            return not (self._ending or seat.retired or (seat.ended and not seat.wake()))
+        return True
 
     def sleep(self, duration_ns: int) -> None:
         """See `Clock.sleep`."""
-        self.wait_until(_never, f"sleep until {format_instant(self._now + duration_ns)}", duration_ns)
+        self.wait_until(_never, f"sleep until {format_instant(self._now + max(0, duration_ns))}", duration_ns)
 
     def wait_until(self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None) -> bool:
-        """Block the calling participant until `condition()` holds or the time is over; True when it holds.
-
-        The condition is asked between turns and after steps, by other threads; it must be pure and quick.
-
-        Raises:
-            Stopping: the run stops.
-        """
-        if self._ending:
-            raise Stopping
+        """See `Clock.wait_until`; the condition is asked between turns and after steps, by other threads."""
         seat = self._seats[current_participant.get()]
         due_ns = None if timeout_ns is None else self._now + max(0, timeout_ns)
         seat.what, seat.since_ns = what, self._now
         while True:
+            if self._ending or seat.retired:
+                raise Stopping
             seat.waiting, seat.condition, seat.due_ns = CONDITION, condition, due_ns
             self._blocked.append(seat)
             self._uneasy = True
-            following = self._next_turn()
-            if following is not seat:
-                self._runtime.hand_over(seat.carrier, following.carrier)
-            seat.waiting = RUNNING
+            self._pass_turn(seat)
             seat.order = seat.base_order
             seat.condition = seat.due_ns = None
-            if self._ending:
+            if self._ending or seat.retired:
                 raise Stopping
             # Somebody whose turn came first may have undone what was waited for.
             met = condition()
             if met or (due_ns is not None and due_ns <= self._now):
                 return met
+
+    def yield_turn(self) -> None:
+        """A point at which the running participant may lose its turn to another ready one; only some policies ask."""
+        seat = self._running
+        if (
+            seat is None
+            or self._ending
+            or not getattr(self.policy, "preempts", False)
+            or seat.name != current_participant.get()
+        ):
+            return
+        self._forget_yields()
+        if not seat.yields:
+            self._yielded.append(seat)
+        seat.yields += 1
+        seat.waiting, seat.yielding = YIELDED, True
+        self._enqueue(seat)
+        self._pass_turn(seat)
 
     def leave(self, participant: str) -> None:
         """See `Clock.leave`."""
@@ -189,193 +220,99 @@ class TimeController:
         self._alive.remove(seat)
         if seat in self._timed:
             self._timed.remove(seat)
+        self._uneasy = True  # somebody may be waiting for its end
         self._runtime.finish(self._next_turn().carrier if self._alive else None)
+
+    def retire(self, participant: str) -> None:
+        """See `Clock.retire`."""
+        for seat in self._alive:
+            if participant in (seat.name, seat.parent) and not seat.retired:
+                seat.retired = seat.closing = True
+                if seat in self._blocked:
+                    self._blocked.remove(seat)
+                if seat is not self._running:
+                    self._enqueue(seat)
+                if seat.name != participant:
+                    self.retire(seat.name)  # whatever a helper has started
+
+    def _has_left(self, participant: str) -> bool:
+        return self._seats[participant].waiting is LEFT
 
     # -- what anybody may call ---------------------------------------------------------------------
 
     def stop(self, reason: str) -> None:
         """See `Clock.stop`; takes effect between steps."""
-        self._inbox.append(reason)
-        if self._pacer is not None:
-            self._pacer.wake_up()
+
+        def end() -> None:
+            self.stopped_because = reason
+            self._end()
+
+        self._inbox.append(end)
+        pacer = self._pacer
+        if pacer is not None:
+            pacer.wake_up()
+
+    def post(self, request: Callable[[], None]) -> None:
+        """Have `request` called before the next step, by whoever performs it; what it raises ends the run."""
+        self._inbox.append(request)
 
     def fail(self, error: BaseException) -> None:
         """See `Clock.fail`; takes effect before the next turn."""
-        if self._error is None:
-            self._error = error
-        self._uneasy = True
+        self._fail(error)
+
+    @contextmanager
+    def suspend_watchdog(self) -> Iterator[None]:
+        """While inside, no turn is too long: somebody looks at it in a debugger."""
+        self._unwatched += 1
+        try:
+            yield
+        finally:
+            self._unwatched -= 1
 
     def statistics(self) -> TimeStatistics:
-        """Counts so far."""
+        """Where everybody is now."""
+        seats = list(self._seats.values())
         return TimeStatistics(
             now_ns=self._now,
             steps=self._steps,
-            turns=sum(seat.turns for seat in self._seats.values()),
-            turns_by_participant={name: seat.turns for name, seat in self._seats.items()},
+            turns=sum(seat.turns for seat in seats),
+            participants=tuple([self._state(seat) for seat in seats]),
         )
 
-    # -- the chain of turns ------------------------------------------------------------------------
-
-    def _enqueue(self, seat: Seat) -> None:
-        if not seat.queued:
-            seat.queued = True
-            insort(self._ready, seat, key=key_order)
-
-    def _next_turn(self) -> Seat:
-        """Who goes next; performs steps until somebody is ready."""
-        ready = self._ready
-        try:
-            if self._signals.changes != self._changes_seen or self._uneasy:
-                self._look_around()
-            if not ready:
-                self._running = None
-                step = self._step
-                while not ready:
-                    step()
-        except Exception as error:  # ends the run with its own type, blamed on nobody
-            self.fail(error)
-            self._end()
-        self._turns_here += 1
-        if self._turns_here > MAX_TURNS_AT_ONE_INSTANT and not self._ending:
-            self.fail(livelock(self._alive, self._now))
-            self._end()
-        seat = ready.pop() if len(ready) == 1 else ready.pop(self._chosen())
-        seat.queued = False
-        seat.turns += 1
-        self._running = seat
-        return seat
-
-    def _chosen(self) -> int:
-        try:
-            return self.policy.choose(self._ready, self._now)
-        except Exception as error:  # as for a step: the fault of nobody whose thread asked
-            self.fail(error)
-            self._end()
-            return 0
-
-    def _look_around(self) -> None:
-        """What the last turn changed for others: order events, conditions that hold now, an error that ends the run."""
-        self._changes_seen = self._signals.changes
-        self._wake_parked()
-        if self._blocked:
-            self._release_blocked()
-        if self._error is not None and not self._ending:
-            self._end()
-        self._uneasy = bool(self._blocked)
-
-    def _step(self) -> None:
-        """Move to the earliest of market event and timer, and find out who has something to do there."""
-        if self._inbox:
-            self.stopped_because = self._inbox.popleft()
-            self._end()
-            return
-        market = self._market
-        at = market.next_ns()
-        if self._timed or self._blocked:
-            due = self._next_due()
-            if due is not None and due <= market.end_ns and (at is None or due < at):
-                self._step_of_timers(due)
-                return
-        if at is None:
-            self._finish_or_deadlock()
-            return
-        if self._pacer is not None:
-            self._pacer.wait(self._now, at)
-            if self._inbox:
-                return
-        if at > self._now:
-            self._now = at
-            self._turns_here = 0
-        elif at < self._now:
-            raise InternalError(f"time would run backwards from {self._now} to {at}")
+    def _state(self, seat: Seat) -> ParticipantState:
+        waiting, what = seat.waiting, seat.waiting
+        if seat is self._running:
+            state, what = "running", ""
+        elif waiting is LEFT:
+            state, what = "left", ""
         else:
-            self._turns_here += 1
-            if self._turns_here > MAX_TURNS_AT_ONE_INSTANT:
-                raise InternalError(f"the market names {format_instant(at)} again and again and time does not move")
-        self._steps += 1
-        ended = market.advance(at)
-        self._changes_seen = self._signals.changes
-        ready = self._ready
-        for seat in self._alive:  # in key order, so that appending keeps the order
-            if seat.waiting is MARKET and seat.wake():
-                seat.queued = True
-                ready.append(seat)
-        if ended:
-            for symbol in ended:
-                self._end_symbol(symbol)
-        if self._blocked:
-            self._release_blocked()
+            state = "ready" if seat.queued else "waiting"
+            what = seat.what if waiting is CONDITION else waiting
+        return ParticipantState(name=seat.name, state=state, what=what, since_ns=seat.since_ns, turns=seat.turns)
 
-    def _step_of_timers(self, due_ns: int) -> None:
-        if due_ns > self._now:
-            self._now = due_ns
-            self._turns_here = 0
-        for seat in self._timed:
-            # Also when it sees nothing to do: a timer that stays due is a livelock, not an endless step.
-            if seat.waiting is MARKET and (seat.wake() or _is_due(seat, due_ns)):
-                self._enqueue(seat)
-        if self._blocked:
-            self._release_blocked()
-
-    def _next_due(self) -> int | None:
-        due: int | None = None
-        for seat in self._timed:
-            at = seat.next_due_ns()
-            if at is not None and (due is None or at < due):
-                due = at if at > self._now else self._now
-        for seat in self._blocked:
-            at = seat.due_ns
-            if at is not None and (due is None or at < due):
-                due = at
-        return due
-
-    def _wake_parked(self) -> None:
-        for seat in self._alive:
-            if seat.waiting is MARKET and not seat.queued and seat.wake():
-                self._enqueue(seat)
-
-    def _release_blocked(self) -> None:
-        now = self._now
-        for seat in list(self._blocked):
-            condition = seat.condition
-            if (condition is not None and condition()) or (seat.due_ns is not None and seat.due_ns <= now):
-                self._blocked.remove(seat)
-                # A sleep or a timer that fell due comes before the monitor and the workers of its instant.
-                seat.order = (PHASE_TIMER, *seat.base_order)
-                self._enqueue(seat)
-
-    def _end_symbol(self, symbol: str) -> None:
-        for seat in self._alive:
-            if seat.participant.symbol == symbol:
-                seat.ended = True
-                if seat.waiting is MARKET:
-                    self._enqueue(seat)
-
-    def _finish_or_deadlock(self) -> None:
-        waiting = [seat for seat in self._alive if seat.waiting is CONDITION]
-        if waiting and len(waiting) == len(self._alive) and all(seat.due_ns is None for seat in waiting):
-            self.fail(deadlock(waiting))
-        self._end()
-
-    def _end(self) -> None:
-        """From now on nobody gets True; everybody unwinds one at a time, by key."""
-        self._ending = True
-        self._blocked.clear()
-        for seat in self._alive:
-            if seat.waiting is not RUNNING:
-                self._enqueue(seat)
+    def _failed(self, seat: Seat, error: BaseException) -> None:
+        answer = seat.participant.on_failure
+        if seat.helper and answer is not None:
+            answer(error)
+        else:
+            self.fail(error)
 
     def _check_progress(self) -> None:
-        error = self._watchdog.check(self._running, self._now)
+        error = self._watchdog.check(None if self._unwatched else self._running, self._now)
         if error is not None:
             # The thread may come back after all; it then finds the run over instead of going on with it.
             self.fail(error)
             raise error
 
 
-def _is_due(seat: Seat, now_ns: int) -> bool:
-    due = seat.next_due_ns()
-    return due is not None and due <= now_ns
+class _Nothing:
+    """The wake of a helper, which never waits for the market."""
+
+    def __call__(self) -> bool:
+        return False
+
+    def next_due_ns(self) -> None:
+        return
 
 
 def _never() -> bool:

@@ -7,7 +7,7 @@ from src.core.errors import DeadlockError, LivelockError, StalledThreadError
 from src.core.sync import monotonic_ns, thread_stacks
 from src.core.timeframe import format_instant
 
-__all__ = ["MAX_TURNS_AT_ONE_INSTANT", "Watchdog", "deadlock", "livelock"]
+__all__ = ["MAX_TURNS_AT_ONE_INSTANT", "Watchdog", "busy_poller", "deadlock", "livelock"]
 
 MAX_TURNS_AT_ONE_INSTANT = 10_000
 
@@ -29,6 +29,15 @@ def livelock(alive: Sequence[Seat], now_ns: int) -> LivelockError:
         f"more than {MAX_TURNS_AT_ONE_INSTANT} turns at {format_instant(now_ns)} without time moving; the busiest "
         f"participants are {', '.join(names)}: look for an order event that always causes another",
         participants=names,
+    )
+
+
+def busy_poller(name: str, now_ns: int, calls: int) -> LivelockError:
+    """The error for a participant that asks and asks without waiting, so that nothing can change."""
+    return LivelockError(
+        f"{name} made more than {calls:,} calls in one turn at {format_instant(now_ns)} without waiting; nothing changes "
+        "during a turn, so a loop that polls must wait on the clock: self.clock.sleep(...)",
+        participants=[name],
     )
 
 

@@ -1,0 +1,248 @@
+"""Who goes next, and the steps in between: the engine of the TimeController.
+
+All state here belongs to the holder of the turn, or to whoever performs a step; nobody else touches it, so it needs no
+lock. A participant that parks asks `_next_turn`; when nobody is ready, it performs the next step itself.
+"""
+
+from bisect import insort
+from collections import deque
+from collections.abc import Callable
+
+from src.backtesting.engine.ports import Gate, Market, NoMarket
+from src.backtesting.engine.seat import MARKET, Seat, key_order
+from src.backtesting.engine.watchdog import MAX_TURNS_AT_ONE_INSTANT, deadlock, livelock
+from src.backtesting.schedules import SchedulePolicy
+from src.core.clock import PHASE_MONITOR
+from src.core.errors import InternalError
+from src.core.timeframe import format_instant
+from src.core.wake import Signals
+
+__all__ = ["Turns"]
+
+
+class Turns:
+    """The seats, the ready ones among them, and the passage from one turn to the next.
+
+    Args:
+        policy: who goes next among the ready ones.
+        pacer: stands between the steps, None when nothing does.
+    """
+
+    def __init__(self, policy: SchedulePolicy, pacer: Gate | None) -> None:
+        self.policy = policy
+        self._in_order = getattr(policy, "in_order", policy.describe() == "fifo")
+        self._pacer = pacer
+        self._market: Market = NoMarket()
+        self._seats: dict[str, Seat] = {}
+        self._alive: list[Seat] = []
+        self._timed: list[Seat] = []
+        self._blocked: list[Seat] = []
+        self._ready: list[Seat] = []
+        self._yielded: list[Seat] = []
+        self._yielded_ns = 0
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._now = 0
+        self._steps = 0
+        self._turns_here = 0
+        self._calls_here = 0
+        self._signals = Signals()
+        self._changes_seen = 0
+        self._running: Seat | None = None
+        self._ending = False
+        #: Whether anything besides order events has to be looked at before the next turn.
+        self._uneasy = False
+        self._error: BaseException | None = None
+
+    def _fail(self, error: BaseException) -> None:
+        """End the run before the next turn; the first error wins."""
+        if self._error is None:
+            self._error = error
+        self._uneasy = True
+
+    def _pass_turn(self, seat: Seat) -> None:
+        """Give the turn away and return when it has come back."""
+        following = self._next_turn()
+        seat.yielding = False
+        if following is not seat:
+            following.carrier.resume()
+            if seat.carrier.park is not None:
+                seat.carrier.park()
+
+    def _enqueue(self, seat: Seat) -> None:
+        if not seat.queued:
+            seat.queued = True
+            insort(self._ready, seat, key=key_order)
+
+    def _next_turn(self) -> Seat:
+        """Who goes next; performs steps until somebody is ready."""
+        ready = self._ready
+        try:
+            if self._signals.changes != self._changes_seen or self._uneasy:
+                self._look_around()
+            if not ready:
+                self._running = None
+                step = self._step
+                while not ready:
+                    step()
+        except Exception as error:  # ends the run with its own type, blamed on nobody
+            self._fail(error)
+            self._end()
+        self._turns_here = turns = self._turns_here + 1
+        if turns > MAX_TURNS_AT_ONE_INSTANT and not self._ending:
+            self._fail(livelock(self._alive, self._now))
+            self._end()
+        seat = ready.pop(0) if self._in_order or len(ready) == 1 else ready.pop(self._chosen())
+        seat.queued = False
+        seat.turns += 1
+        self._calls_here = 0
+        self._running = seat
+        return seat
+
+    def _chosen(self) -> int:
+        self._forget_yields()
+        try:
+            return self.policy.choose(self._ready, self._now)
+        except Exception as error:  # as for a step: the fault of nobody whose thread asked
+            self._fail(error)
+            self._end()
+            return 0
+
+    def _forget_yields(self) -> None:
+        if self._yielded_ns != self._now:
+            self._yielded_ns = self._now
+            for seat in self._yielded:
+                seat.yields = 0
+            self._yielded.clear()
+
+    def _look_around(self) -> None:
+        """What the last turn changed for others: order events, conditions that hold now, an error that ends the run."""
+        self._changes_seen = self._signals.changes
+        for seat in self._alive:
+            if seat.waiting is MARKET and not seat.queued and seat.wake():
+                self._enqueue(seat)
+        if self._blocked:
+            self._release_blocked()
+        if self._error is not None and not self._ending:
+            self._end()
+        self._uneasy = bool(self._blocked)
+
+    def _step(self) -> None:
+        """Move to the earliest of market event and timer, and find out who has something to do there."""
+        if self._inbox:
+            self._inbox.popleft()()
+            return
+        market = self._market
+        at = market.next_ns()
+        if (self._timed or self._blocked) and self._is_step_of_timers(at):
+            return
+        if at is None:
+            self._finish_or_deadlock()
+            return
+        now = self._now
+        if self._pacer is not None:
+            self._pacer.before_step(now, at, market=True)
+            if self._inbox:
+                return
+        if at > now:
+            self._now = at
+            self._turns_here = 0
+        else:
+            self._stay(at)
+        self._steps += 1
+        ended = market.advance(at)
+        self._changes_seen = self._signals.changes
+        ready = self._ready
+        for seat in self._alive:  # in key order, so that appending keeps the order
+            if seat.wake() and seat.waiting is MARKET:
+                seat.queued = True
+                ready.append(seat)
+        if ended:
+            for symbol in ended:
+                self._end_symbol(symbol)
+        if self._blocked:
+            self._release_blocked()
+
+    def _stay(self, at: int) -> None:
+        if at < self._now:
+            raise InternalError(f"time would run backwards from {self._now} to {at}")
+        self._turns_here += 1
+        if self._turns_here > MAX_TURNS_AT_ONE_INSTANT:
+            raise InternalError(f"the market names {format_instant(at)} again and again and time does not move")
+
+    def _is_step_of_timers(self, market_ns: int | None) -> bool:
+        """Perform the step when a timer is due before the market's next event; False when there is none."""
+        if self._blocked:
+            self._find_deadlock(over=False)
+        due_ns = self._next_due()
+        if due_ns is None or due_ns > self._market.end_ns or (market_ns is not None and due_ns >= market_ns):
+            return False
+        if self._pacer is not None:
+            self._pacer.before_step(self._now, due_ns, market=False)
+            if self._inbox:
+                return True
+        if due_ns > self._now:
+            self._now = due_ns
+            self._turns_here = 0
+        for seat in self._timed:
+            # Also when it sees nothing to do: a timer that stays due is a livelock, not an endless step.
+            if seat.waiting is MARKET and (seat.wake() or _is_due(seat, due_ns)):
+                self._enqueue(seat)
+        if self._blocked:
+            self._release_blocked()
+        return True
+
+    def _next_due(self) -> int | None:
+        due: int | None = None
+        for seat in self._timed:
+            at = seat.next_due_ns() if seat.waiting is MARKET else None
+            if at is not None and (due is None or at < due):
+                due = at if at > self._now else self._now
+        for seat in self._blocked:
+            at = seat.due_ns
+            if at is not None and (due is None or at < due):
+                due = at
+        return due
+
+    def _release_blocked(self) -> None:
+        now = self._now
+        for seat in list(self._blocked):
+            condition = seat.condition
+            due = seat.due_ns is not None and seat.due_ns <= now
+            if due or (condition is not None and condition()):
+                self._blocked.remove(seat)
+                seat.order = seat.due_order if due else seat.base_order
+                self._enqueue(seat)
+
+    def _end_symbol(self, symbol: str) -> None:
+        for seat in self._alive:
+            if seat.participant.symbol == symbol and not seat.helper:
+                seat.ended = seat.closing = True
+                if seat.waiting is MARKET:
+                    self._enqueue(seat)
+
+    def _finish_or_deadlock(self) -> None:
+        self._find_deadlock(over=True)
+        self._end()
+
+    def _find_deadlock(self, *, over: bool) -> None:
+        """Notice that bars will never reach a worker: all are blocked for good, or one is when the market is over.
+
+        The monitor waits for the market without ever running a user's code, so nobody can hope for it.
+        """
+        able = [seat for seat in self._alive if seat.participant.phase != PHASE_MONITOR]
+        stuck = [seat for seat in able if seat.hopeless]
+        if any(not seat.helper for seat in stuck) and (over or len(stuck) == len(able)):
+            raise deadlock(stuck)
+
+    def _end(self) -> None:
+        """From now on nobody gets True; everybody unwinds one at a time, by key."""
+        self._ending = True
+        self._blocked.clear()
+        for seat in self._alive:
+            seat.closing = True
+            self._enqueue(seat)
+
+
+def _is_due(seat: Seat, now_ns: int) -> bool:
+    due = seat.next_due_ns()
+    return due is not None and due <= now_ns
