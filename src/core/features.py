@@ -180,7 +180,7 @@ class FeatureView:
         end = self._bars.end
         if end > column.computed:
             column.extend()
-        if isinstance(index, int):
+        if index.__class__ is int:  # faster than isinstance, and nearly always the case
             i = end + index if index < 0 else index
             if 0 <= i < end:
                 return column.at[i]

@@ -13,7 +13,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable
 from itertools import groupby
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from src.core.errors import InternalError
@@ -67,8 +67,10 @@ class JournalRecord(NamedTuple):
 
 Sink = Callable[[list[JournalRecord]], None]
 
-_by_instant = attrgetter("instant_ns")
-_by_stream = attrgetter("stream")
+_by_instant = itemgetter(0)
+_by_instant_and_stream = itemgetter(0, 1)
+#: Makes a record without the detour through its keyword constructor.
+_new = tuple.__new__
 
 
 class Journal:
@@ -89,7 +91,7 @@ class Journal:
 
     def record(self, instant_ns: int, stream: str, kind: str, participant: str, *values: Any) -> None:
         """Add one outcome record; floats are hashed exactly."""
-        self.pending.append(JournalRecord(instant_ns, stream, kind, participant, values))
+        self.pending.append(_new(JournalRecord, (instant_ns, stream, kind, participant, values)))
 
     def settle(self, before_ns: int | None = None) -> None:
         """Finish the instants before `before_ns`, or all of them, when none of their records can come any more."""
@@ -99,16 +101,14 @@ class Journal:
             entries.append(pending.popleft())
         if not entries:
             return
-        entries.sort(key=_by_instant)
-        ordered: list[JournalRecord] = []
+        entries.sort(key=_by_instant_and_stream)  # stable: inside a stream the order of recording stays
+        chain, sha256 = self._chain, hashlib.sha256
         for _, group in groupby(entries, _by_instant):
-            at_once = sorted(group, key=_by_stream)  # stable: inside a stream the order of recording stays
-            text = "\n".join(map(encode, at_once))
-            self._chain = hashlib.sha256(self._chain + text.encode()).digest()
-            ordered += at_once
-        self._count += len(ordered)
+            chain = sha256(chain + "\n".join([encode(entry) for entry in group]).encode()).digest()
+        self._chain = chain
+        self._count += len(entries)
         if self._sink is not None:
-            self._sink(ordered)
+            self._sink(entries)
 
     def close(self) -> str:
         """Settle what is left and return the digest, 64 hexadecimal characters."""
@@ -131,8 +131,12 @@ def encode(entry: JournalRecord) -> str:
     if len(values) != len(FIELDS[kind]):
         raise InternalError(f"a {kind} record has {len(values)} values, expected {len(FIELDS[kind])}")
     texts = [
-        value if value.__class__ is str else value.hex() if value.__class__ is float else str(value) for value in values
-    ]
+        value if (kind_of := value.__class__) is str
+        else value.hex() if kind_of is float
+        else "None" if value is None
+        else str(value)
+        for value in values
+    ]  # fmt: skip
     line = "\x1f".join((str(instant_ns), stream, kind, participant, *texts))
     if "\n" in line or line.count("\x1f") != len(values) + 3:  # a reason may hold anything; it must not look like more
         line = "\x1f".join(text.encode("unicode_escape").decode() for text in (str(instant_ns), stream, kind, *texts))

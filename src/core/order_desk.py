@@ -14,6 +14,8 @@ from src.core.risk_manager import EntryIntent, RiskManager, Verdict
 
 __all__ = ["OrderDesk"]
 
+MARKET, LIMIT, STOP = OrderType.MARKET, OrderType.LIMIT, OrderType.STOP
+
 
 class OrderDesk:
     """Sends the decisions of one participant.
@@ -30,13 +32,13 @@ class OrderDesk:
         self, participant: str, account: str, broker: Broker, risk: RiskManager, clock: Clock, journal: Journal
     ) -> None:
         self._participant = participant
-        self._account = account
+        self._owner = f"{account}/{participant}"
         self._broker = broker
         self._risk = risk
         self._clock = clock
         self._journal = journal
         self._instant_ns = -1
-        self._numbers: Counter[tuple[str, str]] = Counter()
+        self._numbers: dict[tuple[str, str], int] = {}
         self.refusals: Counter[str] = Counter()
 
     def enter(
@@ -45,17 +47,16 @@ class OrderDesk:
         target_r: float | None, expires_ns: int | None, reason: str,
     ) -> OrderResult:  # fmt: skip
         """Ask the risk manager and, if it agrees, place an entry. A size that was left open reverses what is held."""
-        rules = self._broker.instrument(symbol)
-        volume, limit, trigger = _plain(volume), _plain(limit), _plain(trigger)
-        stop, stop_distance = _plain(stop), _plain(stop_distance)
-        target, target_distance, target_r = _plain(target), _plain(target_distance), _plain(target_r)
-        order_type = OrderType.MARKET if limit is None and trigger is None else OrderType.LIMIT
-        order_type = OrderType.STOP if trigger is not None else order_type
-        price = trigger if trigger is not None else limit
-        price = None if price is None else rules.round_price(price)
-        stop = None if stop is None else rules.round_price(stop)
-        target = None if target is None else rules.round_price(target)
-        identity = self._next_id(book, symbol)
+        # Strategies give whole numbers and numpy scalars too; equal orders must be equal records.
+        volume = None if volume is None else float(volume)
+        stop_distance = None if stop_distance is None else float(stop_distance)
+        target_distance = None if target_distance is None else float(target_distance)
+        target_r = None if target_r is None else float(target_r)
+        price = self._on_tick(symbol, limit if trigger is None else trigger)
+        stop, target = self._on_tick(symbol, stop), self._on_tick(symbol, target)
+        order_type = MARKET if price is None else LIMIT if trigger is None else STOP
+        now = self._clock.now_ns()
+        identity = self._next_id(book, symbol, now)
         intent = EntryIntent(
             client_id=identity, book=book, symbol=symbol, side=side, volume=volume, price=price, stop=stop,
             stop_distance=stop_distance, reverse=volume is None,
@@ -65,9 +66,9 @@ class OrderDesk:
             verdict = Verdict(code="limit_and_trigger", message=message)
         else:
             verdict = self._risk.reserve(intent)
-        self._record(
-            symbol, book, "enter", verdict.code or "accepted", identity, side, order_type, verdict.volume,
-            price, stop, target, reason,
+        self._journal.record(
+            now, symbol, "decision", self._participant, book, "enter", verdict.code or "accepted", identity, side,
+            order_type, verdict.volume, price, stop, target, reason,
         )  # fmt: skip
         if not verdict.accepted:
             self.refusals[verdict.code] += 1
@@ -89,10 +90,9 @@ class OrderDesk:
 
     def close(self, position: Position, *, volume: float | None, kind: str, reason: str) -> OrderResult:
         """Close a position or a part of it at the market; reducing needs no reservation."""
-        volume = _plain(volume)
         if volume is not None:
-            volume = self._broker.instrument(position.symbol).round_volume(volume)
-        identity = self._next_id(position.book, position.symbol)
+            volume = self._broker.instrument(position.symbol).round_volume(float(volume))
+        identity = self._next_id(position.book, position.symbol, self._clock.now_ns())
         self._record(
             position.symbol, position.book, "close", "accepted", identity, None, kind, volume, None, None, None, reason
         )
@@ -105,10 +105,7 @@ class OrderDesk:
         self, position: Position, *, stop: float | None, target: float | None, kind: str, reason: str
     ) -> OrderResult:
         """Move the stop or the target of a position; a strategy's own stop (`kind` "stop") asks the risk manager."""
-        rules = self._broker.instrument(position.symbol)
-        stop, target = _plain(stop), _plain(target)
-        stop = None if stop is None else rules.round_price(stop)
-        target = None if target is None else rules.round_price(target)
+        stop, target = self._on_tick(position.symbol, stop), self._on_tick(position.symbol, target)
         asks = stop is not None and kind == "stop"
         verdict = self._risk.loosen(position, stop) if stop is not None and asks else Verdict()
         self._record(
@@ -135,14 +132,15 @@ class OrderDesk:
             self._refused(symbol, book, order_id, result)
         return result
 
-    def _next_id(self, book: str, symbol: str) -> str:
-        now = self._clock.now_ns()
-        if now != self._instant_ns:
-            self._instant_ns = now
+    def _on_tick(self, symbol: str, price: float | None) -> float | None:
+        return None if price is None else self._broker.instrument(symbol).round_price(float(price))
+
+    def _next_id(self, book: str, symbol: str, now_ns: int) -> str:
+        if now_ns != self._instant_ns:
+            self._instant_ns = now_ns
             self._numbers.clear()
-        self._numbers[book, symbol] += 1
-        number = self._numbers[book, symbol]
-        return client_id(f"{self._account}/{self._participant}", book, symbol, now, number)
+        number = self._numbers[book, symbol] = self._numbers.get((book, symbol), 0) + 1
+        return client_id(self._owner, book, symbol, now_ns, number)
 
     def _record(self, symbol: str, book: str, action: str, verdict: str, *rest: object) -> None:
         self._journal.record(self._clock.now_ns(), symbol, "decision", self._participant, book, action, verdict, *rest)
@@ -150,8 +148,3 @@ class OrderDesk:
     def _refused(self, symbol: str, book: str, identity: str, result: OrderResult) -> None:
         self.refusals[result.code] += 1
         self._journal.record(self._clock.now_ns(), symbol, "refusal", "broker", book, identity, result.code)
-
-
-def _plain(number: float | None) -> float | None:
-    # Strategies give whole numbers and numpy scalars too; equal orders must be equal records.
-    return number if number is None or number.__class__ is float else float(number)

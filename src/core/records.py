@@ -31,10 +31,11 @@ class Side(StrEnum):
     BUY = "buy"
     SELL = "sell"
 
-    @property
-    def sign(self) -> int:
-        """+1 for a buy, -1 for a sell."""
-        return 1 if self is Side.BUY else -1
+    #: +1 for a buy, -1 for a sell; a plain attribute, because it is read several times for each fill.
+    sign: int
+
+
+Side.BUY.sign, Side.SELL.sign = 1, -1
 
 
 class OrderType(StrEnum):

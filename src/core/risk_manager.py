@@ -6,6 +6,7 @@ or released in between. Safe to call from any participant.
 """
 
 import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from src.core.broker import Broker
@@ -62,17 +63,17 @@ class Verdict:
         return not self.code
 
 
-@record
 class _Market:
     """What the broker says of a symbol, asked before the lock is taken: no other lock is waited for inside it."""
 
-    rules: Instrument
-    ask: float
-    bid: float
-    price: float
-    entry_cost: float
-    exit_cost: float
-    margin: float
+    __slots__ = ("ask", "bid", "entry_cost", "exit_cost", "margin", "price", "rules")
+
+    def __init__(self, broker: Broker, symbol: str, price: float, bid: float, ask: float) -> None:
+        self.rules: Instrument = broker.instrument(symbol)
+        self.price, self.bid, self.ask = price, bid, ask
+        self.entry_cost = broker.entry_per_unit(symbol, price)
+        self.exit_cost = broker.exit_per_unit(symbol, price)
+        self.margin = broker.margin_per_unit(symbol, price)
 
 
 @dataclass(slots=True)
@@ -103,7 +104,7 @@ class RiskManager:
         self._broker = broker
         self._clock = clock
         self._hedging = hedging
-        self._lock = Lock()
+        self._lock: AbstractContextManager[bool] = Lock()
         self._version = 0
         self._reservations: dict[str, _Reservation] = {}
         self._loosened: dict[str, float] = {}
@@ -113,6 +114,10 @@ class RiskManager:
         self._day_ends_ns = 0
         self._day_equity = 0.0
         self._tripped = False
+
+    def guard_with(self, lock: AbstractContextManager[bool]) -> None:
+        """Use another lock around the state, one that is measured; before the first call."""
+        self._lock = lock
 
     # -- entries -----------------------------------------------------------------------------------
 
@@ -244,6 +249,8 @@ class RiskManager:
 
     def _settle_locked(self, snapshot: Snapshot) -> None:
         """Drop the reservations whose orders have ended: a fill consumed them, anything else returned them."""
+        if not self._reservations:
+            return
         living = {order.order_id for order in snapshot.orders}
         ended = [key for key, item in self._reservations.items() if item.sent and key not in living]
         for key in ended:
@@ -257,19 +264,17 @@ class RiskManager:
         if quote is None:
             return None
         price = intent.price or (quote.ask if intent.side is Side.BUY else quote.bid)
-        return _Market(
-            rules=broker.instrument(symbol), ask=quote.ask, bid=quote.bid, price=price,
-            entry_cost=broker.entry_per_unit(symbol, price), exit_cost=broker.exit_per_unit(symbol, price),
-            margin=broker.margin_per_unit(symbol, price),
-        )  # fmt: skip
+        return _Market(broker, symbol, price, quote.bid, quote.ask)
 
     def _judge_locked(
         self, intent: EntryIntent, snapshot: Snapshot, market: _Market | None
     ) -> tuple[Verdict, _Reservation | None]:
         symbol, config = intent.symbol, self._config
         numbers = (intent.volume, intent.price, intent.stop, intent.stop_distance)
-        if not all(number is None or math.isfinite(number) for number in numbers):
-            return _refuse("not_a_number", f"volume, price, stop and distance must be numbers, found {numbers}"), None
+        for number in numbers:
+            if number is not None and not math.isfinite(number):
+                message = f"volume, price, stop and distance must be numbers, found {numbers}"
+                return _refuse("not_a_number", message), None
         if market is None:
             return _refuse("no_price", f"{symbol} has no price yet"), None
         if intent.stop is None and intent.stop_distance is not None and intent.stop_distance <= 0:
@@ -279,7 +284,9 @@ class RiskManager:
             return refusal, None
         distance = _stop_distance(intent, market.price)
         stop_cost = market.exit_cost
-        free = snapshot.account.margin_free - sum(item.margin for item in self._reservations.values())
+        free = snapshot.account.margin_free
+        if self._reservations:
+            free -= sum([item.margin for item in self._reservations.values()])
         held = self._held(intent, snapshot)
         volume = market.rules.round_volume(self._volume(intent, market, distance, snapshot.account.equity, free, held))
         if volume <= 0 or volume < market.rules.min_volume:
@@ -368,7 +375,11 @@ class RiskManager:
         return equity * (size.risk_percent or 0.0) / 100 / (distance + market.exit_cost + market.entry_cost)
 
     def _held(self, intent: EntryIntent, snapshot: Snapshot) -> float:
-        return sum(p.volume for p in snapshot.positions if p.book == intent.book and p.symbol == intent.symbol)
+        held, book, symbol = 0.0, intent.book, intent.symbol
+        for position in snapshot.positions:
+            if position.symbol == symbol and position.book == book:
+                held += position.volume
+        return held
 
     def _increase(self, intent: EntryIntent, volume: float, held: float) -> float:
         if self._hedging:

@@ -12,6 +12,7 @@ from src.core.features import Feature
 from src.core.records import Account, OrderEvent, OrderResult, Position, Quote, Side, Trade
 
 if TYPE_CHECKING:
+    from src.core.clock import Clock
     from src.core.strategy_runner import StrategyRunner
 
 __all__ = ["BarStrategy", "Param", "Strategy", "param"]
@@ -101,6 +102,17 @@ class Strategy:
         return self._runner.clock.now_ns()
 
     @property
+    def clock(self) -> "Clock":
+        """Where to wait: `sleep`, locks, events, queues, helper threads and timers, all in nanoseconds of its time.
+
+        `self.clock.sleep(30 * SECOND_NS)` inside `on_bar` lets the market, the resting orders and the other symbols go
+        on for 30 seconds; bars that close meanwhile are shown afterwards, one by one. Use this and not `time` or
+        `threading`: only the clock's waits take the right time under every clock. They raise `Stopping` when the run
+        ends; let it pass.
+        """
+        return self._runner.clock
+
+    @property
     def position(self) -> Position:
         """What this strategy holds of its symbol now."""
         runner = self._runner
@@ -143,9 +155,11 @@ class Strategy:
         Returns:
             The acknowledgement, or the refusal with its code and sentence; the fill arrives in `on_order`.
         """
-        return self._runner.enter(
-            Side.BUY, volume=volume, limit=limit, trigger=trigger, stop=stop, stop_distance=stop_distance,
-            target=target, target_distance=target_distance, target_r=target_r, expires_ns=expires_ns, reason=reason,
+        runner = self._runner
+        return runner.desk.enter(
+            runner.name, self.symbol, Side.BUY, volume=volume, limit=limit, trigger=trigger, stop=stop,
+            stop_distance=stop_distance, target=target, target_distance=target_distance, target_r=target_r,
+            expires_ns=expires_ns, reason=reason,
         )  # fmt: skip
 
     def sell(
@@ -155,9 +169,11 @@ class Strategy:
         reason: str = "",
     ) -> OrderResult:  # fmt: skip
         """Enter short; the mirror image of `buy`."""
-        return self._runner.enter(
-            Side.SELL, volume=volume, limit=limit, trigger=trigger, stop=stop, stop_distance=stop_distance,
-            target=target, target_distance=target_distance, target_r=target_r, expires_ns=expires_ns, reason=reason,
+        runner = self._runner
+        return runner.desk.enter(
+            runner.name, self.symbol, Side.SELL, volume=volume, limit=limit, trigger=trigger, stop=stop,
+            stop_distance=stop_distance, target=target, target_distance=target_distance, target_r=target_r,
+            expires_ns=expires_ns, reason=reason,
         )  # fmt: skip
 
     def close(self, *, volume: float | None = None, reason: str = "") -> OrderResult:

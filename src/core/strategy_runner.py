@@ -13,7 +13,7 @@ from src.core.config import StrategyConfig
 from src.core.errors import ConfigError
 from src.core.features import FeatureStore, FeatureView
 from src.core.order_desk import OrderDesk
-from src.core.records import OrderEvent, OrderResult, Side
+from src.core.records import OrderEvent, OrderResult
 from src.core.strategy import BarStrategy, Param, Strategy
 from src.core.timeframe import parse_timeframe
 
@@ -76,7 +76,7 @@ class StrategyRunner:
         self.symbol = symbol
         self.broker = broker
         self.clock = clock
-        self._desk = desk
+        self.desk = desk
         timeframes = strategy_timeframes(cls, config)
         series = [broker.series(symbol, ns) for ns in timeframes]
         self.views = [BarsView(each, each.length) for each in series]
@@ -164,17 +164,13 @@ class StrategyRunner:
 
     # -- orders ------------------------------------------------------------------------------------
 
-    def enter(self, side: Side, **order: Any) -> OrderResult:
-        """See `Strategy.buy`."""
-        return self._desk.enter(self.name, self.symbol, side, **order)
-
     def close(self, volume: float | None, reason: str) -> OrderResult:
         """See `Strategy.close`."""
         result = OrderResult(accepted=False, code="no_position", message=f"{self.name} holds no {self.symbol}")
         left = volume
         for position in self.broker.positions(self.symbol):
             if position.book == self.name:
-                result = self._desk.close(position, volume=left, kind="exit", reason=reason)
+                result = self.desk.close(position, volume=left, kind="exit", reason=reason)
                 if left is not None:
                     left -= abs(position.volume)
                     # What is left after taking volumes away is float noise when it is this small.
@@ -187,9 +183,9 @@ class StrategyRunner:
         result = OrderResult(accepted=False, code="no_position", message=f"{self.name} holds no {self.symbol}")
         for position in self.broker.positions(self.symbol):
             if position.book == self.name:
-                result = self._desk.protect(position, stop=stop, target=target, kind="stop", reason=reason)
+                result = self.desk.protect(position, stop=stop, target=target, kind="stop", reason=reason)
         return result
 
     def cancel(self, order_id: str, reason: str) -> OrderResult:
         """See `Strategy.cancel`."""
-        return self._desk.cancel(self.symbol, self.name, order_id, reason)
+        return self.desk.cancel(self.symbol, self.name, order_id, reason)

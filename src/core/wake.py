@@ -7,7 +7,7 @@ many does nothing.
 from collections.abc import Sequence, Sized
 from typing import Protocol
 
-from src.core.bars import BarsView
+from src.core.bars import BarSeries, BarsView
 
 __all__ = ["ManagedState", "MonitorWake", "Signals", "WorkerWake"]
 
@@ -29,18 +29,22 @@ class WorkerWake:
         views: the bars that the symbol's strategies have reached; their series run ahead.
     """
 
-    __slots__ = ("_mailbox", "_views")
+    __slots__ = ("_mailbox", "_series", "_view", "_views")
 
     def __init__(self, mailbox: Sized, views: Sequence[BarsView]) -> None:
         self._mailbox = mailbox
-        self._views = tuple(views)
+        first = views[0] if views else BarsView(BarSeries.empty("", 1), 0)
+        self._view = first
+        self._series = first.series
+        self._views = tuple(views[1:])
 
     def __call__(self) -> bool:
-        if self._mailbox:
+        if self._view.end < self._series.length or self._mailbox:
             return True
-        for view in self._views:  # noqa: SIM110 - any() would build a generator at every step
-            if view.end < view.series.length:
-                return True
+        if self._views:
+            for view in self._views:  # noqa: SIM110 - any() would build a generator at every step
+                if view.end < view.series.length:
+                    return True
         return False
 
     def next_due_ns(self) -> None:

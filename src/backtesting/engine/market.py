@@ -79,12 +79,9 @@ class SimulatedMarket:
         times, at = self._times, self._next
         if times[at] != instant_ns or self._ending:
             return self._open_or_end(instant_ns)
-        self._instant = instant_ns
-        series, closed = self._series, self._groups[at]
-        for index in closed:
-            series[index].length += 1
+        closed = self._groups[at]
         if self._has_derived:
-            closed = tuple([index for index in closed if index < self._base_count])
+            closed = self._show_derived(closed)
         at += 1
         if times[at] is None:
             self._refill()
@@ -93,8 +90,16 @@ class SimulatedMarket:
             self._next = at
         self._broker.advance_time(instant_ns, closed)
         if instant_ns >= self._next_end:
+            self._instant = instant_ns
             self._collect_ends(instant_ns)
         return ()
+
+    def _show_derived(self, closed: tuple[int, ...]) -> tuple[int, ...]:
+        """Make the bars of higher timeframes visible; the broker does it for the base bars, which are returned."""
+        for index in closed:
+            if index >= self._base_count:
+                self._series[index].length += 1
+        return tuple([index for index in closed if index < self._base_count])
 
     def _open_or_end(self, instant_ns: int) -> list[str]:
         # Opens come before ends: `next_ns` named this instant for an awaited open if there is one.
@@ -168,5 +173,9 @@ def _timeline(series: Sequence[BarSeries], last: Sequence[int]) -> Iterator[tupl
         times, ranks = times[order], which[order].tolist()
         starts = np.flatnonzero(np.concatenate(([True], times[1:] != times[:-1])))
         ends = [*starts[1:].tolist(), len(ranks)]
+        every = tuple(range(len(series)))
+        if len(ranks) == len(starts) * len(every):  # the usual case: all series close together
+            yield times[starts].tolist(), [every] * len(starts)
+            continue
         groups = [tuple(ranks[start:end]) for start, end in zip(starts.tolist(), ends, strict=True)]
         yield times[starts].tolist(), groups

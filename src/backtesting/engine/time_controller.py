@@ -66,6 +66,9 @@ class TimeController(Turns):
         self._unwatched = 0
         self._wrap = wake_wrapper
         self._driving = False
+        self._calls = 0
+        self._calls_allowed = 0
+        self._last_counted = ("", 0)
         self.stopped_because: str | None = None
 
     # -- composing ---------------------------------------------------------------------------------
@@ -76,9 +79,15 @@ class TimeController(Turns):
         self._signals = market.signals
         self._now = market.start_ns
 
+    @property
+    def pacer(self) -> Gate | None:
+        """What stands between the steps, None when nothing does."""
+        return self._pacer
+
     def set_pacer(self, pacer: Gate | None) -> None:
         """Set what stands between the steps; before `drive`, or from a request."""
         self._pacer = pacer
+        self._careful = True
 
     def spawn(self, participant: Participant, run: Callable[[], None]) -> None:
         """See `Clock.spawn`: the participant is born parked and has its first turn by key, at the present instant."""
@@ -118,6 +127,7 @@ class TimeController(Turns):
         insort(self._alive, seat, key=key_order)
         if participant.timed:
             self._timed.append(seat)
+            self._careful = True
         if self._driving:
             self._enqueue(seat)
 
@@ -141,13 +151,22 @@ class TimeController(Turns):
         Raises:
             LivelockError: it is asked again and again in one turn, during which it cannot move.
         """
-        self._calls_here = calls = self._calls_here + 1
-        if calls > MAX_CALLS_IN_ONE_TURN:
-            self._calls_here = 0
-            running = self._running
-            if running is not None and running.name == current_participant.get():
-                raise busy_poller(running.name, self._now, MAX_CALLS_IN_ONE_TURN)
+        self._calls = calls = self._calls + 1
+        if calls >= self._calls_allowed:
+            self._count_calls()
         return self._now
+
+    def _count_calls(self) -> None:
+        # Counted over turns and looked at rarely, so that a reading costs next to nothing.
+        seat = self._running
+        if (
+            seat is not None
+            and self._last_counted == (seat.name, seat.turns)
+            and seat.name == current_participant.get()
+        ):
+            raise busy_poller(seat.name, self._now, MAX_CALLS_IN_ONE_TURN)
+        self._last_counted = ("", 0) if seat is None else (seat.name, seat.turns)
+        self._calls_allowed = self._calls + MAX_CALLS_IN_ONE_TURN
 
     def wait_for_next_step(self, participant: str) -> bool:
         """See `Clock.wait_for_next_step`."""
@@ -155,7 +174,6 @@ class TimeController(Turns):
         if seat.closing and (self._ending or seat.retired):
             return False
         seat.waiting = MARKET
-        seat.since_ns = self._now
         if seat.wake() or seat.ended:
             self._enqueue(seat)
         following = self._next_turn()
@@ -182,7 +200,7 @@ class TimeController(Turns):
                 raise Stopping
             seat.waiting, seat.condition, seat.due_ns = CONDITION, condition, due_ns
             self._blocked.append(seat)
-            self._uneasy = True
+            self._uneasy = self._careful = True
             self._pass_turn(seat)
             seat.order = seat.base_order
             seat.condition = seat.due_ns = None
@@ -269,6 +287,19 @@ class TimeController(Turns):
         finally:
             self._unwatched -= 1
 
+    def is_parked(self, participant: str) -> bool:
+        """Whether it waits for the next step, and not for something inside a turn of its own."""
+        return self._seats[participant].waiting is MARKET
+
+    def has_ended(self, participant: str) -> bool:
+        """Whether its symbol has no more data, so that its next turn is the last."""
+        return self._seats[participant].ended
+
+    @property
+    def instant_ns(self) -> int:
+        """The present instant for displays; asking for it is no call of the clock, which are counted."""
+        return self._now
+
     def statistics(self) -> TimeStatistics:
         """Where everybody is now."""
         seats = list(self._seats.values())
@@ -298,7 +329,7 @@ class TimeController(Turns):
             self.fail(error)
 
     def _check_progress(self) -> None:
-        error = self._watchdog.check(None if self._unwatched else self._running, self._now)
+        error = self._watchdog.check(None if self._unwatched else self._running, self._now, self._alive)
         if error is not None:
             # The thread may come back after all; it then finds the run over instead of going on with it.
             self.fail(error)

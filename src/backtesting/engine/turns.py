@@ -32,6 +32,8 @@ class Turns:
         self.policy = policy
         self._in_order = getattr(policy, "in_order", policy.describe() == "fifo")
         self._pacer = pacer
+        #: Whether a step may be more than the market's next event: timers, somebody blocked, a pace.
+        self._careful = pacer is not None
         self._market: Market = NoMarket()
         self._seats: dict[str, Seat] = {}
         self._alive: list[Seat] = []
@@ -44,7 +46,6 @@ class Turns:
         self._now = 0
         self._steps = 0
         self._turns_here = 0
-        self._calls_here = 0
         self._signals = Signals()
         self._changes_seen = 0
         self._running: Seat | None = None
@@ -79,7 +80,9 @@ class Turns:
         try:
             if self._signals.changes != self._changes_seen or self._uneasy:
                 self._look_around()
-            if not ready:
+            if ready:
+                self._count_turns()
+            else:
                 self._running = None
                 step = self._step
                 while not ready:
@@ -87,14 +90,9 @@ class Turns:
         except Exception as error:  # ends the run with its own type, blamed on nobody
             self._fail(error)
             self._end()
-        self._turns_here = turns = self._turns_here + 1
-        if turns > MAX_TURNS_AT_ONE_INSTANT and not self._ending:
-            self._fail(livelock(self._alive, self._now))
-            self._end()
         seat = ready.pop(0) if self._in_order or len(ready) == 1 else ready.pop(self._chosen())
         seat.queued = False
         seat.turns += 1
-        self._calls_here = 0
         self._running = seat
         return seat
 
@@ -133,17 +131,18 @@ class Turns:
             return
         market = self._market
         at = market.next_ns()
-        if (self._timed or self._blocked) and self._is_step_of_timers(at):
-            return
-        if at is None:
-            self._finish_or_deadlock()
-            return
-        now = self._now
-        if self._pacer is not None:
-            self._pacer.before_step(now, at, market=True)
-            if self._inbox:
+        if at is None or self._careful:
+            if self._is_step_of_timers(at):
                 return
-        if at > now:
+            if at is None:
+                self._find_deadlock(over=True)
+                self._end()
+                return
+            if self._pacer is not None:
+                self._pacer.before_step(self._now, at, market=True)
+                if self._inbox:
+                    return
+        if at > self._now:
             self._now = at
             self._turns_here = 0
         else:
@@ -156,11 +155,15 @@ class Turns:
             if seat.wake() and seat.waiting is MARKET:
                 seat.queued = True
                 ready.append(seat)
-        if ended:
-            for symbol in ended:
-                self._end_symbol(symbol)
+        for symbol in ended:
+            self._end_symbol(symbol)
         if self._blocked:
             self._release_blocked()
+
+    def _count_turns(self) -> None:
+        self._turns_here += 1
+        if self._turns_here > MAX_TURNS_AT_ONE_INSTANT and not self._ending:
+            raise livelock(self._alive, self._now)
 
     def _stay(self, at: int) -> None:
         if at < self._now:
@@ -171,6 +174,7 @@ class Turns:
 
     def _is_step_of_timers(self, market_ns: int | None) -> bool:
         """Perform the step when a timer is due before the market's next event; False when there is none."""
+        self._careful = bool(self._timed or self._blocked) or self._pacer is not None
         if self._blocked:
             self._find_deadlock(over=False)
         due_ns = self._next_due()
@@ -219,10 +223,6 @@ class Turns:
                 seat.ended = seat.closing = True
                 if seat.waiting is MARKET:
                     self._enqueue(seat)
-
-    def _finish_or_deadlock(self) -> None:
-        self._find_deadlock(over=True)
-        self._end()
 
     def _find_deadlock(self, *, over: bool) -> None:
         """Notice that bars will never reach a worker: all are blocked for good, or one is when the market is over.

@@ -7,11 +7,12 @@ market orders wait for, and `end_of_data` when a symbol has no more bars.
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 
 from src.brokers.simulated.desk import Desk, WorkingOrder
+from src.brokers.simulated.equity_curve import equity_curve
 from src.brokers.simulated.refusals import refused
 from src.brokers.simulated.rules import Costs, FillRules
 from src.brokers.simulated.venue import Venue
@@ -73,8 +74,12 @@ class SimulatedBroker:
         self.signals = Signals()
         self.awaited_open_ns: int | None = None
         self.next_ending_ns: int | None = None
-        self._lock = Lock()
+        lock = Lock()
+        self._lock: AbstractContextManager[bool] = lock
+        self._acquire: Callable[[], object] = lock.acquire
+        self._release: Callable[[], object] = lock.release
         self._venue = Venue(account, instruments, base, costs, rules or FillRules())
+        self._advance = self._venue.advance
         self._events = self._venue.ledger.events
         self._derived = dict(derived)
         self._clock: Clock | None = None
@@ -87,6 +92,11 @@ class SimulatedBroker:
         """Set the clock that stamps orders and the journal; once, before the first order."""
         self._clock = clock
         self._journal = journal
+
+    def guard_with(self, lock: AbstractContextManager[bool]) -> None:
+        """Use another lock around the state, one that is measured; before the first call."""
+        self._lock = lock
+        self._acquire, self._release = lock.__enter__, partial(lock.__exit__, None, None, None)
 
     # -- the Broker port ---------------------------------------------------------------------------
 
@@ -124,11 +134,13 @@ class SimulatedBroker:
                 currency=self.account_config.currency, instant_ns=self._now(), balance=ledger.balance,
                 equity=ledger.equity(), margin_used=ledger.margin_used(),
             )  # fmt: skip
-            return Snapshot(
-                account=account,
-                positions=tuple([book.position() for desk in venue.by_name for book in desk.books]),
-                orders=tuple([order.snapshot() for desk in venue.by_name for order in desk.orders()]),
-            )
+            positions, orders = [], []
+            for desk in venue.by_name:
+                if desk.books:
+                    positions += [book.position() for book in desk.books]
+                if desk.market_orders or desk.resting:
+                    orders += [order.snapshot() for order in desk.orders()]
+            return Snapshot(account=account, positions=tuple(positions), orders=tuple(orders))
 
     def equity(self) -> float:
         """See `Broker.equity`."""
@@ -261,12 +273,16 @@ class SimulatedBroker:
 
     def advance_time(self, instant_ns: int, closed: Sequence[int]) -> None:
         """Move all symbols at once: the bars of the symbols with these ranks end now."""
-        with self._lock:
-            self._venue.advance(instant_ns, closed)
+        # Spelled out, because a with statement costs three times as much and this is done at every step.
+        self._acquire()
+        try:
+            self._advance(instant_ns, closed)
             if self._events:
                 if self.next_ending_ns is not None:
                     self._look_ahead()
                 self._deliver()
+        finally:
+            self._release()
 
     def end_of_data(self, symbol: str, instant_ns: int) -> None:
         """A symbol has no more bars: its orders end, its positions are closed at the last price or kept marked."""
@@ -300,9 +316,10 @@ class SimulatedBroker:
         return [*self._finished, *(order.snapshot() for desk in self._venue.desks for order in desk.orders())]
 
     def equity_samples(self) -> tuple[IntArray, FloatArray]:
-        """Instants and equity of each step, both of shape (n,); the last sample of an instant stands for it."""
-        # Copies: a view would keep the arrays from growing while the run goes on.
-        return np.array(self._venue.equity_ns, dtype=np.int64), np.array(self._venue.equity, dtype=np.float64)
+        """Instants, strictly increasing, and equity after everything that happened at them, both of shape (n,)."""
+        with self._lock:
+            venue = self._venue
+            return equity_curve(venue.start_ns, venue.steps_ns, venue.ledger.balances, venue.by_name)
 
     # -- inside ------------------------------------------------------------------------------------
 

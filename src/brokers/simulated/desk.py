@@ -1,7 +1,6 @@
 """One symbol's desk: its bars and quote rule, the open books and the working orders. Pure state, no lock, no clock."""
 
 from collections import deque
-from collections.abc import Iterator
 
 from src.brokers.simulated.rules import Costs
 from src.brokers.simulated.spread import quote_rule
@@ -11,6 +10,10 @@ from src.core.instrument import Instrument
 from src.core.records import Order, OrderEvent, OrderRequest, OrderState, OrderType, Side
 
 __all__ = ["Desk", "PendingProtection", "WorkingOrder"]
+
+#: A low that no bar has.
+NEVER = float("-inf")
+ROOM = 1e-9
 
 
 class WorkingOrder:
@@ -80,8 +83,11 @@ class Desk:
         rank: its place in the configuration, the order in which desks are worked.
     """
 
-    __slots__ = ("books", "costs", "ended", "events", "guarded", "index", "instrument", "mark",
-                 "market_orders", "pending", "quotes", "rank", "realised", "resting", "series", "symbol")  # fmt: skip
+    __slots__ = (
+        "books", "ceiling", "close_at", "costs", "ended", "events", "first", "floor", "high_at", "history", "index",
+        "instrument", "low_at", "mark", "market_orders", "pending", "quotes", "rank", "realised", "resting", "series",
+        "symbol", "worked",
+    )  # fmt: skip
 
     def __init__(self, instrument: Instrument, series: BarSeries, costs: Costs, rank: int) -> None:
         self.instrument = instrument
@@ -97,13 +103,18 @@ class Desk:
         self.pending: list[PendingProtection] = []
         self.events: deque[OrderEvent] = deque()
         self.realised = 0.0
-        #: Whether a bar can fill anything here: an order rests, a stop or target is set, or a change is under way.
-        self.guarded = False
+        #: A bar that stays between the two can fill nothing here.
+        self.floor, self.ceiling = NEVER, -NEVER
+        #: The open books as (volume, entry price) after each fill, and the opens that market orders were worked at.
+        self.history: list[tuple[int, tuple[tuple[float, float], ...]]] = []
+        self.worked: list[tuple[int, float]] = []
         self.ended = False
 
     def rewind(self) -> None:
         """Make the last visible bar the present; positions are marked at `mark`, the last close or a worked open."""
-        self.index = self.series.length - 1
+        series = self.series
+        self.low_at, self.high_at, self.close_at = series.low_at, series.high_at, series.close_at
+        self.index = self.first = series.length - 1
         self.mark = self.series.close_at[self.index] if self.index >= 0 else float("nan")
 
     def next_open_ns(self, effective_ns: int) -> int | None:
@@ -131,16 +142,37 @@ class Desk:
             return series.open_ns_at[following] < now_ns
         return following > 0 and series.open_ns_at[self.index] + series.timeframe_ns < now_ns
 
-    def orders(self) -> Iterator[WorkingOrder]:
-        """All orders that live, oldest first within market and resting orders."""
-        yield from self.market_orders
-        yield from self.resting
+    def orders(self) -> list[WorkingOrder]:
+        """All orders that live, oldest first within market and resting orders; a new list."""
+        return self.market_orders + self.resting
 
     def review(self) -> None:
-        """Find out again whether a bar can fill anything; after each change of orders, books or protection."""
-        self.guarded = bool(self.resting or self.pending) or any(
-            book.stop is not None or book.target is not None for book in self.books
-        )
+        """Find out again which bars may fill something; after each change of orders, books or protection."""
+        floor, ceiling = NEVER, -NEVER
+        if self.resting or self.pending:
+            floor = -NEVER  # every bar has to be asked
+        else:
+            for book in self.books:
+                long = book.volume > 0
+                if book.stop is not None:
+                    if long:
+                        floor = max(floor, book.stop)
+                    else:
+                        ceiling = min(ceiling, book.stop)
+                if book.target is not None:
+                    if long:
+                        ceiling = min(ceiling, book.target)
+                    else:
+                        floor = max(floor, book.target)
+        # The levels are quotes and a bar shows prices: take both sides of the spread, and more room than rounding needs.
+        shown = self.quotes.shown
+        if -NEVER > floor > NEVER:
+            floor = max(shown(floor, ask=True), shown(floor, ask=False))
+            floor += abs(floor) * ROOM
+        if -NEVER > ceiling > NEVER:
+            ceiling = min(shown(ceiling, ask=True), shown(ceiling, ask=False))
+            ceiling -= abs(ceiling) * ROOM
+        self.floor, self.ceiling = floor, ceiling
 
     def touched(self, i: int) -> bool:
         """Whether bar `i` can fill anything: the quick question that keeps most bars cheap."""
@@ -185,7 +217,11 @@ class Desk:
 
     def held_by(self, book: str) -> float:
         """The signed volume that the strategy `book` holds here."""
-        return sum(b.volume for b in self.books if b.book == book)
+        held = 0.0
+        for each in self.books:
+            if each.book == book:
+                held += each.volume
+        return held
 
     def entry_trigger(self, order: WorkingOrder, *, at_open: bool, i: int, touch: bool) -> float | None:
         """The quote at which a resting order fills on bar `i`, None when it does not.

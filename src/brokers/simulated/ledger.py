@@ -35,6 +35,7 @@ class Ledger:
         desks: one per symbol.
 
     Attributes:
+        balances: the balance from an instant on, in time order.
         events: what happened since the shell last took it, in order; the shell journals and delivers it.
     """
 
@@ -46,6 +47,7 @@ class Ledger:
         self._by_name = sorted(desks, key=lambda desk: desk.symbol)
         self._holding: list[Desk] = []
         self.balance = account.balance
+        self.balances: list[tuple[int, float]] = [(0, account.balance)]
         self._paid = 0.0
         self._moved = 0.0
         self.events: list[tuple[Desk, OrderEvent]] = []
@@ -79,10 +81,11 @@ class Ledger:
         """Margin that working entry orders would take at their price, or at the last price."""
         total = 0.0
         for desk in self._by_name:
-            for order in desk.orders():
-                if not order.request.reduce_only:
-                    increase = self.increase(desk, order.request, order.volume - order.filled_volume)
-                    total += self.margin.of(increase, order.price or desk.mark)
+            if desk.market_orders or desk.resting:
+                for order in desk.orders():
+                    if not order.request.reduce_only:
+                        increase = self.increase(desk, order.request, order.volume - order.filled_volume)
+                        total += self.margin.of(increase, order.price or desk.mark)
         return total
 
     def increase(self, desk: Desk, request: OrderRequest, volume: float) -> float:
@@ -216,7 +219,7 @@ class Ledger:
         if was_flat:
             desk.books.append(book)
             self._rehold()
-        self._pay(desk, -fill.commission)
+        self._pay(desk, -fill.commission, fill.filled_ns)
         self.events.append((desk, OrderEvent(order=order.snapshot(), fill=fill)))
 
     def _reduce(
@@ -232,7 +235,7 @@ class Ledger:
             self._rehold()
         if trade is not None:
             self.trades.append(trade)
-        self._pay(desk, profit - fill.commission)
+        self._pay(desk, profit - fill.commission, fill.filled_ns)
         self.events.append((desk, OrderEvent(order=order, fill=fill, trade=trade)))
 
     def _fill(
@@ -252,7 +255,7 @@ class Ledger:
         self.fills.append(fill)
         return fill
 
-    def _pay(self, desk: Desk, amount: float) -> None:
+    def _pay(self, desk: Desk, amount: float, instant_ns: int) -> None:
         desk.realised += amount
         self._paid += amount
         self._moved += abs(amount)
@@ -260,6 +263,8 @@ class Ledger:
         for each in self._by_name:
             total += each.realised
         self.balance = total
+        self.balances.append((instant_ns, total))
+        desk.history.append((instant_ns, tuple([(book.volume, book.entry_price) for book in desk.books])))
 
     def _rehold(self) -> None:
         self._holding = [desk for desk in self._by_name if desk.books]

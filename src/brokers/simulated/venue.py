@@ -4,7 +4,6 @@ Whoever calls holds what protects the account and says what time it is. Changes 
 where the shell takes them from.
 """
 
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -36,7 +35,7 @@ class Venue:
         desks: one per symbol, in rank order; `by_name` has them in the order of their names.
         awaited_open_ns: the earliest open that a market order waits for, None when none waits.
         next_ending_ns: the earliest instant at which an order ends by itself while no bar does it, None when none does.
-        equity_ns, equity: a sample for each step.
+        steps_ns: the steps besides the closes of bars, since `start_ns`.
     """
 
     def __init__(
@@ -51,8 +50,8 @@ class Venue:
         self.awaited_open_ns: int | None = None
         self.next_ending_ns: int | None = None
         self.latency_ns = {desk.symbol: _effective_latency(costs.latency_ns, desk.series) for desk in self.desks}
-        self.equity_ns = array("q")
-        self.equity = array("d")
+        self.start_ns = 0
+        self.steps_ns: list[int] = []
         self._opens: dict[str, int] = {}
 
     # -- orders ------------------------------------------------------------------------------------
@@ -147,9 +146,10 @@ class Venue:
 
     def rewind(self, instant_ns: int) -> None:
         """Make the last visible bar of each symbol the present."""
+        self.start_ns = instant_ns
+        self.ledger.balances[0] = (instant_ns, self.ledger.balance)
         for desk in self.desks:
             desk.rewind()
-        self.sample(instant_ns)
 
     def open_market(self, instant_ns: int) -> None:
         """Fill the market orders of all symbols whose awaited bar opens now."""
@@ -160,17 +160,17 @@ class Venue:
                 self._reopen(desk, instant_ns)
                 if len(desk.market_orders) == waiting and self._opens.get(desk.symbol) == instant_ns:
                     raise InternalError(f"the open of {desk.symbol} at {instant_ns} fills nothing and is awaited again")
-        self.sample(instant_ns)
+        self.steps_ns.append(instant_ns)
 
     def end_orders(self, instant_ns: int) -> None:
         """End the orders whose time is over at an instant at which no bar of their symbol ends them."""
         for desk in self.desks:
-            for order in list(desk.orders()):
+            for order in desk.orders():
                 ending = order.ending(instant_ns)
                 if order.ends_ns is not None and order.ends_ns <= instant_ns and ending is not None:
                     self._drop(desk, order, instant_ns)
                     self.ledger.finish(desk, order, ending[0], Moment(instant_ns), ending[1], ending[2])
-        self.sample(instant_ns)
+        self.steps_ns.append(instant_ns)
 
     def review_endings(self) -> None:
         """Find the earliest ending again; after orders were filled or ended."""
@@ -179,39 +179,39 @@ class Venue:
             self.next_ending_ns = min(ends, default=None)
 
     def advance(self, instant_ns: int, closed: Sequence[int]) -> None:
-        """End the bars of the desks with these ranks: opens of all first, then the inside of each, then marking."""
+        """End the bars of the desks with these ranks: opens of all first, then the inside of each, then marking.
+
+        The bars become visible.
+        """
         desks = self.desks
         touched: list[Desk] | None = None
         for rank in closed:
             desk = desks[rank]
-            i = desk.index = desk.index + 1
-            desk.mark = desk.series.close_at[i]
-            if desk.guarded and desk.touched(i):
+            series = desk.series
+            i = series.length
+            series.length = i + 1
+            desk.index = i
+            desk.mark = desk.close_at[i]
+            # The two comparisons keep nearly all bars away from the exact question.
+            if (desk.low_at[i] <= desk.floor or desk.high_at[i] >= desk.ceiling) and desk.touched(i):
                 if touched is None:
                     touched = []
                 touched.append(desk)
         if touched is not None:
             self._match([desks[rank] for rank in closed], touched, instant_ns)
-        self.equity_ns.append(instant_ns)
-        self.equity.append(self.ledger.equity())
 
     def end_of_data(self, desk: Desk, instant_ns: int) -> None:
         """End the orders of a symbol without further bars; close its positions at the last price, or keep them."""
         when = Moment(instant_ns)
         desk.ended = True
-        for order in list(desk.orders()):
+        for order in desk.orders():
             self._drop(desk, order, instant_ns)
             self.ledger.finish(desk, order, OrderState.CANCELLED, when, "end_of_data", "the symbol's data ended")
         if self.rules.at_end == "close":
             for book in list(desk.books):
                 quote = desk.quotes.bid(desk.mark) if book.volume > 0 else desk.quotes.ask(desk.mark)
                 self.ledger.exit_book(desk, book, "end_of_data", quote, when, slips=True)
-        self.sample(instant_ns)
-
-    def sample(self, instant_ns: int) -> None:
-        """Mark the account."""
-        self.equity_ns.append(instant_ns)
-        self.equity.append(self.ledger.equity())
+        self.steps_ns.append(instant_ns)
 
     def _match(self, closed: list[Desk], touched: list[Desk], instant_ns: int) -> None:
         for desk in closed:
