@@ -48,6 +48,11 @@ class Delays:
         return delayed
 
 
+def wait_for_real(seconds: float) -> None:
+    """A turn that takes so long."""
+    time.sleep(seconds)
+
+
 class DelayedThreads(ThreadRuntime):
     """Threads on all cores whose hand-overs are delayed."""
 

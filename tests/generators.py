@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-__all__ = ["Action", "Story", "bars", "stories"]
+from src.backtesting.schedules.deviations import Deviation
+
+__all__ = ["Action", "Story", "bars", "deviations", "stories"]
 
 
 @dataclass(frozen=True)
@@ -91,3 +93,20 @@ def stories(draw: st.DrawFn, symbols: tuple[str, ...] = ("AAA", "BBB")) -> Story
         touch=draw(st.booleans()),
         minutes=minutes,
     )
+
+
+@st.composite
+def deviations(draw: st.DrawFn, least_index: int = 1) -> list[Deviation]:
+    """Decisions of a recorded schedule, in order: often several at one instant, in steps of any unit."""
+    unit = st.sampled_from((1, 1_000, 1_000_000, 1_000_000_000, 60_000_000_000))
+    keys = draw(
+        st.lists(
+            st.tuples(st.integers(0, 30_000_000), unit, st.integers(0, 3)).map(lambda key: (key[0] * key[1], key[2])),
+            unique=True,
+            max_size=30,
+        )
+    )
+    return [
+        Deviation(instant_ns=instant_ns, number=number, index=draw(st.integers(least_index, 20)))
+        for instant_ns, number in sorted(keys)
+    ]

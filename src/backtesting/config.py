@@ -1,13 +1,18 @@
 """The `backtest` section of a configuration, and the whole file as a backtest reads it."""
 
+import difflib
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from src.backtesting.engine.latency import EVERY_WORKER
 from src.backtesting.engine.pacing import TimeMode
+from src.backtesting.schedules import policy_named
 from src.core.config import BotConfig, DurationNs, InstantNs, Section
+from src.core.errors import ConfigError
+from src.core.trading_controller import MONITOR, worker_name
 
-__all__ = ["BacktestConfig", "BacktestSection", "CostsSection", "DataSection"]
+__all__ = ["BacktestConfig", "BacktestSection", "CostsSection", "DataSection", "LatencySection"]
 
 _FIRST_NS = 10**17  # the year 1973
 
@@ -57,8 +62,18 @@ class CostsSection(Section):
         return self
 
 
+class LatencySection(Section):
+    """How late a participant acts: `delay`, and up to `jitter` more, which the seed decides at each instant."""
+
+    delay_ns: DurationNs = Field(default=0, alias="delay", ge=0)
+    jitter_ns: DurationNs = Field(default=0, alias="jitter", ge=0)
+
+
 class BacktestSection(Section):
-    """How the backtest runs. `runtime`, `time_mode`, `pace`, `stall_timeout` and `runs` change no result."""
+    """How the backtest runs. `runtime`, `time_mode`, `pace`, `strict`, `stall_timeout` and `runs` change no result.
+
+    `schedule` is the name of a policy, which then takes `seed`, or the replay string that a run printed.
+    """
 
     start_ns: InstantNs | None = Field(default=None, alias="start")
     end_ns: InstantNs | None = Field(default=None, alias="end")
@@ -73,8 +88,19 @@ class BacktestSection(Section):
     at_end: Literal["close", "keep"] = "close"
     data: DataSection = DataSection()
     costs: CostsSection = CostsSection()
+    latency: dict[str, LatencySection] = Field(default_factory=dict)
+    strict: bool = False
     stall_timeout_ns: DurationNs = Field(default=60_000_000_000, alias="stall_timeout", gt=0)
     runs: str = "runs"
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_schedule(cls, value: str) -> str:
+        try:
+            policy_named(value, 0)
+        except ConfigError as error:
+            raise ValueError(error.message) from None
+        return value
 
     @field_validator("start_ns", "end_ns", mode="before")
     @classmethod
@@ -100,11 +126,24 @@ class BacktestConfig(BotConfig):
     paper: dict[str, Any] | None = None
     live: dict[str, Any] | None = None
 
+    @model_validator(mode="after")
+    def _known_participants(self) -> "BacktestConfig":
+        known = [MONITOR, EVERY_WORKER, *map(worker_name, self.symbols)]
+        for name in self.backtest.latency:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise ValueError(
+                    f"backtest.latency: expected a participant among {', '.join(known)}, found {name!r}{hint}"
+                )
+        return self
+
     def identity(self) -> dict[str, Any]:
         """The resolved configuration without what changes no result, as plain JSON values."""
         values = self.model_dump(mode="json", by_alias=True, exclude={"paper", "live"})
-        for key in ("runtime", "time_mode", "pace", "stall_timeout", "runs", "start", "end"):
+        for key in ("runtime", "time_mode", "pace", "strict", "stall_timeout", "runs", "start", "end"):
             values["backtest"].pop(key, None)
+        values["backtest"].pop("schedule", None)  # one policy has several spellings; the identity has it by itself
         values["backtest"]["data"].pop("store", None)
         values.pop("poll", None)
         return values

@@ -19,7 +19,7 @@ import numpy as np
 from src import __version__
 from src.core.errors import ConfigError, InternalError, invariant
 
-__all__ = ["canonical_json", "code_hash", "identity_inputs", "run_id", "user_file_hash", "versions"]
+__all__ = ["canonical_json", "code_hash", "identity_inputs", "run_id", "user_file_hash", "user_files", "versions"]
 
 _ID_LENGTH = 16
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -136,6 +136,17 @@ def user_file_hash(path: Path) -> str:
     Raises:
         ConfigError: a file is missing, unreadable, or not Python.
     """
+    digest = hashlib.sha256()
+    _add_files(digest, user_files(path))
+    return digest.hexdigest()
+
+
+def user_files(path: Path) -> dict[str, Path]:
+    """The files that `user_file_hash` hashes, by their names relative to the strategy file's folder.
+
+    Raises:
+        ConfigError: a file is missing, unreadable, or not Python.
+    """
     home = path.resolve().parent
     seen: dict[str, Path] = {}
     waiting = [path.resolve()]
@@ -145,9 +156,7 @@ def user_file_hash(path: Path) -> str:
         if name not in seen:
             seen[name] = file
             waiting += _beside(file, home)
-    digest = hashlib.sha256()
-    _add_files(digest, seen)
-    return digest.hexdigest()
+    return seen
 
 
 def _add_files(digest: "hashlib._Hash", files: Mapping[str, Path]) -> None:

@@ -4,7 +4,7 @@ Called by one thread; the bot's own threads live only inside `execute`.
 """
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,16 @@ from typing import Any
 from src.backtesting.artifacts import ensure_writable, write_run
 from src.backtesting.config import BacktestConfig, CostsSection
 from src.backtesting.engine.backtest_controller import BacktestController
+from src.backtesting.engine.latency import Latency, late_participant
 from src.backtesting.engine.pacing import pacer_for
 from src.backtesting.engine.time_controller import TimeController
-from src.backtesting.identity import identity_inputs, run_id, user_file_hash, versions
+from src.backtesting.identity import identity_inputs, run_id, user_file_hash, user_files, versions
 from src.backtesting.metrics import Metrics, compute_metrics
 from src.backtesting.result import BacktestResult
 from src.backtesting.schedules import SchedulePolicy, policy_named
+from src.backtesting.schedules.accesses import PortLogs
+from src.backtesting.strict import StrictReport, StrictRuntime, StrictWatch, refuse_real_locks, strict_report
+from src.backtesting.tracing import Probe
 from src.brokers.simulated import Commission, Costs, FillRules, SimulatedBroker, Slippage
 from src.core.config_file import ConfigDocument
 from src.core.day import AccountDay
@@ -32,7 +36,7 @@ from src.data.market import MarketData, load_market
 from src.data.store import HistoricalDataStore
 from src.data.synthetic import SyntheticSpec, default_symbol
 from src.data.synthetic_store import market_store
-from src.strategies import load_strategy
+from src.strategies import LoadedStrategy, load_strategy
 
 __all__ = ["FinishedRun", "PreparedRun", "execute", "prepare"]
 
@@ -49,6 +53,7 @@ class PreparedRun:
     Attributes:
         run_id: hash of all that decides the result.
         synthetic: the seed of the synthetic market, None for real data.
+        user_files: the strategies' files and the modules beside them that they import.
     """
 
     config: BacktestConfig
@@ -63,17 +68,25 @@ class PreparedRun:
     manifest: dict[str, Any]
     runs_dir: Path
     synthetic: int | None
+    user_files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedRun:
-    """A run with its figures and its folder."""
+    """A run with its figures and its folder.
+
+    Attributes:
+        timing: real durations and counts of turns, as `timing.json` has them.
+        strict: what strict mode found; None when it was not asked for.
+    """
 
     run_id: str
     result: BacktestResult
     metrics: Metrics | None
     folder: Path
     synthetic: int | None
+    timing: dict[str, Any]
+    strict: StrictReport | None = None
 
 
 def prepare(document: ConfigDocument) -> PreparedRun:
@@ -89,6 +102,9 @@ def prepare(document: ConfigDocument) -> PreparedRun:
     policy = policy_named(section.schedule, section.seed)
     loaded = {strategy.instance: load_strategy(strategy.use, document.folder) for strategy in config.strategies}
     classes = {name: one.cls for name, one in loaded.items()}
+    own_files = _user_files(loaded.values())
+    if section.runtime == "fibers":
+        refuse_real_locks(own_files)
     instruments = _instruments(config)
     costs = _costs(section.costs)
     runs_dir = (document.folder / section.runs).resolve()
@@ -132,44 +148,69 @@ def prepare(document: ConfigDocument) -> PreparedRun:
         manifest=manifest,
         runs_dir=runs_dir,
         synthetic=synthetic,
+        user_files=own_files,
     )
 
 
-def compose(prepared: PreparedRun) -> BacktestController:
-    """The engine of a prepared run: venue, clock and bot, ready to run."""
+def compose(
+    prepared: PreparedRun,
+    probe: Probe | None = None,
+    *,
+    logs: PortLogs | None = None,
+    strict: StrictWatch | None = None,
+) -> BacktestController:
+    """The engine of a prepared run: venue, clock and bot, ready to run.
+
+    Args:
+        probe: measures it.
+        logs: told what the participants do at the ports.
+        strict: told what the participants ask of the real clock.
+    """
     config = prepared.config
     section, market = config.backtest, prepared.market
     rules = FillRules(limit_fill=section.limit_fill, intrabar=section.intrabar, at_end=section.at_end)
     broker = SimulatedBroker(config.account, prepared.instruments, market.base, market.derived, prepared.costs, rules)
+    latencies = {name: Latency(delay_ns=one.delay_ns, jitter_ns=one.jitter_ns) for name, one in section.latency.items()}
+    runtime = runtime_named(section.runtime)
     clock = TimeController(
         config.symbols,
         include_position_monitor=True,
         policy=prepared.policy,
         pacer=pacer_for(section.time_mode, section.pace),
-        runtime=runtime_named(section.runtime),
+        runtime=runtime if strict is None else StrictRuntime(runtime, strict),
         stall_s=section.stall_timeout_ns / 1e9,
+        wake_wrapper=(lambda each: late_participant(each, clock, latencies, section.seed)) if latencies else None,
     )
     return BacktestController(
-        broker, clock, config, prepared.classes, start_ns=prepared.start_ns, end_ns=prepared.end_ns
-    )
+        broker, clock, config, prepared.classes, start_ns=prepared.start_ns, end_ns=prepared.end_ns, probe=probe,
+        logs=logs,
+    )  # fmt: skip
 
 
-def execute(prepared: PreparedRun, *, watch: Watch | None = None, report: bool = True) -> FinishedRun:
+def execute(
+    prepared: PreparedRun, *, watch: Watch | None = None, report: bool = True, probe: Probe | None = None
+) -> FinishedRun:
     """Run a prepared backtest and store it.
 
     Args:
         watch: entered while the run goes on, for a progress display.
         report: whether the folder gets a `report.html`.
+        probe: measures the threads; what it found goes into `timing.json`.
 
     Raises:
         ConfigError: the bot found its configuration wrong while it ran; nothing is stored.
         DeterminismError: the same run is stored with another digest.
     """
-    controller = compose(prepared)
-    with watch(controller) if watch is not None else nullcontext():
+    strict = StrictWatch() if prepared.config.backtest.strict else None
+    controller = compose(prepared, probe, strict=strict)
+    with (
+        watch(controller) if watch is not None else nullcontext(),
+        strict.watching() if strict is not None else nullcontext(),
+    ):
         result = controller.run()
     day = AccountDay(prepared.config.risk.day.zone, prepared.config.risk.day.at)
     metrics = _figures(result, day)
+    timing = _timing(prepared, controller)
     folder = write_run(
         result,
         run_id=prepared.run_id,
@@ -177,13 +218,35 @@ def execute(prepared: PreparedRun, *, watch: Watch | None = None, report: bool =
         runs_dir=prepared.runs_dir,
         price_series=prepared.market.base,
         report=report,
-        timing={"runtime": prepared.config.backtest.runtime, "machine": platform.machine()},
+        timing=timing,
+        renew_timing=probe is not None,
+        control=controller.control_records,
         metrics=metrics,
         log=controller.log_text,
     )
     return FinishedRun(
-        run_id=prepared.run_id, result=result, metrics=metrics, folder=folder, synthetic=prepared.synthetic
-    )
+        run_id=prepared.run_id, result=result, metrics=metrics, folder=folder, synthetic=prepared.synthetic,
+        timing=timing, strict=None if strict is None else strict_report(strict, prepared.user_files),
+    )  # fmt: skip
+
+
+def _timing(prepared: PreparedRun, controller: BacktestController) -> dict[str, Any]:
+    """Counts, which are always kept, and the readings of the clock where somebody asked for them."""
+    counts = controller.time_controller.statistics()
+    timing: dict[str, Any] = {
+        "runtime": prepared.config.backtest.runtime,
+        "machine": platform.machine(),
+        "steps": counts.steps,
+        "turns": counts.turns_by_participant,
+    }
+    if controller.probe is not None:
+        timing["threads"] = controller.probe.statistics().as_dict()
+    return timing
+
+
+def _user_files(loaded: Iterable[LoadedStrategy]) -> tuple[Path, ...]:
+    """The files of the user's own that the strategies were made of, each once, in the order of their names."""
+    return tuple(sorted({file for one in loaded if one.path is not None for file in user_files(one.path).values()}))
 
 
 def _figures(result: BacktestResult, day: AccountDay) -> Metrics | None:

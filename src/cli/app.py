@@ -20,21 +20,28 @@ from src import __version__
 from src.cli.data_commands import data_app, output_of
 from src.cli.init_command import write_project
 from src.cli.options import (
+    BreakOption,
     DebugOption,
     JsonOption,
     KindOption,
+    PauseOption,
     PriceOption,
     QuietOption,
+    RunToOption,
     SourceOption,
     StampOption,
+    StatsOption,
+    StrictOption,
     SymbolOption,
     TimeframeOption,
+    TraceOption,
     ZoneOption,
     answers_of,
 )
 from src.cli.output import Output
 from src.cli.quick import quick_document
 from src.cli.run_command import EXIT_INTERRUPTED, default_config, error_json, run_backtest
+from src.cli.steering import Steering
 from src.core.config_file import ConfigDocument, read_config
 from src.core.errors import ConfigError, LockstepError
 from src.core.sync import interrupts_raise
@@ -73,6 +80,12 @@ def run(
         bool | None,
         typer.Option("--progress/--no-progress", help="Draw the progress bar anyway, or never.", rich_help_panel=_RUN),
     ] = None,
+    trace: TraceOption = None,
+    stats: StatsOption = False,
+    strict: StrictOption = False,
+    pause: PauseOption = False,
+    run_to: RunToOption = None,
+    break_when: BreakOption = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="A CSV or Parquet file of bars.", rich_help_panel=_QUICK)
     ] = None,
@@ -104,17 +117,21 @@ def run(
     _check_mode(mode)
     out = Output(as_json=as_json, quiet=quiet, debug=debug)
     answers = answers_of(symbol, kind, timeframe, zone, stamp, price, source)
+    overrides = [*(overrides or []), *(["backtest.strict=true"] if strict else [])]
     if data is None and use is None:
         if answers != ImportAnswers() or save_config is not None:
             raise ConfigError("the options about a file of bars need --data FILE and --use STRATEGY")
-        document = _configured(config, overrides or [])
+        document = _configured(config, overrides)
     elif data is None or use is None:
         raise ConfigError("--data FILE and --use STRATEGY belong together; give both, or a --config")
     elif config is not None:
         raise ConfigError("expected either --config or --data with --use, found both")
     else:
-        document = quick_document(data, use, answers, overrides or [], save_config, out)
-    return run_backtest(document, out, open_report=open_report, progress=progress)
+        document = quick_document(data, use, answers, overrides, save_config, out)
+    steering = Steering(pause=pause, run_to=run_to, break_when=break_when)
+    return run_backtest(
+        document, out, open_report=open_report, progress=progress, trace=trace, stats=stats, steering=steering
+    )
 
 
 @app.command("init")

@@ -8,16 +8,22 @@ import typer
 from src.data.importing import ImportAnswers
 
 __all__ = [
+    "BreakOption",
     "DebugOption",
     "JsonOption",
     "KindOption",
+    "PauseOption",
     "PriceOption",
     "QuietOption",
+    "RunToOption",
     "SourceOption",
     "StampOption",
+    "StatsOption",
     "StoreOption",
+    "StrictOption",
     "SymbolOption",
     "TimeframeOption",
+    "TraceOption",
     "ZoneOption",
     "answers_of",
 ]
@@ -25,6 +31,20 @@ __all__ = [
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
+
+_WHILE_IT_RUNS = "While it runs"
+
+
+def _watched(name: str, text: str, metavar: str | None = None) -> object:
+    return typer.Option(f"--{name}", metavar=metavar, help=text, rich_help_panel=_WHILE_IT_RUNS)
+
+
+TraceOption = Annotated[Path | None, _watched("trace", "Write a trace of the threads for Perfetto.", "FILE")]
+StatsOption = Annotated[bool, _watched("stats", "Show the threads' real time.")]
+StrictOption = Annotated[bool, _watched("strict", "Name what the strategies ask of the real clock.")]
+PauseOption = Annotated[bool, _watched("pause", "Start paused; keys control the run.")]
+RunToOption = Annotated[str | None, _watched("run-to", "Pause when this instant is over.", "INSTANT")]
+BreakOption = Annotated[str | None, _watched("break", "Pause when it holds, as account.equity < 9000.", "EXPR")]
 
 _PANEL = "What a file of bars does not say itself"
 

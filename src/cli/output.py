@@ -50,6 +50,11 @@ class Output:
         """A line on stderr that `quiet` does not silence."""
         self.errors.print(Text(text, style="yellow"), soft_wrap=True)
 
+    def notice(self, text: str) -> None:
+        """A line for people on stderr, beside a result; silenced by `quiet`."""
+        if not self.quiet:
+            self.errors.print(Text(text), soft_wrap=True)
+
     def error(self, text: str, cause: BaseException | None = None) -> None:
         """What went wrong, in a sentence; with its traceback when that was asked for."""
         self.errors.print(Text(f"error: {text}", style="bold red"), soft_wrap=True)

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from src.backtesting.engine.backtest_controller import BacktestController
 from src.backtesting.run import PreparedRun, Watch
-from src.core.sync import Ticker, monotonic_ns
+from src.core.sync import Lock, Ticker, monotonic_ns
 from src.core.timeframe import format_instant
 
 __all__ = ["progress_watch"]
@@ -49,7 +49,26 @@ def progress_watch(prepared: PreparedRun, console: Console, *, forced: bool | No
         began = monotonic_ns()
         task = progress.add_task(format_instant(prepared.start_ns)[:16], total=total, speed="")
 
+        drawing = Lock()
+
         def show() -> None:
+            if not drawing.acquire(blocking=False):
+                return  # somebody types at the terminal
+            try:
+                draw()
+            finally:
+                drawing.release()
+
+        @contextmanager
+        def aside() -> Iterator[None]:
+            with drawing:
+                progress.stop()
+                try:
+                    yield
+                finally:
+                    progress.start()
+
+        def draw() -> None:
             bars = controller.market.bars
             date = format_instant(controller.time_controller.statistics().now_ns)[:16]
             seconds = (monotonic_ns() - began) / 1e9
@@ -58,9 +77,11 @@ def progress_watch(prepared: PreparedRun, console: Console, *, forced: bool | No
 
         with progress:
             ticker = Ticker(_INTERVAL_S, show)
+            controller.foreground.add(aside)
             try:
                 yield
             finally:
+                controller.foreground.remove(aside)
                 ticker.close()
                 show()
 

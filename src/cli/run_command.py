@@ -14,9 +14,13 @@ import src
 from src import __version__
 from src.backtesting.result import BacktestResult, Outcome
 from src.backtesting.run import FinishedRun, PreparedRun, execute, is_stuck, prepare
+from src.backtesting.strict import StrictReport
 from src.backtesting.summary import result_rows
+from src.backtesting.tracing import ensure_trace_file
 from src.cli.output import Output
 from src.cli.progress import progress_watch
+from src.cli.steering import Steering, steered
+from src.cli.threads import probe_for, show_statistics, store_trace
 from src.core.config_file import ConfigDocument
 from src.core.errors import LockstepError
 from src.core.timeframe import format_instant
@@ -24,6 +28,7 @@ from src.core.timeframe import format_instant
 __all__ = ["EXIT_INTERRUPTED", "default_config", "error_json", "run_backtest"]
 
 EXIT_INTERRUPTED = 130
+_EXIT_NOT_STRICT = 4
 _EXIT_CODES = {Outcome.COMPLETED: 0, Outcome.DEGRADED: 1, Outcome.FAILED: 1, Outcome.INTERRUPTED: EXIT_INTERRUPTED}
 
 
@@ -33,21 +38,50 @@ def default_config() -> Path:
 
 
 def run_backtest(
-    document: ConfigDocument, out: Output, *, open_report: bool = False, progress: bool | None = None
+    document: ConfigDocument,
+    out: Output,
+    *,
+    open_report: bool = False,
+    progress: bool | None = None,
+    trace: Path | None = None,
+    stats: bool = False,
+    steering: Steering | None = None,
 ) -> int:
     """Run, store and show one backtest; the exit code.
 
+    Args:
+        trace: a file for the spans of all threads.
+        stats: whether the threads' real time is shown.
+        steering: how somebody at the terminal controls it from the start.
+
     A run whose bot left a thread stuck ends the process here, because nothing else can end that thread.
     """
+    steering = steering or Steering()
+    steering.check()
+    if trace is not None:
+        ensure_trace_file(trace)
     # What a strategy prints itself must not stand between a program and the one object that it reads.
     with redirect_stdout(sys.stderr) if out.as_json else nullcontext():
         prepared = prepare(document)
     _announce(prepared, out)
     watch = progress_watch(prepared, out.errors, forced=False if out.quiet else progress)
-    with redirect_stdout(sys.stderr) if out.as_json else nullcontext():
-        finished = execute(prepared, watch=watch)
+    probe = probe_for(prepared, spans=trace is not None) if trace is not None or stats else None
+    try:
+        with redirect_stdout(sys.stderr) if out.as_json else nullcontext():
+            finished = execute(prepared, watch=steered(steering, watch, out), probe=probe)
+    except LockstepError:
+        # Of a run that could not be stored the trace is wanted most.
+        store_trace(probe, trace, out, title=prepared.run_id)
+        raise
     exit_code = _EXIT_CODES[finished.result.outcome]
+    if exit_code == 0 and finished.strict is not None and finished.strict.findings:
+        exit_code = _EXIT_NOT_STRICT
     _show(finished, out)
+    if finished.strict is not None:
+        _show_strict(finished.strict, out)
+    store_trace(probe, trace, out, title=prepared.run_id)
+    if probe is not None and stats:
+        show_statistics(probe.statistics(), out)
     out.result(_run_json(finished, prepared, exit_code))
     report = finished.folder / "report.html"
     if open_report and report.is_file():
@@ -102,6 +136,20 @@ def _show(finished: FinishedRun, out: Output) -> None:
         out.error("the run was interrupted; what was simulated until then is stored")
 
 
+def _show_strict(strict: StrictReport, out: Output) -> None:
+    count = len(strict.findings)
+    if count:
+        places = "one place" if count == 1 else f"{count} places"
+        out.error(f"strict: the real clock or a real lock is used in {places} of the strategies' code")
+        for finding in strict.findings:
+            out.warn(f"  {finding.sentence}")
+    else:
+        out.notice("strict: the strategies asked nothing of the real clock")
+    out.notice("strict mode cannot see:")
+    for line in strict.not_seen:
+        out.notice(f"  {line}")
+
+
 def _speed_text(result: BacktestResult) -> str:
     per_s = _bars_per_s(result)
     speed = "" if per_s is None else f", {per_s:,.0f} bars/s"
@@ -130,6 +178,8 @@ def _run_json(finished: FinishedRun, prepared: PreparedRun, exit_code: int) -> d
         "turns": result.turns,
         "seconds": result.seconds,
         "bars_per_s": _bars_per_s(result),
+        "timing": finished.timing,
+        "strict": None if finished.strict is None else finished.strict.as_dict(),
         "folder": str(finished.folder),
         "report": str(report) if report.is_file() else None,
         "refusals": dict(result.refusals),

@@ -6,7 +6,9 @@ to it at construction. One implementation really waits, another moves time forwa
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+from src.core.blocking import Condition, Event, HelperThread, Lock, Queue, RLock, Semaphore, Timer
 
 __all__ = ["PHASE_MONITOR", "PHASE_TIMER", "PHASE_WORKER", "Clock", "Participant", "Wake"]
 
@@ -58,8 +60,14 @@ class Participant:
 class Clock(Protocol):
     """Time, waiting, and the threads that wait.
 
-    `spawn` is called before `drive`, by the thread that composes the bot. `wait_for_next_step`, `sleep` and `leave` are
-    called by participants only, each for itself. `now_ns` and `stop` may be called by anyone.
+    `spawn` is called before `drive`, by the thread that composes the bot. What blocks is called by participants only,
+    each for itself, inside its turn, which it gives away meanwhile. `now_ns` and `stop` may be called by anyone.
+
+    User code reaches the clock as `self.clock` of its strategy. A clock that runs by itself lets its waiters really
+    wait; under one that controls time the market, the resting orders and the other participants go on meanwhile, and
+    the waiter resumes at its instant, before the next bar when it is due before that. All lengths are nanoseconds;
+    without a time-out a wait has no end of its own, and with one of 0 a primitive never waits. An event at the instant
+    of a deadline counts as in time while the waiter has not resumed. See `src.core.blocking` for the primitives.
     """
 
     def now_ns(self) -> int:
@@ -86,7 +94,8 @@ class Clock(Protocol):
         """Block until there is something for this participant to do.
 
         Returns:
-            False when the run is over or stopping, or when the participant's symbol has no more data.
+            False when the run is over or stopping, when the participant was retired, or when its symbol has no more
+            data.
         """
         ...
 
@@ -95,6 +104,73 @@ class Clock(Protocol):
 
         Raises:
             Stopping: the run stops.
+            ValueError: a negative duration.
+        """
+        ...
+
+    def wait_until(self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None) -> bool:
+        """Block the calling participant until `condition()` holds or the time is over.
+
+        Args:
+            condition: pure and quick; asked after others' turns and after steps, by whatever thread.
+            what: what it waits for, in errors and displays.
+            timeout_ns: how long; None for ever. A time that has passed already still gives the turn away.
+
+        Returns:
+            Whether the condition holds, as asked in the caller's own turn.
+
+        Raises:
+            Stopping: the run stops, or the participant was retired.
+        """
+        ...
+
+    def lock(self, name: str = "") -> Lock:
+        """A lock for one participant at a time, which belongs to who takes it."""
+        ...
+
+    def rlock(self, name: str = "") -> RLock:
+        """A lock that its holder may take again."""
+        ...
+
+    def semaphore(self, value: int = 1, name: str = "") -> Semaphore:
+        """A counter that starts at `value` and is never negative."""
+        ...
+
+    def event(self, name: str = "") -> Event:
+        """A flag to wait for, lowered at first."""
+        ...
+
+    def condition(self, lock: Lock | None = None, name: str = "") -> Condition:
+        """Waiting for notifications under `lock`, by default an rlock of its own."""
+        ...
+
+    def queue(self, maxsize: int = 0, name: str = "") -> Queue[Any]:
+        """A line of things from participant to participant, of any length when `maxsize` is 0."""
+        ...
+
+    def start_thread(self, run: Callable[[], object], name: str = "helper") -> HelperThread:
+        """Start a thread of the calling participant, with its phase, rank and symbol; it takes turns like any other.
+
+        What `run` raises is told to the participant's `on_failure`.
+
+        Raises:
+            Stopping: the run stops.
+        """
+        ...
+
+    def set_timer(self, delay_ns: int, callback: Callable[[], object]) -> Timer:
+        """Have `callback` called in a turn of its own after `delay_ns`; also from inside another timer.
+
+        Raises:
+            Stopping: the run stops.
+            ValueError: a negative delay.
+        """
+        ...
+
+    def retire(self, participant: str) -> None:
+        """Let one participant end: its `wait_for_next_step` returns False, its other waits raise `Stopping`.
+
+        So do those of the threads that it has started. Called inside a turn or between steps.
         """
         ...
 

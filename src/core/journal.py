@@ -65,6 +65,8 @@ class JournalRecord(NamedTuple):
         return tuple(zip(FIELDS[self.kind], self.values, strict=True))
 
 
+_COUNTS = {kind: len(names) for kind, names in FIELDS.items()}
+
 Sink = Callable[[list[JournalRecord]], None]
 
 _by_instant = itemgetter(0)
@@ -104,7 +106,7 @@ class Journal:
         entries.sort(key=_by_instant_and_stream)  # stable: inside a stream the order of recording stays
         chain, sha256 = self._chain, hashlib.sha256
         for _, group in groupby(entries, _by_instant):
-            chain = sha256(chain + "\n".join([encode(entry) for entry in group]).encode()).digest()
+            chain = sha256(chain + _encode_all(list(group)).encode()).digest()
         self._chain = chain
         self._count += len(entries)
         if self._sink is not None:
@@ -127,17 +129,34 @@ def encode(entry: JournalRecord) -> str:
     Raises:
         InternalError: the values do not fit the kind.
     """
+    line = _line(entry)
+    if "\n" in line or line.count("\x1f") != len(entry.values) + 3:
+        # A reason may hold anything; it must not look like more than one value.
+        line = "\x1f".join(text.encode("unicode_escape").decode() for text in _texts(entry))
+    return line
+
+
+def _encode_all(entries: list[JournalRecord]) -> str:
+    """The records' texts, a line each."""
+    text = "\n".join([_line(entry) for entry in entries])
+    separators = sum([len(entry[4]) + 3 for entry in entries])
+    if text.count("\n") != len(entries) - 1 or text.count("\x1f") != separators:
+        return "\n".join([encode(entry) for entry in entries])  # some value holds a separator itself
+    return text
+
+
+def _line(entry: JournalRecord) -> str:
     instant_ns, stream, kind, participant, values = entry
-    if len(values) != len(FIELDS[kind]):
-        raise InternalError(f"a {kind} record has {len(values)} values, expected {len(FIELDS[kind])}")
+    if len(values) != _COUNTS[kind]:
+        raise InternalError(f"a {kind} record has {len(values)} values, expected {_COUNTS[kind]}")
     texts = [
-        value if (kind_of := value.__class__) is str
-        else value.hex() if kind_of is float
-        else "None" if value is None
-        else str(value)
+        value if isinstance(value, str) else "None" if value is None
+        else value.hex() if value.__class__ is float else str(value)
         for value in values
     ]  # fmt: skip
-    line = "\x1f".join((str(instant_ns), stream, kind, participant, *texts))
-    if "\n" in line or line.count("\x1f") != len(values) + 3:  # a reason may hold anything; it must not look like more
-        line = "\x1f".join(text.encode("unicode_escape").decode() for text in (str(instant_ns), stream, kind, *texts))
-    return line
+    return f"{instant_ns}\x1f{stream}\x1f{kind}\x1f{participant}\x1f" + "\x1f".join(texts)
+
+
+def _texts(entry: JournalRecord) -> list[str]:
+    values = [value.hex() if value.__class__ is float else str(value) for value in entry.values]
+    return [str(entry.instant_ns), entry.stream, entry.kind, *values]

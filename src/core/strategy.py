@@ -116,17 +116,22 @@ class Strategy:
     def position(self) -> Position:
         """What this strategy holds of its symbol now."""
         runner = self._runner
+        runner.clock.now_ns()  # a call of the clock: one that is asked for ever in a turn can say who does it
         return runner.broker.position(runner.name, runner.symbol)
 
     @property
     def account(self) -> Account:
         """The account now."""
-        return self._runner.broker.snapshot().account
+        runner = self._runner
+        runner.clock.now_ns()  # as above
+        return runner.broker.snapshot().account
 
     @property
     def quote(self) -> Quote | None:
         """The last bid and ask, None before the first price."""
-        return self._runner.broker.quote(self._runner.symbol)
+        runner = self._runner
+        runner.clock.now_ns()  # as above
+        return runner.broker.quote(runner.symbol)
 
     # -- what a user does --------------------------------------------------------------------------
 

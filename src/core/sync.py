@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Protocol
 
 import greenlet
@@ -35,6 +36,7 @@ __all__ = [
     "rare_collections",
     "runtime_named",
     "start_thread",
+    "thread_names",
     "thread_stacks",
     "wall_ns",
 ]
@@ -60,6 +62,10 @@ class Carrier(Protocol):
     name: str
     resume: Callable[[], object]
     park: Callable[[], object] | None
+
+    def frame(self) -> FrameType | None:
+        """Where it stands, None when it has not begun or has ended; for messages about a run that does not get on."""
+        ...
 
 
 class Runtime(Protocol):
@@ -88,6 +94,10 @@ class _ThreadCarrier:
         self.park: Callable[[], object] | None = baton.acquire
         self.resume: Callable[[], object] = baton.release
         self.thread: threading.Thread | None = None
+
+    def frame(self) -> FrameType | None:
+        ident = None if self.thread is None else self.thread.ident
+        return None if ident is None else sys._current_frames().get(ident)
 
 
 class ThreadRuntime:
@@ -146,11 +156,13 @@ class ThreadRuntime:
 
 
 class _FiberCarrier:
-    __slots__ = ("body", "name", "park", "resume")
+    __slots__ = ("body", "fiber", "name", "park", "resume", "thread_ident")
 
     def __init__(self, name: str, body: Callable[[], None]) -> None:
         self.name = name
         self.body = body
+        self.fiber: greenlet.greenlet | None = None
+        self.thread_ident = 0
         self.park: Callable[[], object] | None = None
         self.resume: Callable[[], object] = self._start
 
@@ -160,8 +172,16 @@ class _FiberCarrier:
         while current.parent is not None:
             current = current.parent
         fiber = greenlet.greenlet(self.body, current)
+        self.fiber, self.thread_ident = fiber, _thread.get_ident()
         self.resume = fiber.switch
         return fiber.switch()
+
+    def frame(self) -> FrameType | None:
+        if self.fiber is None or self.fiber.dead:
+            return None
+        parked: FrameType | None = self.fiber.gr_frame
+        # The one that runs has no frame of its own to show: it is where its thread is.
+        return parked if parked is not None else sys._current_frames().get(self.thread_ident)
 
 
 class FiberRuntime:
@@ -334,6 +354,11 @@ def start_thread(name: str, run: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def thread_names() -> dict[int, str]:
+    """The name of every Python thread, by its identity in the process."""
+    return {thread.ident: thread.name for thread in threading.enumerate() if thread.ident is not None}
 
 
 def thread_stacks() -> dict[str, str]:

@@ -7,6 +7,7 @@ mode.
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
 
 from src.core.broker import Broker
 from src.core.clock import PHASE_MONITOR, PHASE_WORKER, Clock, Participant
@@ -20,6 +21,8 @@ from src.core.order_desk import OrderDesk
 from src.core.risk_manager import RiskManager
 from src.core.strategy import Strategy
 from src.core.strategy_runner import StrategyRunner
+from src.core.sync import current_participant
+from src.core.timeframe import format_instant
 from src.core.trade_manager import TradeManager
 from src.core.wake import MonitorWake
 
@@ -65,6 +68,8 @@ class TradingController:
         self._desks: list[OrderDesk] = []
         self._trade_manager: TradeManager | None = None
         self.failures: dict[str, str] = {}
+        #: Symbols whose worker, or a thread of it, has raised: the worker does nothing more.
+        self._failed: set[str] = set()
 
     def initialize(self) -> None:
         """Make the strategies of every symbol and the trade manager; no thread runs yet.
@@ -111,7 +116,7 @@ class TradingController:
                 self._clock.spawn(
                     Participant(
                         name=worker_name(symbol), phase=PHASE_WORKER, rank=rank, symbol=symbol, poll_ns=poll.worker_ns,
-                        wake=self._orchestrators[symbol].wake,
+                        wake=self._orchestrators[symbol].wake, on_failure=_answering(self._thread_failed, symbol),
                     ),
                     _bound(self._symbol_worker, symbol),
                 )  # fmt: skip
@@ -146,12 +151,15 @@ class TradingController:
         clock = self._clock
         try:
             orchestrator.start()
-            while clock.wait_for_next_step(me):
-                orchestrator.on_tick(symbol)
-            orchestrator.stop()
-            self._record_end(symbol, me, "left", bars=orchestrator.bars_seen)
+            wait_for_next_step, on_tick = clock.wait_for_next_step, orchestrator.on_tick
+            while wait_for_next_step(me):
+                on_tick(symbol)
+            if symbol not in self._failed:
+                orchestrator.stop()
+                self._record_end(symbol, me, "left", bars=orchestrator.bars_seen)
         except Stopping:
-            self._record_end(symbol, me, "stopped", bars=orchestrator.bars_seen)
+            if symbol not in self._failed:
+                self._record_end(symbol, me, "stopped", bars=orchestrator.bars_seen)
         except Exception as error:
             self._worker_failed(symbol, error)
         except BaseException as error:  # kept for `drive`; known before the turn is given away
@@ -182,12 +190,16 @@ class TradingController:
 
     def _worker_failed(self, symbol: str, error: Exception) -> None:
         me = worker_name(symbol)
-        self._record_end(symbol, me, "failed", error=_kind_of(error))
         self._log.error("worker failed", symbol=symbol, error=_cause(error))
+        if symbol in self._failed:
+            return  # what follows from the first failure is no second one
+        self._failed.add(symbol)
+        self._record_end(symbol, me, "failed", error=_kind_of(error))
         if self._config.on_error == "stop_all" or not isinstance(error, StrategyError):
             self._clock.fail(error)
             return
         self._drop(symbol, error)
+        self._clock.retire(me)
         try:
             for order in self._broker.snapshot().orders:
                 if order.request.symbol == symbol and not order.request.reduce_only:
@@ -195,6 +207,31 @@ class TradingController:
         except Exception as problem:
             # Entries that may still work without anybody watching them: more than one symbol's matter.
             self._clock.fail(problem)
+
+    def _thread_failed(self, symbol: str, error: BaseException) -> None:
+        """A helper thread or timer of the symbol's worker raised; called in its turn, while the worker waits."""
+        if not isinstance(error, LockstepError):
+            error = self._error_of_thread(symbol, error)
+        self._worker_failed(symbol, error)
+
+    def _error_of_thread(self, symbol: str, error: BaseException) -> StrategyError:
+        strategies = [runner.strategy for runner in self._orchestrators[symbol].runners]
+        name, place, trace = strategies[0].name, "", error.__traceback__
+        while trace is not None:
+            # A method has its strategy in `self`, a function inside a method among what it closes over.
+            own = [each for each in trace.tb_frame.f_locals.values() if any(each is one for one in strategies)]
+            name = own[0].name if own else name
+            place = f"{PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+            trace = trace.tb_next
+        now = self._clock.now_ns()
+        failed = StrategyError(
+            f"strategy {name} raised {_cause(error)} in the thread {current_participant.get()} on {symbol} at "
+            f"{format_instant(now)} ({place}); mend the strategy, or write on_error: stop_symbol to go on without the "
+            "symbol",
+            strategy=name, symbol=symbol, instant_ns=now, cause=_cause(error),
+        )  # fmt: skip
+        failed.__cause__ = error
+        return failed
 
     def _drop(self, symbol: str, error: LockstepError) -> None:
         self.failures[symbol] = error.message
@@ -223,7 +260,7 @@ class TradingController:
                 )
             except LockstepError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 now = self._clock.now_ns()
                 raise StrategyError(
                     f"strategy {strategy.instance} raised {_cause(error)} while it was made for {symbol}; mend its "
@@ -260,6 +297,13 @@ def _bound(loop: Callable[[str], None], symbol: str) -> Callable[[], None]:
         loop(symbol)
 
     return run
+
+
+def _answering(answer: Callable[[str, BaseException], None], symbol: str) -> Callable[[BaseException], None]:
+    def on_failure(error: BaseException) -> None:
+        answer(symbol, error)
+
+    return on_failure
 
 
 def _kind_of(error: BaseException) -> str:

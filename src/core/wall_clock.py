@@ -1,11 +1,19 @@
 """WallClock: the clock that really waits.
 
 Participants run on OS threads and take turns: one decides at a time, as under every other clock, so that there is no
-interleaving here that another clock cannot have. A waiting participant asks its wake predicate every `poll_ns`.
+interleaving here that another clock cannot have. Whoever waits gives its turn away. Among those who are ready the turn
+goes first to whose time has come, by the instants, however late the system wakes them, then by phase, rank and name;
+who has been passed over too often comes before all. After each turn the conditions of all who wait are asked again; a
+participant that waits for its next step is asked every `poll_ns`.
 """
 
+from bisect import insort
 from collections.abc import Callable
+from dataclasses import replace
+from operator import attrgetter
+from typing import Protocol
 
+from src.core.blocking import Blocking, helper_order
 from src.core.clock import Participant
 from src.core.errors import ConfigError, Stopping
 from src.core.sync import Event, Lock, current_participant, start_thread, wall_ns
@@ -13,7 +21,52 @@ from src.core.sync import Event, Lock, current_participant, start_thread, wall_n
 __all__ = ["WallClock"]
 
 
-class WallClock:
+#: How often, in real seconds, a condition is asked though nobody's turn has ended: what it looks at may lie outside.
+_LOOK_S = 0.05
+
+#: So many turns go to others while one that is ready waits.
+_PATIENCE = 50
+
+
+class _Joinable(Protocol):
+    def join(self) -> None: ...
+    def is_alive(self) -> bool: ...
+
+
+class _Seat:
+    """A participant's place; all but `asking` and `nudge` belong to the holder of the turn.
+
+    Attributes:
+        parent: the participant that it or those before it belong to, empty for a participant itself.
+        condition: what it waits for, None while it waits for its next step.
+        ready: whether it was found to have something to do.
+        due_ns: when it becomes ready in any case.
+        passed_over: how often others were given the turn although it was ready.
+        asking: whether it wants the turn in order to look for itself, because of a stop or of long silence.
+        nudge: wakes its thread: it has the turn, or the run ends.
+    """
+
+    def __init__(self, participant: Participant, run: Callable[[], None], parent: str) -> None:
+        self.participant = participant
+        self.name = participant.name
+        self.run = run
+        self.parent = parent
+        place = helper_order(participant.name) if parent else (participant.name,)
+        self.key: tuple[int | str, ...] = (participant.phase, participant.rank, *place)
+        self.condition: Callable[[], bool] | None = None
+        self.ready = True  # for its first turn
+        self.due_ns: int | None = None
+        self.passed_over = 0
+        self.asking = False
+        self.left = False
+        self.retired = False
+        self.nudge = Event()
+
+
+_key_order = attrgetter("key")
+
+
+class WallClock(Blocking):
     """See `src.core.clock.Clock`.
 
     Args:
@@ -27,104 +80,244 @@ class WallClock:
         self._speed = speed
         self._started_ns = wall_ns()
         self._origin_ns = self._started_ns if origin_ns is None else origin_ns
-        self._turn = Lock()
-        self._stopping = Event()
-        self._seats: dict[str, tuple[Participant, Callable[[], None]]] = {}
+        self._seats: dict[str, _Seat] = {}
+        self._order: list[_Seat] = []
+        #: Held for a few instructions at a time, around `_holder` and `asking`; never during a turn or a predicate.
+        self._mutex = Lock()
+        self._holder: _Seat | None = None
+        self._threads: list[_Joinable] = []
+        self._done = Event()
         self._left: set[str] = set()
+        self._driving = False
+        self._stopping = False
         self._failure = Lock()
         self._error: BaseException | None = None
         self.stopped_because: str | None = None
 
-    def now_ns(self) -> int:
-        """See `Clock.now_ns`."""
-        return self._origin_ns + int((wall_ns() - self._started_ns) * self._speed)
+    # -- composing ---------------------------------------------------------------------------------
 
     def spawn(self, participant: Participant, run: Callable[[], None]) -> None:
         """See `Clock.spawn`."""
         if participant.name in self._seats:
             raise ConfigError(f"the participant {participant.name} is registered already")
-        self._seats[participant.name] = (participant, run)
+        self._seat(_Seat(participant, run, ""))
+
+    def _spawn_helper(self, name: str, run: Callable[[], None]) -> None:
+        """See `Blocking`."""
+        parent = self._me()
+        if self._is_over(parent):
+            raise Stopping
+        self._seat(_Seat(replace(parent.participant, name=name, timed=False), run, parent.parent or parent.name))
+
+    def _seat(self, seat: _Seat) -> None:
+        self._seats[seat.name] = seat
+        insort(self._order, seat, key=_key_order)
+        if self._driving:
+            self._start(seat)
+        else:
+            seat.passed_over = _PATIENCE  # all begin before anybody goes on
+
+    def _start(self, seat: _Seat) -> None:
+        thread = start_thread(seat.name, lambda: self._body(seat))
+        with self._mutex:
+            self._threads = [each for each in self._threads if each.is_alive()]
+            self._threads.append(thread)
 
     def drive(self) -> None:
-        """See `Clock.drive`."""
-        # Started one after the other in key order, each after the one before has had its first turn: the turn lock is
-        # taken here for the thread that is to run.
-        ordered = sorted(self._seats.values(), key=lambda seat: (seat[0].phase, seat[0].rank, seat[0].name))
-        threads = []
-        for participant, run in ordered:
-            self._turn.acquire()
-            threads.append(start_thread(participant.name, self._body(participant.name, run)))
-        for thread in threads:
+        """See `Clock.drive`: first turns come by phase, rank and name, one after the other."""
+        if not self._order:
+            return
+        self._driving = True
+        first = self._order[0]
+        first.ready, first.passed_over, self._holder = False, 0, first
+        for seat in list(self._order):
+            self._start(seat)
+        self._done.wait()
+        for thread in self._threads:
             thread.join()
         if self._error is not None:
             raise self._error
 
+    def _body(self, seat: _Seat) -> None:
+        current_participant.set(seat.name)
+        self._take_turn(seat)
+        try:
+            if not self._is_over(seat):
+                seat.run()
+        except Stopping:
+            pass
+        except BaseException as error:  # kept and raised again by `drive`, or taken by whoever answers for it
+            self._failed(seat, error)
+        finally:
+            self.leave(seat.name)
+
+    def _failed(self, seat: _Seat, error: BaseException) -> None:
+        answer = seat.participant.on_failure if seat.parent else None
+        try:
+            (answer or self.fail)(error)
+        except BaseException as problem:  # an answer that fails itself answers for nothing
+            self.fail(problem)
+
+    # -- what participants call --------------------------------------------------------------------
+
+    def now_ns(self) -> int:
+        """See `Clock.now_ns`."""
+        return self._origin_ns + int((wall_ns() - self._started_ns) * self._speed)
+
     def wait_for_next_step(self, participant: str) -> bool:
         """See `Clock.wait_for_next_step`."""
-        seat, _ = self._seats[participant]
-        poll_s = seat.poll_ns / 1e9 / self._speed
-        self._turn.release()
-        held = False
+        seat = self._seats[participant]
+        poll_ns = seat.participant.poll_ns
+        if self._is_over(seat):
+            return False
+        seat.ready = self._has_work(seat)
+        seat.due_ns = self.now_ns() + poll_ns
+        while True:
+            self._give_turn_away(seat)
+            if self._is_over(seat):
+                return False
+            # Asked with the turn held: another participant may have done the work meanwhile.
+            if self._has_work(seat):
+                return True
+            seat.due_ns = self.now_ns() + poll_ns
+
+    def wait_until(self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None) -> bool:
+        """See `Clock.wait_until`; the condition is asked when a turn ends, by the thread of that turn."""
+        seat = self._me()
+        due_ns = None if timeout_ns is None else self.now_ns() + max(0, timeout_ns)
+        look_s = max(_LOOK_S, seat.participant.poll_ns / 1e9 / self._speed)
+        seat.condition, seat.due_ns = condition, due_ns
         try:
-            while not self._stopping.is_set():
-                if self._asks(seat):
-                    self._turn.acquire()
-                    held = True
-                    if self._stopping.is_set():
-                        break
-                    # Asked again with the turn held: another participant may have done the work meanwhile.
-                    if self._asks(seat):
-                        return True
-                    held = False
-                    self._turn.release()
-                self._stopping.wait(poll_s)
+            while not self._is_over(seat):
+                self._give_turn_away(seat, look_s)
+                if self._is_over(seat):
+                    break
+                if condition():
+                    return True
+                if due_ns is not None and self.now_ns() >= due_ns:
+                    return False
         finally:
-            # Whatever happened, also in a predicate: the caller goes on with the turn and gives it back when it leaves.
-            if not held:
-                self._turn.acquire()
-        return False
-
-    def _asks(self, seat: Participant) -> bool:
-        due = seat.wake.next_due_ns() if seat.timed else None
-        return (due is not None and due <= self.now_ns()) or seat.wake()
-
-    def sleep(self, duration_ns: int) -> None:
-        """See `Clock.sleep`; the turn is given away meanwhile."""
-        self._turn.release()
-        stopped = self._stopping.wait(duration_ns / 1e9 / self._speed)
-        self._turn.acquire()
-        if stopped:
-            raise Stopping
+            seat.condition = seat.due_ns = None
+        raise Stopping
 
     def leave(self, participant: str) -> None:
         """See `Clock.leave`."""
-        if participant not in self._left:
-            self._left.add(participant)
-            self._turn.release()
+        if participant in self._left:
+            return
+        self._left.add(participant)
+        self._order.remove(self._seats.pop(participant))
+        self._pass_turn_on()
+        if not self._order:
+            self._done.set()
+
+    def retire(self, participant: str) -> None:
+        """See `Clock.retire`."""
+        for seat in list(self._order):
+            if participant in (seat.name, seat.parent):
+                seat.retired = True
+                seat.nudge.set()
+
+    def _has_left(self, participant: str) -> bool:
+        return participant in self._left
+
+    # -- what anybody may call ---------------------------------------------------------------------
 
     def stop(self, reason: str) -> None:
         """See `Clock.stop`."""
         if self.stopped_because is None:
             self.stopped_because = reason
-        self._stopping.set()
+        self._end()
 
     def fail(self, error: BaseException) -> None:
         """See `Clock.fail`."""
         with self._failure:
             if self._error is None:
                 self._error = error
-        self._stopping.set()
+        self._end()
 
-    def _body(self, name: str, run: Callable[[], None]) -> Callable[[], None]:
-        def body() -> None:
-            current_participant.set(name)
-            try:
-                run()
-            except Stopping:
-                pass
-            except BaseException as error:  # kept and raised again by `drive`
-                self.fail(error)
-            finally:
-                self.leave(name)
+    # -- turns -------------------------------------------------------------------------------------
 
-        return body
+    def _me(self) -> _Seat:
+        name = current_participant.get()
+        seat = self._seats.get(name)
+        if seat is None:
+            what = f"expected a participant of this clock in its turn, found {name}, which cannot wait"
+            raise RuntimeError(f"{what}; start threads with `clock.start_thread`")
+        return seat
+
+    def _is_over(self, seat: _Seat) -> bool:
+        return self._stopping or seat.retired
+
+    def _end(self) -> None:
+        # Takes no lock of its own, since a signal handler may interrupt whoever holds it.
+        self._stopping = True
+        for seat in list(self._order):
+            seat.nudge.set()
+
+    def _has_work(self, seat: _Seat) -> bool:
+        wake = seat.participant.wake
+        due_ns = wake.next_due_ns() if seat.participant.timed else None
+        return (due_ns is not None and due_ns <= self.now_ns()) or wake()
+
+    def _give_turn_away(self, seat: _Seat, look_s: float | None = None) -> None:
+        """Let others run; return with the turn when there may be something to see, after `look_s` at the latest."""
+        seat.nudge.clear()
+        self._pass_turn_on()
+        if not self._is_over(seat):
+            left_s = None if seat.due_ns is None else max(0.0, (seat.due_ns - self.now_ns()) / 1e9 / self._speed)
+            seat.nudge.wait(min((each for each in (left_s, look_s) if each is not None), default=None))
+        self._take_turn(seat)
+
+    def _take_turn(self, seat: _Seat) -> None:
+        with self._mutex:
+            seat.asking = self._holder is not seat
+            # Not at once to who has come first: the system may have woken it before one that was due earlier.
+            if self._holder is None:
+                self._give_to_first()
+        while self._holder is not seat:
+            seat.nudge.wait()
+            seat.nudge.clear()
+
+    def _pass_turn_on(self) -> None:
+        """End the turn; called by its holder, who may get the next one as well.
+
+        When only helper threads are left and each waits for another, nobody will ever do anything: the run is over.
+        """
+        for seat in self._order:
+            if seat.condition is not None and not seat.ready and _holds(seat.condition):
+                seat.ready = True
+        with self._mutex:
+            quiet = self._give_to_first() is None
+        if quiet and all(seat.parent and seat.condition is not None and seat.due_ns is None for seat in self._order):
+            self._end()
+
+    def _give_to_first(self) -> _Seat | None:
+        """Give the turn to the next one, to nobody when none is ready; with the mutex held."""
+        now_ns = self.now_ns()
+        chosen: _Seat | None = None
+        best = (0, 0)
+        for seat in self._order:  # of equal ones the first by key
+            due_ns = seat.due_ns
+            is_due = due_ns is not None and due_ns <= now_ns
+            if not (is_due or seat.ready or seat.asking):
+                continue
+            seat.passed_over += 1
+            if seat.passed_over > _PATIENCE:
+                place = (0, -seat.passed_over)
+            else:
+                place = (2, 0) if due_ns is None or not is_due else (1, due_ns)
+            if chosen is None or place < best:
+                chosen, best = seat, place
+        self._holder = chosen
+        if chosen is not None:
+            chosen.ready = chosen.asking = False
+            chosen.passed_over = 0
+            chosen.nudge.set()
+        return chosen
+
+
+def _holds(condition: Callable[[], bool]) -> bool:
+    try:
+        return condition()
+    except Exception:  # raised again in the waiter's own turn, where it belongs
+        return True

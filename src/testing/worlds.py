@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from src.backtesting.engine.backtest_controller import BacktestController
+from src.backtesting.engine.latency import Latency, late_participant
 from src.backtesting.engine.pacing import Pacer, TimeMode
 from src.backtesting.engine.time_controller import TimeController
 from src.backtesting.result import BacktestResult
 from src.backtesting.schedules import SchedulePolicy
+from src.backtesting.tracing import Probe
 from src.brokers.simulated import Commission, Costs, FillRules, SimulatedBroker, Slippage
 from src.core.bars import BarSeries
 from src.core.config import BotConfig
@@ -112,6 +114,8 @@ def build_world(
     start_ns: int | None = None,
     end_ns: int | None = None,
     prepare: Callable[[SimulatedBroker], None] | None = None,
+    probe: Probe | None = None,
+    latency: Mapping[str, Latency] | None = None,
 ) -> BacktestController:
     """The composed backtest, ready to run; the first arguments as in `run_world`.
 
@@ -119,6 +123,8 @@ def build_world(
         config: by default `bot_config` of the symbols and classes.
         timeframes: higher timeframes to derive for each symbol.
         prepare: called with the broker before anybody else gets it.
+        probe: measures the threads.
+        latency: how late participants are, by name, under seed 7.
     """
     symbols = [each.symbol for each in series]
     config = config or bot_config(symbols, classes)
@@ -137,6 +143,7 @@ def build_world(
     )
     if prepare is not None:
         prepare(broker)
+    late = dict(latency or {})
     time = TimeController(
         config.symbols,
         mode,
@@ -144,9 +151,10 @@ def build_world(
         pacer=pacer,
         runtime=runtime_named(runtime) if isinstance(runtime, str) else runtime,
         stall_s=stall_s,
+        wake_wrapper=(lambda each: late_participant(each, time, late, 7)) if late else None,
     )
     chosen = {each.instance: named[each.use] for each in config.strategies}
-    return BacktestController(broker, time, config, chosen, start_ns=start_ns, end_ns=end_ns)
+    return BacktestController(broker, time, config, chosen, start_ns=start_ns, end_ns=end_ns, probe=probe)
 
 
 def run_world(

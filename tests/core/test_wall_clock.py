@@ -222,3 +222,157 @@ def test_a_name_twice_and_a_speed_of_nothing_are_refused() -> None:
         cast.add("a", lambda: None)
     with pytest.raises(ConfigError, match="positive speed"):
         WallClock(0.0)
+
+
+def test_sleepers_that_are_woken_late_go_on_in_the_order_of_their_instants() -> None:
+    """While somebody does not give the turn away, several fall due; the operating system does not choose among them."""
+    cast = Cast(WallClock(1_000.0, origin_ns=0))
+    woken: list[str] = []
+    all_sleep = threading.Event()
+
+    def sleeper(name: str, due_ns: int) -> Callable[[], None]:
+        def act() -> None:
+            cast.clock.sleep(max(0, due_ns - cast.clock.now_ns()))
+            woken.append(name)
+            if len(woken) == 3:
+                cast.clock.stop("done")
+            cast.clock.sleep(10**9 * SECOND_NS)
+
+        return act
+
+    def hold_the_turn() -> None:
+        while cast.clock.now_ns() < 7 * MINUTE_NS:
+            all_sleep.wait(0.001)
+        cast.clock.sleep(10**9 * SECOND_NS)
+
+    for rank, minutes in enumerate((6, 2, 4)):
+        cast.add(f"at {minutes}", sleeper(f"at {minutes}", minutes * MINUTE_NS), Predicate(lambda: True), rank=rank)
+    cast.add("holder", hold_the_turn, Predicate(lambda: True), rank=3)
+    cast.clock.drive()
+
+    assert woken == ["at 2", "at 4", "at 6"]
+
+
+def test_a_busy_participant_does_not_keep_others_from_their_turns() -> None:
+    """One whose predicate is always true comes first by its key and still waits until the others have had theirs."""
+    cast = Cast()
+    turns: list[str] = []
+
+    def busy() -> None:
+        turns.append("busy")
+
+    def modest() -> None:
+        turns.append("modest")
+        if turns.count("modest") == 5:
+            cast.clock.stop("done")
+
+    cast.add("busy", busy, Predicate(lambda: True), phase=PHASE_MONITOR)
+    cast.add("modest", modest, Predicate(lambda: True), rank=1)
+    cast.clock.drive()
+
+    assert turns.count("modest") == 5
+
+
+def test_a_condition_on_something_outside_is_asked_again_and_again() -> None:
+    """Nobody takes a turn meanwhile; another thread of the process changes what it looks at."""
+    cast = Cast()
+    outside = threading.Event()
+    waiting = threading.Event()
+    met: list[bool] = []
+
+    def wait() -> None:
+        waiting.set()
+        met.append(cast.clock.wait_until(outside.is_set, "something outside"))
+        cast.clock.stop("done")
+
+    def change() -> None:
+        waiting.wait(60)
+        outside.set()
+
+    cast.add("a", wait, Predicate(lambda: True))
+    outsider = threading.Thread(target=change)
+    outsider.start()
+    cast.clock.drive()
+    outsider.join()
+
+    assert met == [True]
+
+
+def test_a_condition_that_raises_does_so_in_the_turn_of_who_waits() -> None:
+    """Not in the thread that asked it when its own turn ended."""
+    cast = Cast()
+    lamps: list[int] = []
+    caught: list[str] = []
+
+    def wait() -> None:
+        with pytest.raises(IndexError):
+            cast.clock.wait_until(lambda: not lamps or bool(lamps[5]), "a lamp")
+        caught.append("waiter")
+        cast.clock.stop("done")
+
+    def light() -> None:
+        lamps.append(1)
+
+    lamps.append(0)
+
+    def empty_and_wait() -> None:
+        lamps.pop()
+        wait()
+
+    cast.add("waiter", empty_and_wait, Predicate(lambda: True))
+    cast.add("other", light, Predicate(lambda: not lamps), rank=1)
+    lamps.append(0)
+    cast.clock.drive()
+
+    assert caught == ["waiter"]
+
+
+def test_a_retired_participant_gets_no_further_step_and_ends_in_order() -> None:
+    """The others go on."""
+    cast = Cast()
+    steps: list[str] = []
+
+    def retire() -> None:
+        if not steps:
+            cast.clock.retire("waiter")
+            cast.clock.retire("nobody")
+        steps.append("step")
+        if "waiter ends" in cast.log:
+            cast.clock.stop("done")
+
+    cast.add("a", retire, Predicate(lambda: True))
+    cast.add("waiter", lambda: steps.append("waiter"), rank=1)
+    cast.clock.drive()
+
+    assert cast.log[:3] == ["a begins", "waiter begins", "waiter ends"]
+    assert set(steps) == {"step"}
+
+
+def test_threads_that_are_left_alone_and_only_wait_for_others_end() -> None:
+    """Their participants have left, so nothing will ever be put into the queue."""
+    clock = WallClock(FAST, origin_ns=0)
+    ends: list[str] = []
+
+    def consume() -> None:
+        try:
+            clock.queue().get()
+        except Stopping:
+            ends.append("stopping")
+            raise
+
+    def run() -> None:
+        clock.start_thread(consume)
+        clock.set_timer(MINUTE_NS, lambda: ends.append("timer"))
+
+    clock.spawn(Participant(name="a", phase=PHASE_WORKER, rank=0, wake=Predicate()), run)
+    clock.drive()
+
+    assert ends == ["timer", "stopping"]
+
+
+def test_who_is_no_participant_cannot_wait() -> None:
+    """A thread that did not come from the clock is told where it should have come from."""
+    clock = WallClock(FAST, origin_ns=0)
+
+    with pytest.raises(RuntimeError, match="found main, which cannot wait; start threads with `clock.start_thread`"):
+        clock.sleep(1)

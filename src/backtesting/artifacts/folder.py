@@ -87,6 +87,7 @@ def write_run(
     report: bool = True,
     control: Sequence[Mapping[str, Any]] = (),
     timing: Mapping[str, Any] | None = None,
+    renew_timing: bool = False,
     metrics: Metrics | None = None,
     log: str = "",
 ) -> Path:
@@ -98,8 +99,10 @@ def write_run(
     Args:
         manifest: see `manifest_of`.
         price_series: bars by symbol for the report; without them it shows no prices.
-        control: what happened outside the digest (pause, pace, turn order), one JSON object each.
+        control: what happened outside the digest (pause, pace, turn order), one JSON object each; replaces that of
+            the same run stored before, unless it is empty.
         timing: real durations in addition to `seconds`, `bars_per_s` and `platform`; never hashed.
+        renew_timing: whether the `timing.json` of a run that is stored already is replaced by this one.
         metrics: the result's figures, computed when not given; where money does not add up and they cannot be
             computed, `metrics.json` holds null and there is no report.
         log: the text of `run.log`.
@@ -120,6 +123,10 @@ def write_run(
             if place.exists():
                 mismatch, suffix = _compare(place, run_id, result)
                 if mismatch is None:
+                    if renew_timing:
+                        _replace_json(place / "timing.json", _timing(result, timing or {}))
+                    if control:
+                        _replace_text(place / "control.jsonl", _json_lines(control))
                     return place
                 name = shop.next_name(suffix)
         full = manifest_of(result, run_id, manifest)
@@ -129,8 +136,7 @@ def write_run(
         _write_json(folder / "manifest.json", full)
         _write_json(folder / "metrics.json", figures.as_dict() if figures else None)
         _write_json(folder / "timing.json", _timing(result, timing or {}))
-        lines = (json.dumps(entry, sort_keys=True, ensure_ascii=False) + "\n" for entry in control)
-        _write_text(folder / "control.jsonl", "".join(lines))
+        _write_text(folder / "control.jsonl", _json_lines(control))
         _write_text(folder / "run.log", log)
         if report and figures:
             write_report(folder / "report.html", result, figures, full, price_series)
@@ -291,8 +297,27 @@ def _timing(result: BacktestResult, given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _replace_json(path: Path, value: Any) -> None:
+    _replace_text(path, _json_text(value))
+
+
+def _replace_text(path: Path, text: str) -> None:
+    """Write a file of a published folder anew, in one step; under the lock of its run."""
+    beside = path.with_name(f".{path.name}.tmp")
+    _write_text(beside, text)
+    beside.replace(path)
+
+
 def _write_json(path: Path, value: Any) -> None:
-    _write_text(path, json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    _write_text(path, _json_text(value))
+
+
+def _json_text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _json_lines(entries: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(entry, sort_keys=True, ensure_ascii=False) + "\n" for entry in entries)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -4,13 +4,25 @@ One of the two places that compose the bot. It calls `TradingController.start()`
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from src.backtesting.engine.conditions import World
+from src.backtesting.engine.control import RunControl
+from src.backtesting.engine.debugging import Foreground, debugger_during
 from src.backtesting.engine.market import SimulatedMarket
+from src.backtesting.engine.pacing import TimeMode
+from src.backtesting.engine.ports import Market
 from src.backtesting.engine.time_controller import TimeController
 from src.backtesting.result import BacktestResult, Outcome, SymbolSummary
+from src.backtesting.schedules import EndChecked
+from src.backtesting.schedules.accesses import PortLogs
+from src.backtesting.schedules.yielding import YieldingBroker
+from src.backtesting.tracing import Probe, measure_lock, traced_ports
 from src.brokers.simulated import SimulatedBroker
 from src.core.bars import BarSeries
+from src.core.broker import Broker
+from src.core.clock import Clock
 from src.core.config import BotConfig
 from src.core.errors import ConfigError, DataError, InternalError, LockstepError
 from src.core.journal import Journal, JournalRecord
@@ -32,6 +44,13 @@ class BacktestController:
         classes: the strategy class of each instance name.
         start_ns, end_ns: the window; from the first bar's close to the last one's by default.
         keep_records: whether the result carries the journal's records, or only their digest.
+        probe: told what the threads do; without one nothing is measured and nothing stands between the parts.
+        logs: keeps what each participant asks of the ports.
+
+    Attributes:
+        control: pause, steps, breaks and pace of this run.
+        foreground: where displays and readers of keys register, to step aside while somebody types.
+        tell: told in a sentence what somebody who watches wants to know at once; does nothing by default.
     """
 
     def __init__(
@@ -44,12 +63,20 @@ class BacktestController:
         start_ns: int | None = None,
         end_ns: int | None = None,
         keep_records: bool = True,
+        probe: Probe | None = None,
+        logs: PortLogs | None = None,
     ) -> None:
         self._records: list[JournalRecord] = []
         self.journal = Journal(self._records.extend if keep_records else None)
         self._broker = broker
         self._config = config
         self.time_controller = time_controller
+        self.probe = probe
+        self.foreground = Foreground()
+        self.tell: Callable[[str], None] = _nobody_listens
+        self.control = RunControl(
+            time_controller, World(broker, self.journal, config.symbols, lambda: time_controller.instant_ns)
+        )
         base = broker.all_base_series()
         if not any(series.loaded for series in base):
             names = ", ".join(series.symbol for series in base)
@@ -60,18 +87,82 @@ class BacktestController:
             raise ConfigError("the backtest's window is empty: its end does not lie after its start")
         self.market = SimulatedMarket(broker, self.journal, self._start_ns, self._end_ns)
         broker.bind(time_controller, self.journal)
-        time_controller.attach(self.market)
         ticking = sorted(name for name, cls in classes.items() if cls.on_tick is not Strategy.on_tick)
         coarse = f"on_tick of {', '.join(ticking)} was called once for each base bar; live it is called at every price"
         self._coarse = {"on_tick": coarse} if ticking else {}
         self._log_lines = io.StringIO()
         log = make_log(self._log_lines, time_controller.now_ns)
-        self.trading_controller = TradingController(config, broker, time_controller, self.journal, classes, log)
+        clock: Clock = time_controller
+        venue: Broker = broker
+        market: Market = self.market
+        if probe is not None:
+            ports = traced_ports(
+                probe, time_controller, broker, market, classes,
+                instant=lambda: time_controller.instant_ns, preempts=time_controller.policy.preempts,
+            )  # fmt: skip
+            clock, venue, market, classes = ports.clock, ports.broker, ports.market, ports.classes
+        time_controller.attach(market)
+        venue = self._preemptible(venue, time_controller.yield_turn if probe is None else ports.clock.yield_turn)
+        if logs is not None:
+            venue, clock = logs.broker(venue), logs.clock(clock, lambda: time_controller.instant_ns)
+        self.trading_controller = TradingController(config, venue, clock, self.journal, classes, log)
+        if probe is not None:
+            measure_lock(broker, probe, "broker")
+            measure_lock(self.trading_controller.risk, probe, "risk manager")
+        if logs is not None:
+            self.trading_controller.risk = logs.risk(self.trading_controller.risk)
+
+    def _preemptible(self, broker: Broker, yield_turn: Callable[[], None]) -> Broker:
+        """The broker that the bot gets: one that offers the turn to others, where the policy may take it away."""
+        return YieldingBroker(broker, yield_turn) if self.time_controller.policy.preempts else broker
 
     @property
     def log_text(self) -> str:
         """What the bot logged so far, one JSON object a line."""
         return self._log_lines.getvalue()
+
+    # -- control while it runs; each takes effect between two steps --------------------------------
+
+    @property
+    def control_records(self) -> tuple[dict[str, Any], ...]:
+        """What the control did, in order; empty for a run that nobody controlled."""
+        return self.control.records
+
+    def pause(self) -> None:
+        """See `RunControl.pause`."""
+        self.control.pause()
+
+    def resume(self) -> None:
+        """See `RunControl.resume`."""
+        self.control.resume()
+
+    def step(self, count: int = 1) -> None:
+        """See `RunControl.step`."""
+        self.control.step(count)
+
+    def run_to(self, instant: str | int) -> None:
+        """See `RunControl.run_to`."""
+        self.control.run_to(instant)
+
+    def break_when(self, expression: str, once: bool = True) -> None:
+        """See `RunControl.break_when`."""
+        self.control.break_when(expression, once)
+
+    def clear_break(self) -> None:
+        """See `RunControl.clear_break`."""
+        self.control.clear_break()
+
+    def set_pace(self, pace: str | TimeMode | None) -> None:
+        """See `RunControl.set_pace`."""
+        self.control.set_pace(pace)
+
+    def stop(self, reason: str = "stop requested") -> None:
+        """End the run in order, also while it is paused; from any thread."""
+        self.trading_controller.stop(reason)
+
+    def _interrupt(self) -> None:
+        self.stop("interrupted")
+        self.tell("stopping; press Ctrl-C again to force")
 
     def run(self) -> BacktestResult:
         """Run to the end of the window and return what happened.
@@ -79,8 +170,8 @@ class BacktestController:
         Errors of the bot, of the scheduler or of the engine end the run as FAILED and are in the result.
 
         Raises:
-            ConfigError: the configuration turned out to be wrong while the bot was made or while it ran; there is no
-                result then.
+            ConfigError: the configuration turned out to be wrong while the bot was made or while it ran, or the
+                replayed schedule was recorded from another one; there is no result then.
         """
         controller = self.trading_controller
         error: LockstepError | None = None
@@ -89,8 +180,12 @@ class BacktestController:
             controller.initialize()
             controller.start()
             began = monotonic_ns()
-            with on_interrupt(lambda: controller.stop("interrupted")), rare_collections():
+            debugger = debugger_during(self.time_controller, self.foreground, self.tell)
+            with debugger, on_interrupt(self._interrupt), rare_collections():
                 controller.wait()
+            policy = self.time_controller.policy
+            if isinstance(policy, EndChecked) and self.time_controller.stopped_because is None:
+                policy.finish()
         except ConfigError:
             raise
         except LockstepError as problem:
@@ -98,6 +193,8 @@ class BacktestController:
         except Exception as problem:
             error = InternalError(f"{type(problem).__name__}: {problem}; a defect of Lockstep, please report it")
             error.__cause__ = problem
+        finally:
+            self.control.close()
         seconds = (monotonic_ns() - began) / 1e9
         return self._result(error, seconds)
 
@@ -138,6 +235,10 @@ class BacktestController:
             refusals=controller.refusals,
             fidelity={**broker.fidelity(), **self._coarse},
         )
+
+
+def _nobody_listens(text: str) -> None:
+    return
 
 
 def _first_open(base: list[BarSeries]) -> int:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from src.core.errors import ConfigError
 from src.core.sync import Event
 
-__all__ = ["Pacer", "TimeMode", "pacer_for"]
+__all__ = ["Pacer", "TimeMode", "pace_named", "pacer_for"]
 
 
 class TimeMode(StrEnum):
@@ -36,16 +36,24 @@ class Pacer:
         self._factor = market_factor
         self._interrupt = Event()
 
-    def wait(self, from_ns: int, to_ns: int) -> None:
-        """Let the real time of the step from one instant to the other pass, or return early after `wake_up`."""
-        seconds = (to_ns - from_ns) / 1e9 / self._factor if self._factor else self._step_s
-        if seconds > 0:
-            self._interrupt.wait(seconds)
+    @property
+    def name(self) -> str:
+        """What `pace_named` reads back: a time mode, a factor such as `60x`, or seconds for each step."""
+        if self._factor:
+            whole = float(self._factor).is_integer()
+            return f"{int(self._factor) if whole else self._factor!r}x"
+        named = [mode.value for mode, seconds in _STEP_SECONDS.items() if seconds == self._step_s]
+        return named[0] if named else f"{self._step_s:g} s a step"
+
+    def delay_s(self, from_ns: int, to_ns: int) -> float:
+        """The real seconds that a market step from one instant to the other is to take."""
+        return (to_ns - from_ns) / 1e9 / self._factor if self._factor else self._step_s
 
     def before_step(self, now_ns: int, at_ns: int, *, market: bool) -> None:
-        """See `Gate`."""
-        if market:
-            self.wait(now_ns, at_ns)
+        """See `Gate.before_step`: let the step's real time pass; a step of timers alone takes none."""
+        seconds = self.delay_s(now_ns, at_ns) if market else 0.0
+        if seconds > 0:
+            self._interrupt.wait(seconds)
 
     def wake_up(self) -> None:
         """End the present and all further waiting, because the run is to stop."""
@@ -68,3 +76,20 @@ def pacer_for(mode: TimeMode, pace: str | None = None) -> Pacer | None:
         return Pacer(market_factor=factor)
     seconds = _STEP_SECONDS[mode]
     return Pacer(seconds) if seconds else None
+
+
+def pace_named(pace: str | TimeMode | None) -> Pacer | None:
+    """The pacer of a word: a time mode in any case, a pace such as `60x`, None or MAX_SPEED for no delay.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if pace is None:
+        return None
+    word = pace.strip()
+    if word.upper() in TimeMode.__members__:
+        return pacer_for(TimeMode[word.upper()])
+    try:
+        return pacer_for(TimeMode.MAX_SPEED, word)
+    except ConfigError:
+        raise ConfigError(f"expected a pace such as 60x, or one of {', '.join(TimeMode)}, found {pace!r}") from None

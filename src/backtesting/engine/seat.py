@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from operator import attrgetter
 
+from src.core.blocking import helper_order
 from src.core.clock import PHASE_TIMER, Participant
 from src.core.sync import Carrier
 
@@ -37,7 +38,9 @@ class Seat:
         # The bound method: calling it costs half of calling the object.
         self.wake = participant.wake.__call__
         self.next_due_ns = participant.wake.next_due_ns
-        self.base_order: tuple[int | str, ...] = (participant.phase, participant.rank, participant.name)
+        # A helper comes after its participant, in the order in which it was started.
+        place = helper_order(participant.name) if parent else (participant.name,)
+        self.base_order: tuple[int | str, ...] = (participant.phase, participant.rank, *place)
         # A sleep or a timer that fell due comes before the monitor and the workers of its instant.
         self.due_order: tuple[int | str, ...] = (PHASE_TIMER, *self.base_order)
         self.order: tuple[int | str, ...] = self.base_order

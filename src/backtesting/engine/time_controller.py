@@ -18,13 +18,13 @@ from src.backtesting.engine.pacing import TimeMode, pacer_for
 from src.backtesting.engine.ports import Gate, Market, ParticipantState, TimeStatistics
 from src.backtesting.engine.seat import CONDITION, LEFT, MARKET, YIELDED, Seat, key_order
 from src.backtesting.engine.turns import Turns
-from src.backtesting.engine.watchdog import Watchdog, busy_poller
+from src.backtesting.engine.watchdog import MAX_TURNS_AT_ONE_INSTANT, Watchdog, busy_poller
 from src.backtesting.schedules import SchedulePolicy
 from src.backtesting.schedules.fifo import Fifo
+from src.core.blocking import Blocking
 from src.core.clock import Participant
 from src.core.errors import ConfigError, Stopping
 from src.core.sync import Runtime, current_participant, runtime_named
-from src.core.timeframe import format_instant
 
 __all__ = ["TimeController", "TimeMode"]
 
@@ -32,7 +32,7 @@ __all__ = ["TimeController", "TimeMode"]
 MAX_CALLS_IN_ONE_TURN = 100_000
 
 
-class TimeController(Turns):
+class TimeController(Turns, Blocking):
     """A `Clock` under which virtual time moves only when everybody waits.
 
     Args:
@@ -100,7 +100,9 @@ class TimeController(Turns):
 
     def _spawn_helper(self, name: str, run: Callable[[], None]) -> None:
         """See `Blocking`: a thread of the calling participant, with its phase, rank and symbol."""
-        parent = self._seats[current_participant.get()]
+        parent = self._caller("start a thread")
+        if self._ending or parent.retired:
+            raise Stopping
         self._seat(replace(parent.participant, name=name, wake=_Nothing(), timed=False), run, parent=parent.name)
 
     def _seat(self, participant: Participant, run: Callable[[], None], *, parent: str = "") -> None:
@@ -159,14 +161,11 @@ class TimeController(Turns):
     def _count_calls(self) -> None:
         # Counted over turns and looked at rarely, so that a reading costs next to nothing.
         seat = self._running
-        if (
-            seat is not None
-            and self._last_counted == (seat.name, seat.turns)
-            and seat.name == current_participant.get()
-        ):
+        counted, here = self._last_counted, ("", 0) if seat is None else (seat.name, seat.turns)
+        # Before the error: who reports it asks the clock as well.
+        self._last_counted, self._calls_allowed = here, self._calls + MAX_CALLS_IN_ONE_TURN
+        if seat is not None and counted == here and seat.name == current_participant.get():
             raise busy_poller(seat.name, self._now, MAX_CALLS_IN_ONE_TURN)
-        self._last_counted = ("", 0) if seat is None else (seat.name, seat.turns)
-        self._calls_allowed = self._calls + MAX_CALLS_IN_ONE_TURN
 
     def wait_for_next_step(self, participant: str) -> bool:
         """See `Clock.wait_for_next_step`."""
@@ -174,25 +173,34 @@ class TimeController(Turns):
         if seat.closing and (self._ending or seat.retired):
             return False
         seat.waiting = MARKET
+        self._running = None  # see `_look_around`
         if seat.wake() or seat.ended:
             self._enqueue(seat)
-        following = self._next_turn()
+        ready, turns = self._ready, self._turns_here
+        quiet = not self._uneasy and self._signals.changes == self._changes_seen
+        if ready and quiet and self._in_order and turns < MAX_TURNS_AT_ONE_INSTANT:
+            # What `_next_turn` does when the step has woken others too and nothing has changed since.
+            following = ready.pop(0)
+            following.queued = False
+            following.turns += 1
+            self._running = following
+            self._turns_here = turns + 1
+        else:
+            following = self._next_turn()
         if following is not seat:
-            carrier = seat.carrier
             following.carrier.resume()
-            if carrier.park is not None:
-                carrier.park()
+            park = seat.carrier.park
+            if park is not None:
+                park()
         if seat.closing:
             return not (self._ending or seat.retired or (seat.ended and not seat.wake()))
         return True
 
-    def sleep(self, duration_ns: int) -> None:
-        """See `Clock.sleep`."""
-        self.wait_until(_never, f"sleep until {format_instant(self._now + max(0, duration_ns))}", duration_ns)
-
     def wait_until(self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None) -> bool:
         """See `Clock.wait_until`; the condition is asked between turns and after steps, by other threads."""
-        seat = self._seats[current_participant.get()]
+        seat = self._caller("wait")
+        if self._preempts:
+            self._count_yield(seat)
         due_ns = None if timeout_ns is None else self._now + max(0, timeout_ns)
         seat.what, seat.since_ns = what, self._now
         while True:
@@ -214,17 +222,9 @@ class TimeController(Turns):
     def yield_turn(self) -> None:
         """A point at which the running participant may lose its turn to another ready one; only some policies ask."""
         seat = self._running
-        if (
-            seat is None
-            or self._ending
-            or not getattr(self.policy, "preempts", False)
-            or seat.name != current_participant.get()
-        ):
+        if not self._preempts or self._ending or seat is None or seat.name != current_participant.get():
             return
-        self._forget_yields()
-        if not seat.yields:
-            self._yielded.append(seat)
-        seat.yields += 1
+        self._count_yield(seat)
         seat.waiting, seat.yielding = YIELDED, True
         self._enqueue(seat)
         self._pass_turn(seat)
@@ -254,7 +254,14 @@ class TimeController(Turns):
                     self.retire(seat.name)  # whatever a helper has started
 
     def _has_left(self, participant: str) -> bool:
-        return self._seats[participant].waiting is LEFT
+        return participant in self._seats and self._seats[participant].waiting is LEFT
+
+    def _caller(self, what: str) -> Seat:
+        seat = self._seats.get(current_participant.get())
+        if seat is None:
+            name = current_participant.get()
+            raise RuntimeError(f"expected a participant in its turn, found {name}, which cannot {what}")
+        return seat
 
     # -- what anybody may call ---------------------------------------------------------------------
 
@@ -344,7 +351,3 @@ class _Nothing:
 
     def next_due_ns(self) -> None:
         return
-
-
-def _never() -> bool:
-    return False

@@ -30,7 +30,7 @@ class Turns:
 
     def __init__(self, policy: SchedulePolicy, pacer: Gate | None) -> None:
         self.policy = policy
-        self._in_order = getattr(policy, "in_order", policy.describe() == "fifo")
+        self._in_order, self._preempts = policy.in_order, policy.preempts
         self._pacer = pacer
         #: Whether a step may be more than the market's next event: timers, somebody blocked, a pace.
         self._careful = pacer is not None
@@ -105,6 +105,12 @@ class Turns:
             self._end()
             return 0
 
+    def _count_yield(self, seat: Seat) -> None:
+        self._forget_yields()
+        if not seat.yields:
+            self._yielded.append(seat)
+        seat.yields += 1
+
     def _forget_yields(self) -> None:
         if self._yielded_ns != self._now:
             self._yielded_ns = self._now
@@ -114,6 +120,7 @@ class Turns:
 
     def _look_around(self) -> None:
         """What the last turn changed for others: order events, conditions that hold now, an error that ends the run."""
+        self._running = None  # what a predicate asks of the broker is asked in nobody's turn, and preempts nobody
         self._changes_seen = self._signals.changes
         for seat in self._alive:
             if seat.waiting is MARKET and not seat.queued and seat.wake():
@@ -187,6 +194,8 @@ class Turns:
         if due_ns > self._now:
             self._now = due_ns
             self._turns_here = 0
+        else:
+            self._count_turns()
         for seat in self._timed:
             # Also when it sees nothing to do: a timer that stays due is a livelock, not an endless step.
             if seat.waiting is MARKET and (seat.wake() or _is_due(seat, due_ns)):

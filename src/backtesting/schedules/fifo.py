@@ -10,13 +10,16 @@ __all__ = ["Fifo", "make"]
 class Fifo:
     """Always the first in key order."""
 
+    in_order = True
+    preempts = False
+
     def choose(self, ready: Sequence[Candidate], now_ns: int) -> int:
         """See `SchedulePolicy`."""
         return 0
 
     def describe(self) -> str:
         """See `SchedulePolicy`."""
-        return "fifo"
+        return "1:fifo"
 
 
 def make(seed: int) -> SchedulePolicy:

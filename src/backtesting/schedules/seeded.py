@@ -18,6 +18,9 @@ class Seeded:
         seed: which order.
     """
 
+    in_order = False
+    preempts = False
+
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
@@ -28,7 +31,7 @@ class Seeded:
 
     def describe(self) -> str:
         """See `SchedulePolicy`."""
-        return f"seeded:{self._seed}"
+        return f"1:seeded:{self._seed}"
 
 
 def make(seed: int) -> SchedulePolicy:

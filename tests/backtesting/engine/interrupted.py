@@ -25,9 +25,9 @@ class Switch(Pacer):
 
     step_s = 0.0
 
-    def wait(self, from_ns: int, to_ns: int) -> None:
+    def before_step(self, now_ns: int, at_ns: int, *, market: bool) -> None:
         self._step_s = self.step_s
-        super().wait(from_ns, to_ns)
+        super().before_step(now_ns, at_ns, market=market)
 
 
 PACER = Switch()

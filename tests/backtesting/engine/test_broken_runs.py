@@ -2,6 +2,7 @@
 
 import threading
 
+import greenlet
 import pytest
 
 from src.backtesting.engine.pacing import Pacer
@@ -23,6 +24,8 @@ def test_a_deadlock_names_everybody_and_what_they_wait_for(runtime: str) -> None
         stage.run()
 
     assert caught.value.participants == ["worker:AAA", "worker:BBB"]
+    assert caught.value.since_ns == [10, 10]
+    assert all("in wait_until" in caught.value.stacks[name] for name in caught.value.participants)
     assert stage.stopped == ["worker:AAA", "worker:BBB"]
 
 
@@ -68,9 +71,10 @@ def test_turns_without_end_at_one_instant_are_a_livelock_that_names_who(how: str
 
 
 @pytest.mark.slow
-def test_a_thread_that_keeps_its_turn_is_named_with_its_stack() -> None:
+@both
+def test_a_thread_that_keeps_its_turn_is_named_with_its_stack(runtime: str) -> None:
     """A turn that is not given back within the limit ends the run; the thread finds it over when it comes back."""
-    stage = Stage([10, 20, 30], stall_s=0.1)
+    stage = Stage([10, 20, 30], stall_s=0.1, runtime=runtime)
     released = threading.Event()
     stage.add("worker:AAA", lambda: void(released.wait()), symbol="AAA")
     stage.add("worker:BBB", symbol="BBB", rank=1)
@@ -80,16 +84,19 @@ def test_a_thread_that_keeps_its_turn_is_named_with_its_stack() -> None:
     log = list(stage.log)
     released.set()
     for thread in threading.enumerate():
-        if thread.name.startswith("worker:"):
+        if thread.name.startswith(("worker:", "fibers")):
             thread.join(5)
 
     assert "released.wait()" in caught.value.stacks["worker:AAA"]
+    assert caught.value.waits_for == "threading.Event released"
     assert stage.log == log == [(10, "worker:AAA")]
     assert stage.clock.statistics().now_ns == 10
 
 
 class Refusing:
     """A policy that fails at its n-th choice."""
+
+    in_order = preempts = False
 
     def __init__(self, after: int) -> None:
         self._after = after
@@ -107,7 +114,7 @@ class Refusing:
 class Breaking(Pacer):
     """A pacer that fails."""
 
-    def wait(self, from_ns: int, to_ns: int) -> None:
+    def before_step(self, now_ns: int, at_ns: int, *, market: bool) -> None:
         raise ZeroDivisionError("pacer")
 
 
@@ -140,17 +147,20 @@ class Failing(Deaf):
 
 
 @both
-def test_a_participant_that_dies_without_leaving_is_taken_out_and_ends_the_run(runtime: str) -> None:
-    """The others are not left waiting for it."""
+@pytest.mark.parametrize("kind", [KeyError, SystemExit, greenlet.GreenletExit, KeyboardInterrupt, BaseException])
+def test_a_participant_that_dies_without_leaving_is_taken_out_and_ends_the_run(
+    kind: type[BaseException], runtime: str
+) -> None:
+    """The others are not left waiting for it, whatever it died of."""
     stage = Stage([10, 20, 30], runtime=runtime)
 
     def die() -> None:
-        raise KeyError("gone")
+        raise kind("gone")
 
     stage.add("worker:AAA", die, symbol="AAA", leaves=False)
     stage.add("worker:BBB", symbol="BBB", rank=1)
 
-    with pytest.raises(KeyError, match="gone"):
+    with pytest.raises(kind, match="gone"):
         stage.run()
 
     assert stage.log == [(10, "worker:AAA")]

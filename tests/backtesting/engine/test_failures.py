@@ -169,7 +169,7 @@ class Breaks(Pacer):
 
     steps = 0
 
-    def wait(self, from_ns: int, to_ns: int) -> None:
+    def before_step(self, now_ns: int, at_ns: int, *, market: bool) -> None:
         self.steps += 1
         if self.steps == 3:
             raise OSError("pacer")
@@ -241,7 +241,8 @@ def test_an_order_event_that_always_causes_another_is_a_livelock(runtime: str) -
 
 
 @pytest.mark.slow
-def test_a_strategy_that_blocks_on_a_real_event_is_found_and_named() -> None:
+@both
+def test_a_strategy_that_blocks_on_a_real_event_is_found_and_named(runtime: str) -> None:
     """The run is stored as FAILED with the name; released, the thread ends without going on with the run."""
     released = threading.Event()
 
@@ -250,17 +251,18 @@ def test_a_strategy_that_blocks_on_a_real_event_is_found_and_named() -> None:
             if len(self.bars) == 2:
                 released.wait()
 
-    controller = build_world([bar_series("AAA", [100.0] * 9)], [Blocks], stall_s=0.1)
+    controller = build_world([bar_series("AAA", [100.0] * 9)], [Blocks], stall_s=0.1, runtime=runtime)
     result = controller.run()
     now_ns = controller.time_controller.now_ns()
     released.set()
     for thread in threading.enumerate():
-        if thread.name.startswith(("worker:", "monitor:")):
+        if thread.name.startswith(("worker:", "monitor:", "fibers")):
             thread.join(5)
 
     assert result.outcome is Outcome.FAILED
     assert isinstance(result.error, StalledThreadError)
     assert result.error.participant == "worker:AAA"
+    assert "it waits for the plain threading.Event released at test_failures.py:" in result.error.message
     assert controller.time_controller.now_ns() == now_ns
     assert result.bars == 2
 

@@ -86,9 +86,9 @@ class Counting(Pacer):
         super().__init__(step_s, market_factor)
         self.waits: list[tuple[int, int]] = []
 
-    def wait(self, from_ns: int, to_ns: int) -> None:
-        self.waits.append((from_ns, to_ns))
-        super().wait(from_ns, to_ns)
+    def before_step(self, now_ns: int, at_ns: int, *, market: bool) -> None:
+        self.waits.append((now_ns, at_ns))
+        super().before_step(now_ns, at_ns, market=market)
 
 
 @pytest.mark.parametrize("runtime", ["threads", "fibers"])
@@ -179,4 +179,4 @@ def test_an_unknown_schedule_is_refused_with_the_known_ones() -> None:
     """The message names what there is."""
     with pytest.raises(ConfigError, match="among fifo, seeded"):
         policy_named("random", 1)
-    assert [policy_named(name, 7).describe() for name in ("fifo", "seeded")] == ["fifo", "seeded:7"]
+    assert [policy_named(name, 7).describe() for name in ("fifo", "seeded")] == ["1:fifo", "1:seeded:7"]

@@ -260,9 +260,9 @@ def test_a_stop_from_another_thread_ends_a_long_pace_at_once() -> None:
     pacing = threading.Event()
 
     class Slow(Pacer):
-        def wait(self, from_ns: int, to_ns: int) -> None:
+        def before_step(self, now_ns: int, at_ns: int, *, market: bool) -> None:
             pacing.set()
-            super().wait(from_ns, to_ns)
+            super().before_step(now_ns, at_ns, market=market)
 
     stage = Stage([10, 20], pacer=Slow(3_600.0))
     stage.add("worker:AAA", symbol="AAA")

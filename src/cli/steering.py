@@ -1,0 +1,82 @@
+"""`--pause`, `--run-to` and `--break`: how a run is to be controlled from its start, and what shows it in the terminal.
+
+Called by the main thread; what is shown while the run goes on may come from other threads.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from src.backtesting.engine.backtest_controller import BacktestController
+from src.backtesting.run import Watch
+from src.cli.keys import ControlKeys, keys_available, keys_during, terminal_kept
+from src.cli.output import Output
+from src.core.errors import ConfigError
+from src.core.timeframe import parse_instant
+
+__all__ = ["Steering", "steered"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steering:
+    """What was asked for when the run was started.
+
+    Attributes:
+        pause: stand still before the first step.
+        run_to: stand still after this instant.
+        break_when: stand still when this condition holds.
+    """
+
+    pause: bool = False
+    run_to: str | None = None
+    break_when: str | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the keys of the terminal are to control the run."""
+        return self.pause or self.run_to is not None or self.break_when is not None
+
+    def check(self) -> None:
+        """Refuse what can be refused before anything is loaded.
+
+        Raises:
+            ConfigError: an instant that is none, or nobody at a terminal who could let a paused run go on.
+        """
+        if self.run_to is not None:
+            parse_instant(self.run_to)
+        if self.wanted and not keys_available():
+            raise ConfigError(
+                "--pause, --run-to and --break need somebody at a terminal who lets the run go on; found none on "
+                "standard input: leave them out, or use BacktestController.pause() and its siblings from Python"
+            )
+
+
+def steered(steering: Steering, watch: Watch | None, out: Output) -> Watch:
+    """What `execute` enters: the display given, and the keys around it when they are wanted.
+
+    Also without keys it shows what somebody at the terminal has to know at once, and gives the terminal back its mode.
+    """
+
+    @contextmanager
+    def during(controller: BacktestController) -> Iterator[None]:
+        with ExitStack() as stack:
+            stack.enter_context(terminal_kept())
+            if watch is not None:
+                stack.enter_context(watch(controller))
+            controller.tell = out.warn
+            if steering.wanted:
+                stack.enter_context(keys_during(controller, out.warn))
+                out.warn(ControlKeys.help)
+                _begin(steering, controller)
+            yield
+
+    return during
+
+
+def _begin(steering: Steering, controller: BacktestController) -> None:
+    if steering.break_when is not None:
+        controller.break_when(steering.break_when)
+    if steering.run_to is not None:
+        controller.run_to(steering.run_to)
+    if steering.pause:
+        controller.pause()

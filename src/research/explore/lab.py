@@ -1,0 +1,142 @@
+"""Runs the bot of one configuration in this process, under a schedule that is written decision by decision.
+
+Each run is prepared anew, strategy files included, so that no state of a user's module passes from one to the next.
+Nothing is stored. Called by one thread.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from src.backtesting.run import compose, prepare
+from src.backtesting.schedules import Candidate, SchedulePolicy, policy_named
+from src.backtesting.schedules.accesses import PortLogs
+from src.backtesting.schedules.deviations import Deviation, replay_string
+from src.backtesting.schedules.policy import undisturbed
+from src.core.config_file import read_config
+from src.research.explore.diagnose import Choice, Move, Script, Seen
+from src.research.explore.schedules import Variant, override_words
+
+__all__ = ["Lab", "Scripted", "Watched"]
+
+
+class Scripted:
+    """The written order but for some moves; one that does not fit the run is left out.
+
+    Args:
+        moves: the deviations, at most one for each decision.
+        preempts: whether turns may also be given away at broker calls.
+    """
+
+    in_order = False
+
+    def __init__(self, moves: Sequence[Move], *, preempts: bool) -> None:
+        self.preempts = preempts
+        self._moves = {(instant_ns, number): index for instant_ns, number, index in moves}
+        self._now_ns = -1
+        self._number = 0
+
+    def choose(self, ready: Sequence[Candidate], now_ns: int) -> int:
+        """See `SchedulePolicy`."""
+        if now_ns != self._now_ns:
+            self._now_ns, self._number = now_ns, 0
+        index = self._moves.get((now_ns, self._number))
+        self._number += 1
+        return undisturbed(ready) if index is None or index >= len(ready) else index
+
+    def describe(self) -> str:
+        """See `SchedulePolicy`."""
+        moves = [Deviation(instant_ns=at, number=number, index=i) for (at, number), i in sorted(self._moves.items())]
+        return replay_string(moves, preempts=self.preempts)
+
+
+class Watched:
+    """Decides as another policy does and keeps where that deviates from the written order.
+
+    Args:
+        policy: who really decides.
+        watch_ns: the instant of which all decisions are kept.
+
+    Attributes:
+        deviations: so far, in order.
+        choices: those of the watched instant.
+    """
+
+    in_order = False
+
+    def __init__(self, policy: SchedulePolicy, watch_ns: int | None) -> None:
+        self.preempts = policy.preempts
+        self.deviations: list[Move] = []
+        self.choices: list[Choice] = []
+        self._policy = policy
+        self._watch_ns = watch_ns
+        self._now_ns = -1
+        self._number = 0
+
+    def choose(self, ready: Sequence[Candidate], now_ns: int) -> int:
+        """See `SchedulePolicy`."""
+        if now_ns != self._now_ns:
+            self._now_ns, self._number = now_ns, 0
+        index = self._policy.choose(ready, now_ns)
+        if index != undisturbed(ready):
+            self.deviations.append((now_ns, self._number, index))
+        if now_ns == self._watch_ns:
+            names = tuple(each.name for each in ready)
+            self.choices.append(Choice(instant_ns=now_ns, number=self._number, names=names, index=index))
+        self._number += 1
+        return index
+
+    def describe(self) -> str:
+        """See `SchedulePolicy`."""
+        return self._policy.describe()
+
+    def replay_string(self) -> str:
+        """The value of `backtest.schedule` that repeats the run."""
+        moves = [Deviation(instant_ns=at, number=number, index=index) for at, number, index in self.deviations]
+        return replay_string(moves, preempts=self.preempts)
+
+
+class Lab:
+    """Runs of one configuration.
+
+    Args:
+        config: the configuration file.
+        overrides: what is changed in it.
+        told: called before each run with how many there were.
+
+    Attributes:
+        runs: how many there were.
+    """
+
+    def __init__(self, config: Path, overrides: Sequence[str], told: Callable[[int], None] | None = None) -> None:
+        self._config = config
+        self._overrides = tuple(overrides)
+        self._told = told
+        self.runs = 0
+
+    def run(self, script: Script) -> Seen:
+        """Run once.
+
+        Raises:
+            LockstepError: the run could not even begin.
+        """
+        self.runs += 1
+        if self._told is not None:
+            self._told(self.runs)
+        variant = Variant(kind="", schedule="1:fifo", symbols=script.symbols)
+        words = [*self._overrides, *override_words(variant), "backtest.time_mode=MAX_SPEED", "backtest.pace=null"]
+        prepared = prepare(read_config(self._config, words))
+        policy: SchedulePolicy = Scripted(script.moves, preempts=script.preempts)
+        if script.schedule is not None:
+            policy = policy_named(script.schedule, prepared.config.backtest.seed)
+        watched = Watched(policy, script.watch_ns)
+        logs = None if script.logs_since_ns is None else PortLogs(script.logs_since_ns)
+        result = compose(replace(prepared, policy=watched), logs=logs).run()
+        return Seen(
+            key=(result.digest, result.outcome.value, "" if result.error is None else type(result.error).__name__),
+            records=result.records,
+            deviations=tuple(watched.deviations),
+            choices=tuple(watched.choices),
+            logs=logs,
+            replay=watched.replay_string(),
+        )
