@@ -136,9 +136,7 @@ def keys_available() -> bool:
     try:
         if not sys.stdin.isatty():
             return False
-        if sys.platform == "win32":
-            return True
-        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+        return sys.platform == "win32" or os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except (AttributeError, OSError, ValueError):  # no such stream, a closed one, or a terminal of another session
         return False
 
@@ -146,15 +144,15 @@ def keys_available() -> bool:
 @contextmanager
 def terminal_kept() -> Iterator[None]:
     """Afterwards the terminal is in the mode that it was in before, whatever a debugger or a reader left it in."""
-    if sys.platform == "win32" or not keys_available():
+    if not keys_available():
         yield
         return
-    fd = sys.stdin.fileno()
-    before = termios.tcgetattr(fd)
+    terminal = StandardTerminal()
     try:
         yield
     finally:
-        termios.tcsetattr(fd, termios.TCSANOW, before)
+        terminal.give_back()
+        terminal.close()
 
 
 class KeyReader:

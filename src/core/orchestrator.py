@@ -31,8 +31,8 @@ class MultiStrategyOrchestrator:
         self._mailbox = broker.mailbox(symbol)
         self._risk = risk
         self._by_book = {runner.name: runner for runner in self.runners}
-        self._runs = tuple(runner.run for runner in self.runners)
-        self._current = self.runners[0] if self.runners else None
+        self._first, *others = [runner.run for runner in self.runners]
+        self._others = tuple(others)
         views: list[BarsView] = [view for runner in self.runners for view in runner.views]
         self.wake = WorkerWake(self._mailbox, views)
 
@@ -55,8 +55,10 @@ class MultiStrategyOrchestrator:
         try:
             if self._mailbox:
                 self._deliver()
-            for run in self._runs:
-                run()
+            self._first()
+            if self._others:
+                for run in self._others:
+                    run()
         except (LockstepError, Stopping):
             raise
         except BaseException as error:  # also sys.exit() in a strategy ends no more than its symbol

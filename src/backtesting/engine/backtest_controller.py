@@ -177,12 +177,12 @@ class BacktestController:
         error: LockstepError | None = None
         began = monotonic_ns()
         try:
-            controller.initialize()
-            controller.start()
-            began = monotonic_ns()
-            debugger = debugger_during(self.time_controller, self.foreground, self.tell)
-            with debugger, on_interrupt(self._interrupt), rare_collections():
-                controller.wait()
+            with debugger_during(self.time_controller, self.foreground, self.tell):
+                controller.initialize()
+                controller.start()
+                began = monotonic_ns()
+                with on_interrupt(self._interrupt), rare_collections():
+                    controller.wait()
             policy = self.time_controller.policy
             if isinstance(policy, EndChecked) and self.time_controller.stopped_because is None:
                 policy.finish()

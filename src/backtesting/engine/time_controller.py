@@ -18,7 +18,7 @@ from src.backtesting.engine.pacing import TimeMode, pacer_for
 from src.backtesting.engine.ports import Gate, Market, ParticipantState, TimeStatistics
 from src.backtesting.engine.seat import CONDITION, LEFT, MARKET, YIELDED, Seat, key_order
 from src.backtesting.engine.turns import Turns
-from src.backtesting.engine.watchdog import MAX_TURNS_AT_ONE_INSTANT, Watchdog, busy_poller
+from src.backtesting.engine.watchdog import MAX_TURNS_AT_ONE_INSTANT, Watchdog, add_stacks, busy_poller
 from src.backtesting.schedules import SchedulePolicy
 from src.backtesting.schedules.fifo import Fifo
 from src.core.blocking import Blocking
@@ -103,7 +103,7 @@ class TimeController(Turns, Blocking):
         parent = self._caller("start a thread")
         if self._ending or parent.retired:
             raise Stopping
-        self._seat(replace(parent.participant, name=name, wake=_Nothing(), timed=False), run, parent=parent.name)
+        self._seat(replace(parent.participant, name=name, wake=_Nothing(), timed=False), run, parent=parent.parent or parent.name)
 
     def _seat(self, participant: Participant, run: Callable[[], None], *, parent: str = "") -> None:
         name = participant.name
@@ -178,13 +178,16 @@ class TimeController(Turns, Blocking):
             self._enqueue(seat)
         ready, turns = self._ready, self._turns_here
         quiet = not self._uneasy and self._signals.changes == self._changes_seen
-        if ready and quiet and self._in_order and turns < MAX_TURNS_AT_ONE_INSTANT:
-            # What `_next_turn` does when the step has woken others too and nothing has changed since.
+        if quiet and self._in_order and turns < MAX_TURNS_AT_ONE_INSTANT:
+            # What `_next_turn` does when nothing has changed since the last step; this is nearly always so.
+            if ready:
+                self._turns_here = turns + 1
+            else:
+                self._step_until_ready()
             following = ready.pop(0)
             following.queued = False
             following.turns += 1
             self._running = following
-            self._turns_here = turns + 1
         else:
             following = self._next_turn()
         if following is not seat:
@@ -250,8 +253,6 @@ class TimeController(Turns, Blocking):
                     self._blocked.remove(seat)
                 if seat is not self._running:
                     self._enqueue(seat)
-                if seat.name != participant:
-                    self.retire(seat.name)  # whatever a helper has started
 
     def _has_left(self, participant: str) -> bool:
         return participant in self._seats and self._seats[participant].waiting is LEFT
@@ -283,6 +284,7 @@ class TimeController(Turns, Blocking):
 
     def fail(self, error: BaseException) -> None:
         """See `Clock.fail`; takes effect before the next turn."""
+        add_stacks(error, self._alive)
         self._fail(error)
 
     @contextmanager
@@ -329,11 +331,11 @@ class TimeController(Turns, Blocking):
         return ParticipantState(name=seat.name, state=state, what=what, since_ns=seat.since_ns, turns=seat.turns)
 
     def _failed(self, seat: Seat, error: BaseException) -> None:
-        answer = seat.participant.on_failure
-        if seat.helper and answer is not None:
-            answer(error)
-        else:
-            self.fail(error)
+        answer = seat.participant.on_failure if seat.helper else None
+        try:
+            (answer or self.fail)(error)
+        except BaseException as problem:  # an answer that fails itself must not be lost with its thread
+            self.fail(problem)
 
     def _check_progress(self) -> None:
         error = self._watchdog.check(None if self._unwatched else self._running, self._now, self._alive)

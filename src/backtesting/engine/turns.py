@@ -82,19 +82,26 @@ class Turns:
                 self._look_around()
             if ready:
                 self._count_turns()
-            else:
-                self._running = None
-                step = self._step
-                while not ready:
-                    step()
         except Exception as error:  # ends the run with its own type, blamed on nobody
             self._fail(error)
             self._end()
+        if not ready:
+            self._step_until_ready()
         seat = ready.pop(0) if self._in_order or len(ready) == 1 else ready.pop(self._chosen())
         seat.queued = False
         seat.turns += 1
         self._running = seat
         return seat
+
+    def _step_until_ready(self) -> None:
+        self._running = None
+        ready, step = self._ready, self._step
+        try:
+            while not ready:
+                step()
+        except Exception as error:  # as above
+            self._fail(error)
+            self._end()
 
     def _chosen(self) -> int:
         self._forget_yields()
@@ -240,6 +247,7 @@ class Turns:
         """
         able = [seat for seat in self._alive if seat.participant.phase != PHASE_MONITOR]
         stuck = [seat for seat in able if seat.hopeless]
+        over = over and all(seat.due_ns is None for seat in able)  # who sleeps past the end might have helped
         if any(not seat.helper for seat in stuck) and (over or len(stuck) == len(able)):
             raise deadlock(stuck)
 

@@ -29,7 +29,8 @@ _ENGINE_ROOT = os.path.join(_PACKAGE, "")
 _STRATEGIES = os.path.join(_PACKAGE, "strategies", "")
 _LOADER = str(_PACKAGE / "strategies" / "loader.py")
 _LIBRARIES = tuple(
-    os.path.join(Path(sysconfig.get_path(name)).resolve(), "") for name in ("stdlib", "platstdlib", "purelib", "platlib")
+    os.path.join(Path(sysconfig.get_path(name)).resolve(), "")
+    for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
 
 #: Modules that are part of the lock or queue that user code asks them for.

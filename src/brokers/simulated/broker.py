@@ -130,9 +130,10 @@ class SimulatedBroker:
         """See `Broker.snapshot`."""
         with self._lock:
             venue, ledger = self._venue, self._venue.ledger
+            equity, margin = ledger.valued()
             account = Account(
-                currency=self.account_config.currency, instant_ns=self._now(), balance=ledger.balance,
-                equity=ledger.equity(), margin_used=ledger.margin_used(),
+                currency=self.account_config.currency, instant_ns=self._now(), balance=ledger.balance, equity=equity,
+                margin_used=margin,
             )  # fmt: skip
             positions, orders = [], []
             for desk in venue.by_name:

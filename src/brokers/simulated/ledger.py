@@ -48,6 +48,7 @@ class Ledger:
         self._holding: list[Desk] = []
         self.balance = account.balance
         self.balances: list[tuple[int, float]] = [(0, account.balance)]
+        self._valued: tuple[float, float] | None = None
         self._paid = 0.0
         self._moved = 0.0
         self.events: list[tuple[Desk, OrderEvent]] = []
@@ -58,24 +59,37 @@ class Ledger:
 
     def equity(self) -> float:
         """Balance plus open profit, each position at the price that would close it now."""
-        total = self.balance
-        for desk in self._holding:
-            quotes, mark = desk.quotes, desk.mark
-            for book in desk.books:
-                volume = book.volume
-                if volume > 0:
-                    total += volume * (mark * quotes.bid_factor - quotes.bid_offset - book.entry_price)
-                else:
-                    total += volume * (mark * quotes.ask_factor + quotes.ask_offset - book.entry_price)
-        return total
+        return self.valued()[0]
 
     def margin_used(self) -> float:
         """Margin of the open positions at the last prices; a hedging account pays for both sides."""
-        total = 0.0
-        for desk in self._holding:
-            for book in desk.books:
-                total += self.margin.of(abs(book.volume), desk.mark)
-        return total
+        return self.valued()[1]
+
+    def valued(self) -> tuple[float, float]:
+        """Equity and margin used; worked out once until a mark or a holding changes, see `revalue`."""
+        if self._valued is None:
+            equity, margin, margin_of = self.balance, 0.0, self.margin.of
+            for desk in self._holding:
+                quotes, mark = desk.quotes, desk.mark
+                for book in desk.books:
+                    volume = book.volume
+                    if volume > 0:
+                        equity += volume * (mark * quotes.bid_factor - quotes.bid_offset - book.entry_price)
+                        margin += margin_of(volume, mark)
+                    else:
+                        equity += volume * (mark * quotes.ask_factor + quotes.ask_offset - book.entry_price)
+                        margin += margin_of(-volume, mark)
+            self._valued = equity, margin
+        return self._valued
+
+    def free(self) -> float:
+        """Equity that no open position ties up."""
+        equity, margin = self.valued()
+        return equity - margin
+
+    def revalue(self) -> None:
+        """Marks or holdings have changed."""
+        self._valued = None
 
     def margin_reserved(self) -> float:
         """Margin that working entry orders would take at their price, or at the last price."""
@@ -193,7 +207,7 @@ class Ledger:
         return margin + desk.costs.commission.of(volume, price) + lost * volume
 
     def _can_open(self, desk: Desk, side: Side, volume: float, price: float, quote: float) -> bool:
-        return self.need(desk, side, volume, price, quote) <= self.equity() - self.margin_used()
+        return self.need(desk, side, volume, price, quote) <= self.free()
 
     def _count(self, order: WorkingOrder, volume: float, price: float, when: Moment, *, final: bool) -> None:
         order.filled_volume += volume
@@ -263,6 +277,7 @@ class Ledger:
         for each in self._by_name:
             total += each.realised
         self.balance = total
+        self._valued = None
         self.balances.append((instant_ns, total))
         desk.history.append((instant_ns, tuple([(book.volume, book.entry_price) for book in desk.books])))
 

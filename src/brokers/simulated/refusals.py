@@ -118,7 +118,7 @@ def _account_refusal(ledger: Ledger, desk: Desk, request: OrderRequest, price: f
     increase = ledger.increase(desk, request, volume)
     if increase > 0:
         need = ledger.need(desk, request.side, increase, price, price)
-        free = ledger.equity() - ledger.margin_used() - ledger.margin_reserved()
+        free = ledger.free() - ledger.margin_reserved()
         if need > free:
             return refused("margin", f"the order needs {need:.2f} and {free:.2f} is free")
     return None

@@ -11,7 +11,6 @@ import pytest
 
 from src.backtesting.engine.backtest_controller import BacktestController
 from src.backtesting.engine.control import ControlState
-from src.backtesting.engine.pacing import Pacer, TimeMode, pace_named
 from src.backtesting.result import Outcome
 from src.backtesting.run import execute, prepare
 from src.backtesting.schedules import policy_named
@@ -243,56 +242,6 @@ def test_a_stop_ends_a_pause(runtime: str) -> None:
     assert not run.control.wait_paused()
 
 
-def test_the_pace_can_be_changed_while_a_slow_step_is_waited_for() -> None:
-    """A step that would take days of real time is over at once."""
-    controller = world(pacer=Pacer(market_factor=1e-4))
-    with Underway(controller) as run:
-        paced = run.control.state.pace
-        controller.set_pace(None)
-        result = run.ended()
-
-    assert (paced, run.control.state.pace) == ("0.0001x", "MAX_SPEED")
-    assert (result.outcome, result.digest) == (Outcome.COMPLETED, uncontrolled())
-
-
-def test_a_pause_needs_not_wait_for_the_pace() -> None:
-    """It comes before the step that is being waited for, and single steps come whatever the pace."""
-    controller = world(Idle, pacer=Pacer(step_s=3_600.0))
-    with Underway(controller) as run:
-        controller.pause()
-        seen = [run.paused_at()]
-        controller.step(3)
-        seen.append(run.paused_at())
-        controller.set_pace(TimeMode.MAX_SPEED)
-        result = run.finished()
-
-    assert seen == [minute(0), minute(3)]
-    assert result.outcome is Outcome.COMPLETED
-
-
-def test_a_pace_holds_between_the_market_s_steps_alone() -> None:
-    """Another pace than that of the configuration is kept to."""
-    controller = world(Idle)
-    controller.set_pace("60000x")  # a minute in a millisecond
-    with Underway(controller) as run:
-        result = run.ended()
-
-    assert result.seconds >= 36 * 0.001
-    assert controller.control_records == ({"instant_ns": START, "action": "pace", "pace": "60000x"},)
-
-
-def test_a_pace_has_a_name_that_reads_back() -> None:
-    """Time modes in any case, factors, and nothing else."""
-    names = [pacer.name for text in ("fast", "REALTIME", "60x", "2.5x") if (pacer := pace_named(text)) is not None]
-
-    assert names == ["FAST", "REALTIME", "60x", "2.5x"]
-    assert pace_named("max_speed") is None
-    assert pace_named(None) is None
-    for wrong in ("quick", "60", "-1x", ""):
-        with pytest.raises(ConfigError, match="MAX_SPEED, FAST, REALTIME"):
-            pace_named(wrong)
-
-
 def test_a_run_that_nobody_controls_has_no_gate() -> None:
     """Nothing stands between its steps, and asking for the control puts nothing there."""
     controller = world()
@@ -451,20 +400,6 @@ def test_the_records_stand_in_the_run_s_folder(tmp_path: Path) -> None:
 
     assert before == []
     assert after == again == [{"instant_ns": START, "action": "pace", "pace": "1000000000000x"}]
-
-
-def test_a_pacer_of_another_kind_makes_room_too() -> None:
-    """Whatever stands between the steps is replaced by the control, which keeps its delay until it is changed."""
-
-    class Slow(Pacer):
-        def delay_s(self, from_ns: int, to_ns: int) -> float:
-            return 3_600.0
-
-    controller = world(Idle, pacer=Slow())
-    with Underway(controller) as run:
-        controller.set_pace(None)
-
-        assert run.ended().outcome is Outcome.COMPLETED
 
 
 def test_what_is_asked_after_the_end_does_nothing() -> None:

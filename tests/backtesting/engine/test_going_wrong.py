@@ -297,6 +297,7 @@ def test_workers_that_wait_for_each_other_are_a_deadlock(on_error: str, runtime:
     assert sorted(error.participants) == ["worker:AAA", "worker:BBB"]
     for part in ("the lock first", "the lock second", "worker:AAA", "worker:BBB", "since 2024-01-01 00:03:10Z"):
         assert part in error.message
+    assert all("other].acquire()" in error.stacks[name] for name in error.participants)
     assert result.bars == 6
 
 

@@ -61,6 +61,20 @@ def test_a_monitor_that_is_late_moves_its_stop_one_bar_later(runtime: str) -> No
 
 
 @both
+def test_a_monitor_that_is_late_comes_late_to_its_timer_too(runtime: str) -> None:
+    """A time exit that falls due at a bar's close then misses the open that follows at once."""
+
+    def ends(latency: dict[str, Latency]) -> list[tuple[float, int]]:
+        config = bot_config(["AAA"], [Once], manage={"time_exit": {"after": "3m"}})
+        series = bar_series("AAA", [100.0 + i for i in range(9)])
+        result = run_world([series], [Once], config, runtime=runtime, latency=latency)
+        return [(trade.exit_price, trade.exit_ns - result.start_ns) for trade in result.trades]
+
+    assert ends({}) == [(103.0, 4 * MINUTE_NS)]
+    assert ends({MONITOR: Latency(delay_ns=2 * SECOND_NS)}) == [(104.0, 5 * MINUTE_NS)]
+
+
+@both
 @pytest.mark.parametrize("delay_ns", [0, 2 * SECOND_NS])
 def test_a_delay_of_nothing_is_no_delay(delay_ns: int, runtime: str) -> None:
     """The digest is that of a run without latency; with a delay it is another, equal in both runtimes."""
@@ -132,6 +146,18 @@ def test_jitter_is_a_function_of_seed_participant_and_instant() -> None:
     assert drawn == [latency.at(7, "worker:AAA", instant) for instant in range(200)]
     assert drawn != [latency.at(8, "worker:AAA", instant) for instant in range(200)]
     assert drawn != [latency.at(7, "worker:BBB", instant) for instant in range(200)]
+
+
+@both
+def test_a_run_with_jitter_is_the_same_in_every_runtime(runtime: str) -> None:
+    """Each bar is seen somewhere between the delay and the delay with all of its jitter."""
+    pages = diary({"worker:*": Latency(delay_ns=20 * SECOND_NS, jitter_ns=30 * SECOND_NS)}, runtime, count=12)
+    seen = [second - 60 * number for symbol, number, second in pages if symbol == "AAA" and number < 12]
+
+    assert len(seen) == 11
+    assert len(set(seen)) > 5
+    assert all(20 <= late <= 50 for late in seen)
+    assert pages == diary({"worker:*": Latency(delay_ns=20 * SECOND_NS, jitter_ns=30 * SECOND_NS)}, "fibers", count=12)
 
 
 @both

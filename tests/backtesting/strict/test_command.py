@@ -87,7 +87,7 @@ def test_findings_are_listed_and_end_a_good_run_with_4(
 
 
 def test_strict_mode_changes_neither_run_id_nor_digest(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is the same run; only somebody looked. Without it there is nothing to report."""
+    """It is the same run, only somebody looked."""
     values = []
     for words in (["--json"], ["--json", "--strict"]):
         backtest(config, "reading.py:Reading", *words)

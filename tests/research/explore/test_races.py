@@ -33,9 +33,9 @@ def explored(config: Path, count: int) -> tuple[Exploration, list[Race]]:
 
 
 @pytest.mark.parametrize("strategy", ["Racing", "Sleeping"])
-def test_a_planted_race_is_found_within_fifty_schedules(tmp_path: Path, strategy: str) -> None:
+def test_a_planted_race_is_found_within_eight_schedules(tmp_path: Path, strategy: str) -> None:
     """Check-then-act on a count beside the ports, with a broker call or a sleep between, names both workers."""
-    found, races = explored(write_project(tmp_path, strategy), 50)
+    found, races = explored(write_project(tmp_path, strategy), 8)
 
     assert len(found.groups) > 1
     assert races
@@ -44,7 +44,7 @@ def test_a_planted_race_is_found_within_fifty_schedules(tmp_path: Path, strategy
 
 def test_an_update_that_only_a_cut_turn_can_lose_is_found(tmp_path: Path) -> None:
     """Whole turns in any order agree; preemptive schedules do not, and tell the two that met."""
-    found, races = explored(write_project(tmp_path, "Losing"), 50)
+    found, races = explored(write_project(tmp_path, "Losing"), 6)
     differing = {found.results[number].variant.kind for group in found.groups[1:] for number in group.numbers}
 
     assert differing == {"preemptive"}
@@ -54,7 +54,7 @@ def test_an_update_that_only_a_cut_turn_can_lose_is_found(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("risk", "resource"), [(TWO_SLOTS, "slot"), (HALF_EACH, "margin"), (LITTLE_RISK, "open risk")])
 def test_a_race_for_a_limit_is_reported_as_what_it_is_for(tmp_path: Path, risk: str, resource: str) -> None:
     """The last slot, the last margin, the last of the open risk: each with two workers, in every kind of schedule."""
-    found, races = explored(write_project(tmp_path, "Healthy", risk), 20)
+    found, races = explored(write_project(tmp_path, "Healthy", risk), 4)
 
     assert len(found.groups) > 1
     assert races
@@ -63,7 +63,7 @@ def test_a_race_for_a_limit_is_reported_as_what_it_is_for(tmp_path: Path, risk: 
 
 def test_a_bot_without_shared_limits_has_one_result(tmp_path: Path) -> None:
     """Nothing is diagnosed where nothing differs."""
-    found, races = explored(write_project(tmp_path, "Healthy"), 20)
+    found, races = explored(write_project(tmp_path, "Healthy"), 8)
 
     assert found.agrees
     assert (races, found.runs) == ([], 0)
