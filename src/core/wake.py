@@ -42,7 +42,7 @@ class WorkerWake:
         if self._view.end < self._series.length or self._mailbox:
             return True
         if self._views:
-            for view in self._views:  # noqa: SIM110 - any() would build a generator at every step
+            for view in self._views:
                 if view.end < view.series.length:
                     return True
         return False

@@ -11,14 +11,14 @@ import pytest
 from src.backtesting.reconcile import check_money
 from src.backtesting.result import BacktestResult, Outcome
 from src.backtesting.schedules import policy_named
-from src.brokers.simulated import Commission, Costs, Slippage
+from src.brokers.simulated import Commission, Costs, SimulatedBroker, Slippage
 from src.core.bars import Bar, BarSeries
 from src.core.config import BotConfig
 from src.core.records import OrderEvent
 from src.core.rng import stream
 from src.core.strategy import BarStrategy, param
 from src.core.timeframe import MINUTE_NS
-from src.testing import FREE, bar_series, bot_config, run_world
+from src.testing import FREE, bar_series, bot_config, build_world, run_world
 
 COUNT = 80
 DEAR = Costs(
@@ -74,7 +74,7 @@ class Monkey(BarStrategy):
         elif chance < 0.5:
             self.move_stop(price * (1 - 0.01 * size))
         elif chance < 0.52:
-            self._runner.clock.sleep(int(4 * size * MINUTE_NS))
+            self.clock.sleep(int(4 * size * MINUTE_NS))
 
 
 class Ape(Monkey):
@@ -129,20 +129,26 @@ def check(result: BacktestResult, config: BotConfig) -> None:
     assert {p.position_id for p in result.open_positions} == set(held)
 
 
+def random_world(seed: int) -> tuple[list[BarSeries], BotConfig, dict[str, Any]]:
+    """Bars, a configuration and the ways of the venue, all from one seed."""
+    numbers = stream(seed, "world")
+    symbols = [f"S{i}" for i in range(numbers.randint(1, 4))]
+    series = [random_bars(symbol, numbers) for symbol in symbols]
+    config = random_config(symbols, numbers, seed)
+    how: dict[str, Any] = {
+        "costs": numbers.choice([FREE, DEAR, LATE]),
+        "at_end": numbers.choice(["close", "keep"]),
+        "policy": policy_named(numbers.choice(["fifo", "seeded"]), seed),
+    }
+    return series, config, how
+
+
 @pytest.mark.parametrize("block", range(6))
 def test_random_worlds_reconcile_and_give_one_digest_in_threads_and_fibers(block: int) -> None:
     """Money adds up, limits hold, every bar comes once and in order, whatever carries the threads."""
     fills = 0
     for seed in range(10 * block, 10 * block + 10):
-        numbers = stream(seed, "world")
-        symbols = [f"S{i}" for i in range(numbers.randint(1, 4))]
-        series = [random_bars(symbol, numbers) for symbol in symbols]
-        config = random_config(symbols, numbers, seed)
-        how: dict[str, Any] = {
-            "costs": numbers.choice([FREE, DEAR, LATE]),
-            "at_end": numbers.choice(["close", "keep"]),
-            "policy": policy_named(numbers.choice(["fifo", "seeded"]), seed),
-        }
+        series, config, how = random_world(seed)
         results = [run_world(series, [Monkey, Ape], config, runtime=name, **how) for name in ("fibers", "threads")]
         for result in results:
             check(result, config)
@@ -151,3 +157,29 @@ def test_random_worlds_reconcile_and_give_one_digest_in_threads_and_fibers(block
         fills += len(results[0].fills)
 
     assert fills > 100
+
+
+def test_the_equity_curve_is_the_equity_after_each_step_to_the_bit() -> None:
+    """Worked out once at the end, the curve has what the account would have said at each step."""
+    samples = 0
+    for seed in range(40):
+        series, config, how = random_world(seed)
+        brokers: list[SimulatedBroker] = []
+        controller = build_world(series, [Monkey, Ape], config, runtime="fibers", prepare=brokers.append, **how)
+        asked: dict[int, float] = {controller.market.start_ns: config.account.balance}
+        advance = controller.market.advance
+
+        def watched(
+            instant_ns: int, advance: Any = advance, asked: dict[int, float] = asked, broker: Any = brokers[0]
+        ) -> Any:
+            ended = advance(instant_ns)
+            asked[instant_ns] = broker.equity()
+            return ended
+
+        controller.market.advance = watched  # type: ignore[method-assign]  # to look on, not to change
+        result = controller.run()
+
+        assert dict(zip(result.equity_ns.tolist(), result.equity.tolist(), strict=True)) == asked, f"seed {seed}"
+        samples += len(asked)
+
+    assert samples > 2_000

@@ -103,7 +103,11 @@ class TimeController(Turns, Blocking):
         parent = self._caller("start a thread")
         if self._ending or parent.retired:
             raise Stopping
-        self._seat(replace(parent.participant, name=name, wake=_Nothing(), timed=False), run, parent=parent.parent or parent.name)
+        self._seat(
+            replace(parent.participant, name=name, wake=_Nothing(), timed=False),
+            run,
+            parent=parent.parent or parent.name,
+        )
 
     def _seat(self, participant: Participant, run: Callable[[], None], *, parent: str = "") -> None:
         name = participant.name

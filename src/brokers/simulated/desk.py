@@ -164,7 +164,7 @@ class Desk:
                         ceiling = min(ceiling, book.target)
                     else:
                         floor = max(floor, book.target)
-        # The levels are quotes and a bar shows prices: take both sides of the spread, and more room than rounding needs.
+        # The levels are quotes and a bar shows prices: take both sides of the spread, and more room than rounding.
         shown = self.quotes.shown
         if -NEVER > floor > NEVER:
             floor = max(shown(floor, ask=True), shown(floor, ask=False))

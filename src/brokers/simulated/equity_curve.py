@@ -13,6 +13,8 @@ from src.core.bars import FloatArray, IntArray
 
 __all__ = ["equity_curve"]
 
+FLAT = (0.0, 0.0)
+
 
 def equity_curve(
     start_ns: int, steps_ns: Sequence[int], balances: Sequence[tuple[int, float]], by_name: Sequence[Desk]
@@ -29,14 +31,17 @@ def equity_curve(
         Instants, strictly increasing, and equity, both of shape (n,).
     """
     closes = [_closes(desk) for desk in by_name]
-    extra = np.array([start_ns, *steps_ns], dtype=np.int64)
-    instants = _merged([extra, *closes])
-    total = _at(instants, [at for at, _ in balances], np.array([value for _, value in balances]))
+    instants = _merged([np.array([start_ns, *steps_ns], dtype=np.int64), *closes])
+    when, balance = zip(*balances, strict=True)
+    total = _in_force(instants, when, balance)
     for desk, close_ns in zip(by_name, closes, strict=True):
         if desk.history:
             mark = _marks(instants, desk, close_ns)
-            for slot in range(max(len(books) for _, books in desk.history)):
-                _add_slot(total, instants, desk, mark, slot)
+            when, books = zip(*desk.history, strict=True)
+            for slot in range(max(map(len, books))):
+                _add_slot(
+                    total, instants, desk, mark, when, [held[slot] if slot < len(held) else FLAT for held in books]
+                )
     return instants, total
 
 
@@ -56,35 +61,36 @@ def _closes(desk: Desk) -> IntArray:
 def _marks(instants: IntArray, desk: Desk, close_ns: IntArray) -> FloatArray:
     """The last close, or the open at which a market order was worked since then."""
     series, first = desk.series, desk.first
-    before = series.close[first : first + 1] if first >= 0 else np.array([np.nan])
-    closes = np.concatenate((before, series.close[first + 1 : desk.index + 1]))
-    at = np.searchsorted(close_ns, instants, side="right")
-    mark: FloatArray = closes[at]
+    before = series.close_at[first] if first >= 0 else float("nan")
+    mark = _in_force(instants, close_ns, series.close[first + 1 : desk.index + 1], before)
     if desk.worked:
-        worked_ns = np.array([at for at, _ in desk.worked], dtype=np.int64)
-        opens = np.array([price for _, price in desk.worked])
-        last = np.searchsorted(worked_ns, instants, side="right") - 1
-        close_at = np.concatenate((np.array([np.iinfo(np.int64).min]), close_ns))[at]
-        # At the same instant the open comes after the close.
-        newer = (last >= 0) & (worked_ns[last] >= close_at)
-        mark[newer] = opens[last[newer]]
+        # From the instant of the open, which comes after a close of the same instant, until the next close.
+        when, opens = zip(*desk.worked, strict=True)
+        begin = np.searchsorted(instants, np.array(when, dtype=np.int64), side="left")
+        closing = np.searchsorted(close_ns, np.array(when, dtype=np.int64), side="right")
+        end = np.searchsorted(instants, np.append(close_ns, np.iinfo(np.int64).max)[closing], side="left")
+        for at, until, price in zip(begin.tolist(), end.tolist(), opens, strict=True):
+            mark[at:until] = price
     return mark
 
 
-def _add_slot(total: FloatArray, instants: IntArray, desk: Desk, mark: FloatArray, slot: int) -> None:
-    flat = (0.0, 0.0)
-    held = [books[slot] if slot < len(books) else flat for _, books in desk.history]
-    when = [at for at, _ in desk.history]
-    volume = _at(instants, when, np.array([each[0] for each in held]))
-    entry = _at(instants, when, np.array([each[1] for each in held]))
+def _add_slot(
+    total: FloatArray, instants: IntArray, desk: Desk, mark: FloatArray, when: Sequence[int],
+    held: Sequence[tuple[float, float]],
+) -> None:  # fmt: skip
+    pairs = np.array(held, dtype=np.float64)
+    volume, entry = _in_force(instants, when, pairs[:, 0]), _in_force(instants, when, pairs[:, 1])
     quotes = desk.quotes
     long, short = volume > 0, volume < 0
     total[long] += volume[long] * (mark[long] * quotes.bid_factor - quotes.bid_offset - entry[long])
     total[short] += volume[short] * (mark[short] * quotes.ask_factor + quotes.ask_offset - entry[short])
 
 
-def _at(instants: IntArray, when: Sequence[int], values: FloatArray) -> FloatArray:
-    """The value in force at each instant, 0 before the first; of several at one instant the last."""
-    at = np.searchsorted(np.array(when, dtype=np.int64), instants, side="right")
-    out: FloatArray = np.concatenate((np.zeros(1), values))[at]
+def _in_force(
+    instants: IntArray, when: Sequence[int] | IntArray, values: Sequence[float] | FloatArray, before: float = 0.0
+) -> FloatArray:
+    """The value in force at each instant, `before` ahead of the first; of several at one instant the last."""
+    begin = np.searchsorted(instants, np.asarray(when, dtype=np.int64), side="left")
+    lengths = np.diff(begin, prepend=0, append=len(instants))
+    out: FloatArray = np.repeat(np.concatenate(([before], values)), lengths)
     return out
