@@ -117,6 +117,11 @@ class BacktestController:
         return YieldingBroker(broker, yield_turn) if self.time_controller.policy.preempts else broker
 
     @property
+    def venue(self) -> SimulatedBroker:
+        """The simulated venue itself, for displays, which only look: no probe and no policy stands before it."""
+        return self._broker
+
+    @property
     def log_text(self) -> str:
         """What the bot logged so far, one JSON object a line."""
         return self._log_lines.getvalue()

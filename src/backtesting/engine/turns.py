@@ -94,14 +94,49 @@ class Turns:
         return seat
 
     def _step_until_ready(self) -> None:
+        """Move to the earliest of market event and timer until somebody has something to do there."""
         self._running = None
-        ready, step = self._ready, self._step
+        ready, market, signals = self._ready, self._market, self._signals
         try:
             while not ready:
-                step()
+                if self._inbox:
+                    self._inbox.popleft()()
+                    continue
+                at = market.next_ns()
+                if self._careful or at is None:
+                    if self._is_another_step(at) or at is None:
+                        continue
+                if at > self._now:
+                    self._now = at
+                    self._turns_here = 0
+                else:
+                    self._stay(at)
+                self._steps += 1
+                ended = market.advance(at)
+                self._changes_seen = signals.changes
+                for seat in self._alive:  # in key order, so that appending keeps the order
+                    if seat.wake() and seat.waiting is MARKET:
+                        seat.queued = True
+                        ready.append(seat)
+                for symbol in ended:
+                    self._end_symbol(symbol)
+                if self._blocked:
+                    self._release_blocked()
         except Exception as error:  # as above
             self._fail(error)
             self._end()
+
+    def _is_another_step(self, at: int | None) -> bool:
+        """Do what comes before the market's next event: timers, the end, a pause; False when that event is due."""
+        if self._is_step_of_timers(at):
+            return True
+        if at is None:
+            self._find_deadlock(over=True)
+            self._end()
+            return True
+        if self._pacer is not None:
+            self._pacer.before_step(self._now, at, market=True)
+        return bool(self._inbox)
 
     def _chosen(self) -> int:
         self._forget_yields()
@@ -137,42 +172,6 @@ class Turns:
         if self._error is not None and not self._ending:
             self._end()
         self._uneasy = bool(self._blocked)
-
-    def _step(self) -> None:
-        """Move to the earliest of market event and timer, and find out who has something to do there."""
-        if self._inbox:
-            self._inbox.popleft()()
-            return
-        market = self._market
-        at = market.next_ns()
-        if at is None or self._careful:
-            if self._is_step_of_timers(at):
-                return
-            if at is None:
-                self._find_deadlock(over=True)
-                self._end()
-                return
-            if self._pacer is not None:
-                self._pacer.before_step(self._now, at, market=True)
-                if self._inbox:
-                    return
-        if at > self._now:
-            self._now = at
-            self._turns_here = 0
-        else:
-            self._stay(at)
-        self._steps += 1
-        ended = market.advance(at)
-        self._changes_seen = self._signals.changes
-        ready = self._ready
-        for seat in self._alive:  # in key order, so that appending keeps the order
-            if seat.wake() and seat.waiting is MARKET:
-                seat.queued = True
-                ready.append(seat)
-        for symbol in ended:
-            self._end_symbol(symbol)
-        if self._blocked:
-            self._release_blocked()
 
     def _count_turns(self) -> None:
         self._turns_here += 1

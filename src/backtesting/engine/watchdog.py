@@ -134,14 +134,17 @@ def _cause(waits: RealWait, others: dict[str, Seat]) -> str:
         known = "holds" if waits.certain else "refers to and probably holds"
         text += f", which {waits.holder} {known} at {waits.holder_place}"
         if seat is not None:
-            text += f" while it waits for {_wait_of(seat)} since {format_instant(seat.since_ns)}"
+            text += f" while it waits for {_wait_of(seat)}"
+    elif waits.kind in ("threading.Lock", "threading.RLock"):
+        text += ", to which no code under way refers, so somebody took it and returned without releasing it"
     return (
         f"{text}. Nobody else runs during a turn, so a plain one never comes free: write the clock's, self.clock.lock()"
     )
 
 
 def _wait_of(seat: Seat) -> str:
-    return seat.what if seat.waiting is CONDITION else seat.waiting
+    since = f"{seat.what} since {format_instant(seat.since_ns)}"
+    return since if seat.waiting is CONDITION else seat.waiting
 
 
 def _at(frame: FrameType | None) -> str:

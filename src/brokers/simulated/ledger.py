@@ -35,6 +35,7 @@ class Ledger:
         desks: one per symbol.
 
     Attributes:
+        valuation: what `valued` has worked out; whoever changes a mark or a holding sets it to None.
         balances: the balance from an instant on, in time order.
         events: what happened since the shell last took it, in order; the shell journals and delivers it.
     """
@@ -48,7 +49,7 @@ class Ledger:
         self._holding: list[Desk] = []
         self.balance = account.balance
         self.balances: list[tuple[int, float]] = [(0, account.balance)]
-        self._valued: tuple[float, float] | None = None
+        self.valuation: tuple[float, float] | None = None
         self._paid = 0.0
         self._moved = 0.0
         self.events: list[tuple[Desk, OrderEvent]] = []
@@ -66,8 +67,8 @@ class Ledger:
         return self.valued()[1]
 
     def valued(self) -> tuple[float, float]:
-        """Equity and margin used; worked out once until a mark or a holding changes, see `revalue`."""
-        if self._valued is None:
+        """Equity and margin used; worked out once until a mark or a holding changes."""
+        if self.valuation is None:
             equity, margin, margin_of = self.balance, 0.0, self.margin.of
             for desk in self._holding:
                 quotes, mark = desk.quotes, desk.mark
@@ -79,17 +80,13 @@ class Ledger:
                     else:
                         equity += volume * (mark * quotes.ask_factor + quotes.ask_offset - book.entry_price)
                         margin += margin_of(-volume, mark)
-            self._valued = equity, margin
-        return self._valued
+            self.valuation = equity, margin
+        return self.valuation
 
     def free(self) -> float:
         """Equity that no open position ties up."""
         equity, margin = self.valued()
         return equity - margin
-
-    def revalue(self) -> None:
-        """Marks or holdings have changed."""
-        self._valued = None
 
     def margin_reserved(self) -> float:
         """Margin that working entry orders would take at their price, or at the last price."""
@@ -277,7 +274,7 @@ class Ledger:
         for each in self._by_name:
             total += each.realised
         self.balance = total
-        self._valued = None
+        self.valuation = None
         self.balances.append((instant_ns, total))
         desk.history.append((instant_ns, tuple([(book.volume, book.entry_price) for book in desk.books])))
 

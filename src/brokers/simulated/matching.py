@@ -21,7 +21,7 @@ def match_market_orders(ledger: Ledger, desk: Desk, i: int, now_ns: int) -> None
     """Fill the market orders that count at the open of bar `i`, oldest first. Of that bar only the open is known."""
     opening = desk.series.open_at[i]
     desk.mark = opening
-    ledger.revalue()
+    ledger.valuation = None
     desk.worked.append((now_ns, opening))
     for order in list(desk.market_orders):
         if order.effective_ns <= desk.series.open_ns_at[i]:

@@ -150,7 +150,7 @@ class Venue:
         self.ledger.balances[0] = (instant_ns, self.ledger.balance)
         for desk in self.desks:
             desk.rewind()
-        self.ledger.revalue()
+        self.ledger.valuation = None
 
     def open_market(self, instant_ns: int) -> None:
         """Fill the market orders of all symbols whose awaited bar opens now."""
@@ -184,8 +184,8 @@ class Venue:
 
         The bars become visible.
         """
-        desks = self.desks
-        self.ledger.revalue()
+        desks, ledger = self.desks, self.ledger
+        ledger.valuation = None
         touched: list[Desk] | None = None
         for rank in closed:
             desk = desks[rank]
@@ -218,14 +218,14 @@ class Venue:
     def _match(self, closed: list[Desk], touched: list[Desk], instant_ns: int) -> None:
         for desk in closed:
             desk.mark = desk.series.open_at[desk.index]
-        self.ledger.revalue()
+        self.ledger.valuation = None
         for desk in touched:
             match_opens(self.ledger, desk, desk.index, instant_ns, self.rules)
         for desk in touched:
             match_interior(self.ledger, desk, desk.index, instant_ns, self.rules)
         for desk in closed:
             desk.mark = desk.series.close_at[desk.index]
-        self.ledger.revalue()
+        self.ledger.valuation = None
         for desk in touched:
             desk.review()
 
