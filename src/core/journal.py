@@ -70,7 +70,7 @@ _COUNTS = {kind: len(names) for kind, names in FIELDS.items()}
 Sink = Callable[[list[JournalRecord]], None]
 
 _by_instant = itemgetter(0)
-_by_instant_and_stream = itemgetter(0, 1)
+_by_stream = itemgetter(1)
 #: Makes a record without the detour through its keyword constructor.
 _new = tuple.__new__
 
@@ -103,14 +103,17 @@ class Journal:
             entries.append(pending.popleft())
         if not entries:
             return
-        entries.sort(key=_by_instant_and_stream)  # stable: inside a stream the order of recording stays
+        entries.sort(key=_by_instant)  # they come nearly in order, and so cost nearly nothing
         chain, sha256 = self._chain, hashlib.sha256
+        ordered: list[JournalRecord] = []
         for _, group in groupby(entries, _by_instant):
-            chain = sha256(chain + _encode_all(list(group)).encode()).digest()
+            at_once = sorted(group, key=_by_stream)  # stable: inside a stream the order of recording stays
+            chain = sha256(chain + _encode_all(at_once).encode()).digest()
+            ordered += at_once
         self._chain = chain
-        self._count += len(entries)
+        self._count += len(ordered)
         if self._sink is not None:
-            self._sink(entries)
+            self._sink(ordered)
 
     def close(self) -> str:
         """Settle what is left and return the digest, 64 hexadecimal characters."""
@@ -129,34 +132,36 @@ def encode(entry: JournalRecord) -> str:
     Raises:
         InternalError: the values do not fit the kind.
     """
-    line = _line(entry)
-    if "\n" in line or line.count("\x1f") != len(entry.values) + 3:
+    if len(entry.values) != _COUNTS[entry.kind]:
+        raise InternalError(f"a {entry.kind} record has {len(entry.values)} values, expected {_COUNTS[entry.kind]}")
+    texts = [value.hex() if value.__class__ is float else str(value) for value in entry.values]
+    line = "\x1f".join((str(entry.instant_ns), entry.stream, entry.kind, entry.participant, *texts))
+    if "\n" in line or line.count("\x1f") != len(texts) + 3:
         # A reason may hold anything; it must not look like more than one value.
-        line = "\x1f".join(text.encode("unicode_escape").decode() for text in _texts(entry))
+        texts = [str(entry.instant_ns), entry.stream, entry.kind, *texts]
+        line = "\x1f".join([text.encode("unicode_escape").decode() for text in texts])
     return line
 
 
 def _encode_all(entries: list[JournalRecord]) -> str:
-    """The records' texts, a line each."""
-    text = "\n".join([_line(entry) for entry in entries])
-    separators = sum([len(entry[4]) + 3 for entry in entries])
+    """The records' texts, a line each; what `encode` gives, all at once.
+
+    Raises:
+        InternalError: values do not fit their kind.
+    """
+    lines, separators = [], 0
+    for instant_ns, stream, kind, participant, values in entries:
+        count = len(values)
+        if count != _COUNTS[kind]:
+            raise InternalError(f"a {kind} record has {count} values, expected {_COUNTS[kind]}")
+        separators += count + 3
+        texts = "\x1f".join([
+            value if isinstance(value, str) else "None" if value is None
+            else value.hex() if value.__class__ is float else str(value)
+            for value in values
+        ])  # fmt: skip
+        lines.append(f"{instant_ns}\x1f{stream}\x1f{kind}\x1f{participant}\x1f{texts}")
+    text = "\n".join(lines)
     if text.count("\n") != len(entries) - 1 or text.count("\x1f") != separators:
-        return "\n".join([encode(entry) for entry in entries])  # some value holds a separator itself
+        return "\n".join(map(encode, entries))  # some value holds a separator itself
     return text
-
-
-def _line(entry: JournalRecord) -> str:
-    instant_ns, stream, kind, participant, values = entry
-    if len(values) != _COUNTS[kind]:
-        raise InternalError(f"a {kind} record has {len(values)} values, expected {_COUNTS[kind]}")
-    texts = [
-        value if isinstance(value, str) else "None" if value is None
-        else value.hex() if value.__class__ is float else str(value)
-        for value in values
-    ]  # fmt: skip
-    return f"{instant_ns}\x1f{stream}\x1f{kind}\x1f{participant}\x1f" + "\x1f".join(texts)
-
-
-def _texts(entry: JournalRecord) -> list[str]:
-    values = [value.hex() if value.__class__ is float else str(value) for value in entry.values]
-    return [str(entry.instant_ns), entry.stream, entry.kind, *values]

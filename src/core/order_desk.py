@@ -1,6 +1,7 @@
 """From an intent to an order: prices on the tick, the risk manager's verdict, the journal, the broker.
 
-Each participant has its own desk, used in its own turn only.
+Each participant has its own desk, which the threads that it starts use as well; where those really run beside it, a
+lock keeps the ids apart. It is never held across a call.
 """
 
 from collections import Counter
@@ -11,6 +12,7 @@ from src.core.ids import client_id
 from src.core.journal import Journal
 from src.core.records import OrderRequest, OrderResult, OrderType, Position, Side
 from src.core.risk_manager import EntryIntent, RiskManager, Verdict
+from src.core.sync import Lock
 
 __all__ = ["OrderDesk"]
 
@@ -37,6 +39,7 @@ class OrderDesk:
         self._risk = risk
         self._clock = clock
         self._journal = journal
+        self._lock = Lock()
         self._instant_ns = -1
         self._numbers: dict[tuple[str, str], int] = {}
         self.refusals: Counter[str] = Counter()
@@ -71,7 +74,7 @@ class OrderDesk:
             order_type, verdict.volume, price, stop, target, reason,
         )  # fmt: skip
         if not verdict.accepted:
-            self.refusals[verdict.code] += 1
+            self._count_refusal(verdict.code)
             return OrderResult(accepted=False, code=verdict.code, message=verdict.message)
         result = self._broker.place(
             OrderRequest(
@@ -113,7 +116,7 @@ class OrderDesk:
             None, None, stop, target, reason,
         )  # fmt: skip
         if not verdict.accepted:
-            self.refusals[verdict.code] += 1
+            self._count_refusal(verdict.code)
             return OrderResult(accepted=False, code=verdict.code, message=verdict.message)
         try:
             result = self._broker.protect(position.position_id, stop=stop, target=target, kind=kind)
@@ -136,15 +139,20 @@ class OrderDesk:
         return None if price is None else self._broker.instrument(symbol).round_price(float(price))
 
     def _next_id(self, book: str, symbol: str, now_ns: int) -> str:
-        if now_ns != self._instant_ns:
-            self._instant_ns = now_ns
-            self._numbers.clear()
-        number = self._numbers[book, symbol] = self._numbers.get((book, symbol), 0) + 1
+        with self._lock:
+            if now_ns != self._instant_ns:
+                self._instant_ns = now_ns
+                self._numbers.clear()
+            number = self._numbers[book, symbol] = self._numbers.get((book, symbol), 0) + 1
         return client_id(self._owner, book, symbol, now_ns, number)
 
     def _record(self, symbol: str, book: str, action: str, verdict: str, *rest: object) -> None:
         self._journal.record(self._clock.now_ns(), symbol, "decision", self._participant, book, action, verdict, *rest)
 
     def _refused(self, symbol: str, book: str, identity: str, result: OrderResult) -> None:
-        self.refusals[result.code] += 1
+        self._count_refusal(result.code)
         self._journal.record(self._clock.now_ns(), symbol, "refusal", "broker", book, identity, result.code)
+
+    def _count_refusal(self, code: str) -> None:
+        with self._lock:
+            self.refusals[code] += 1

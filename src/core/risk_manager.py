@@ -251,7 +251,7 @@ class RiskManager:
         """Drop the reservations whose orders have ended: a fill consumed them, anything else returned them."""
         if not self._reservations:
             return
-        living = {order.order_id for order in snapshot.orders}
+        living = {order.order_id for order in snapshot.orders} if snapshot.orders else ()
         ended = [key for key, item in self._reservations.items() if item.sent and key not in living]
         for key in ended:
             del self._reservations[key]

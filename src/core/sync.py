@@ -26,6 +26,7 @@ __all__ = [
     "Event",
     "FiberRuntime",
     "Lock",
+    "ReentrantLock",
     "Runtime",
     "ThreadRuntime",
     "Ticker",
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 Lock = threading.Lock
+ReentrantLock = threading.RLock
 Event = threading.Event
 
 #: Name of the participant whose turn the current thread or fiber runs; the identity in logs, never the thread's name.

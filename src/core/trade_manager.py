@@ -38,7 +38,7 @@ class TradeManager:
     ) -> None:  # fmt: skip
         self._config = config
         self._series = dict(base)
-        self._atr = atr
+        self._atr = dict(atr)
         self._broker = broker
         self._risk = risk
         self._desk = desk
@@ -151,6 +151,12 @@ class TradeManager:
             self._orphans.append(symbol)
             self.watching = True
 
+    def add_symbol(self, symbol: str, series: BarSeries, atr: Mapping[tuple[str, str], FeatureColumn]) -> None:
+        """Manage one more symbol, after all others."""
+        self._atr.update(atr)
+        self._managed[symbol] = series.length
+        self._series[symbol] = series
+
     def manage_positions(self) -> None:
         """One turn: loss limit, new day, time exits, then break-even and trailing on newly closed bars.
 
@@ -187,7 +193,10 @@ class TradeManager:
         for symbol in self._orphans:
             mailbox = self._broker.mailbox(symbol)
             while mailbox:
-                event = mailbox.popleft()
+                try:
+                    event = mailbox.popleft()
+                except IndexError:  # its worker, whose last turn is not over, was faster
+                    break
                 if event.trade is not None:
                     self._risk.trade_closed(event.trade)
 

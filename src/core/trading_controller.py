@@ -21,6 +21,7 @@ from src.core.order_desk import OrderDesk
 from src.core.risk_manager import RiskManager
 from src.core.strategy import Strategy
 from src.core.strategy_runner import StrategyRunner
+from src.core.symbols import Roster
 from src.core.sync import current_participant
 from src.core.timeframe import format_instant
 from src.core.trade_manager import TradeManager
@@ -49,6 +50,7 @@ class TradingController:
 
     Attributes:
         failures: symbols that were dropped or stopped, with the sentence why.
+        roster: the symbols that are traded.
     """
 
     def __init__(
@@ -68,6 +70,9 @@ class TradingController:
         self._desks: list[OrderDesk] = []
         self._trade_manager: TradeManager | None = None
         self.failures: dict[str, str] = {}
+        self.roster = Roster(config)
+        #: Symbols that were removed and whose worker has not left yet.
+        self._retiring: set[str] = set()
         #: Symbols whose worker, or a thread of it, has raised: the worker does nothing more.
         self._failed: set[str] = set()
 
@@ -79,17 +84,11 @@ class TradingController:
             StrategyError: a constructor raised and `on_error` is `stop_all`.
         """
         for symbol in self._config.symbols:
-            try:
-                self._orchestrators[symbol] = self._orchestrate(symbol)
-            except StrategyError as error:
-                if self._config.on_error == "stop_all":
-                    raise
-                self._record_end(symbol, worker_name(symbol), "failed", error=_kind_of(error))
-                self._drop(symbol, error)
+            self._make(symbol)
         base = {symbol: self._broker.base_series(symbol) for symbol in self._config.symbols}
         self._trade_manager = TradeManager(
-            self._config.manage, base, self._ranges(), self._broker, self.risk, self._desk(MONITOR), self._clock,
-            self._journal, flatten=self._config.risk.on_daily_loss == "flatten", participant=MONITOR,
+            self._config.manage, base, self._ranges(self._orchestrators), self._broker, self.risk, self._desk(MONITOR),
+            self._clock, self._journal, flatten=self._config.risk.on_daily_loss == "flatten", participant=MONITOR,
         )  # fmt: skip
 
     def start(self) -> None:
@@ -99,7 +98,6 @@ class TradingController:
         manager = self._trade_manager
         if manager is None:
             raise InternalError("the trade manager was not made")
-        poll = self._config.poll
         self._clock.spawn(
             Participant(
                 name=MONITOR,
@@ -107,19 +105,23 @@ class TradingController:
                 rank=0,
                 wake=MonitorWake(manager),
                 timed=manager.timed,
-                poll_ns=poll.position_monitor_ns,
+                poll_ns=self._config.poll.position_monitor_ns,
             ),  # fmt: skip
             self._position_monitor,
         )
         for rank, symbol in enumerate(self._config.symbols):
             if symbol in self._orchestrators:
-                self._clock.spawn(
-                    Participant(
-                        name=worker_name(symbol), phase=PHASE_WORKER, rank=rank, symbol=symbol, poll_ns=poll.worker_ns,
-                        wake=self._orchestrators[symbol].wake, on_failure=_answering(self._thread_failed, symbol),
-                    ),
-                    _bound(self._symbol_worker, symbol),
-                )  # fmt: skip
+                self._start_worker(symbol, rank)
+
+    def _start_worker(self, symbol: str, rank: int) -> None:
+        self._clock.spawn(
+            Participant(
+                name=worker_name(symbol), phase=PHASE_WORKER, rank=rank, symbol=symbol,
+                poll_ns=self._config.poll.worker_ns, wake=self._orchestrators[symbol].wake,
+                on_failure=_answering(self._thread_failed, symbol),
+            ),
+            _bound(self._symbol_worker, symbol),
+        )  # fmt: skip
 
     def wait(self) -> None:
         """Let the threads run and return when all have ended.
@@ -143,6 +145,52 @@ class TradingController:
             total.update(desk.refusals)
         return dict(sorted(total.items()))
 
+    # -- symbols on the way ------------------------------------------------------------------------
+
+    def add_symbol(self, symbol: str) -> None:
+        """Trade one more symbol from now on, with the strategies that have no symbols of their own.
+
+        Its worker comes after all others and has its first turn at this instant. Called after `start`, inside a turn or
+        where nobody has one; the broker knows the symbol and its bars by then.
+
+        Raises:
+            ConfigError: see `Roster.add`.
+            StrategyError: a constructor raised and `on_error` is `stop_all`.
+        """
+        manager = self._trade_manager
+        if manager is None:
+            raise InternalError("a symbol was added before the start")
+        self.roster.add(symbol)
+        self._log.info("symbol added", symbol=symbol)
+        ranges: dict[tuple[str, str], FeatureColumn] = {}
+        made = self._make(symbol)
+        if made:
+            ranges = self._ranges({symbol: self._orchestrators[symbol]})
+        manager.add_symbol(symbol, self._broker.base_series(symbol), ranges)
+        if made:
+            self._start_worker(symbol, self.roster.known.index(symbol))
+
+    def remove_symbol(self, symbol: str) -> None:
+        """Trade a symbol no more: its worker ends, its entries are cancelled, its positions are left to the monitor.
+
+        The worker has one more turn, for what its strategies have not heard yet and their `on_stop`. When it called the
+        clock in the middle of a turn, that call raises `Stopping` instead. Called as `add_symbol`.
+
+        Raises:
+            ConfigError: see `Roster.remove`.
+        """
+        self.roster.remove(symbol)
+        self._log.info("symbol removed", symbol=symbol)
+        self._retiring.add(symbol)
+        self.risk.block(symbol, f"{symbol} was removed")
+        self._cancel_entries(symbol)
+        self._clock.retire(worker_name(symbol))
+
+    def _cancel_entries(self, symbol: str) -> None:
+        for order in self._broker.snapshot().orders:
+            if order.request.symbol == symbol and not order.request.reduce_only:
+                self._broker.cancel(order.order_id)
+
     # -- the threads -------------------------------------------------------------------------------
 
     def _symbol_worker(self, symbol: str) -> None:
@@ -165,6 +213,9 @@ class TradingController:
         except BaseException as error:  # kept for `drive`; known before the turn is given away
             clock.fail(error)
         finally:
+            if symbol in self._retiring and self._trade_manager is not None:
+                # Only now: until here the worker has heard what became of its orders.
+                self._trade_manager.adopt(symbol)
             clock.leave(me)
 
     def _position_monitor(self) -> None:
@@ -201,9 +252,7 @@ class TradingController:
         self._drop(symbol, error)
         self._clock.retire(me)
         try:
-            for order in self._broker.snapshot().orders:
-                if order.request.symbol == symbol and not order.request.reduce_only:
-                    self._broker.cancel(order.order_id)
+            self._cancel_entries(symbol)
         except Exception as problem:
             # Entries that may still work without anybody watching them: more than one symbol's matter.
             self._clock.fail(problem)
@@ -245,11 +294,23 @@ class TradingController:
 
     # -- making ------------------------------------------------------------------------------------
 
+    def _make(self, symbol: str) -> bool:
+        """Make the strategies of a symbol; False when one could not be made and the symbol is dropped for it."""
+        try:
+            self._orchestrators[symbol] = self._orchestrate(symbol)
+        except StrategyError as error:
+            if self._config.on_error == "stop_all":
+                raise
+            self._record_end(symbol, worker_name(symbol), "failed", error=_kind_of(error))
+            self._drop(symbol, error)
+            return False
+        return True
+
     def _orchestrate(self, symbol: str) -> MultiStrategyOrchestrator:
         desk = self._desk(worker_name(symbol))
         runners = []
         for i, strategy in enumerate(self._config.strategies):
-            if symbol not in (strategy.symbols or self._config.symbols):
+            if strategy.symbols is not None and symbol not in strategy.symbols:
                 continue
             cls = self._classes[strategy.instance]
             try:
@@ -279,7 +340,7 @@ class TradingController:
         self._desks.append(desk)
         return desk
 
-    def _ranges(self) -> dict[tuple[str, str], FeatureColumn]:
+    def _ranges(self, orchestrators: Mapping[str, MultiStrategyOrchestrator]) -> dict[tuple[str, str], FeatureColumn]:
         """The average true range that each book's trailing stop uses: of its strategy's own timeframe."""
         trailing = self._config.manage.trailing
         if trailing is None or trailing.distance_atr is None:
@@ -287,7 +348,7 @@ class TradingController:
         feature = atr(trailing.atr)
         return {
             (runner.name, symbol): self._features.column(feature, runner.views[0].series)
-            for symbol, orchestrator in self._orchestrators.items()
+            for symbol, orchestrator in orchestrators.items()
             for runner in orchestrator.runners
         }
 

@@ -258,6 +258,16 @@ class SimulatedBroker:
         with self._lock:
             self._venue.rewind(instant_ns)
 
+    def add_symbol(self, instrument: Instrument, base: BarSeries, derived: Mapping[int, BarSeries]) -> None:
+        """Trade one more symbol, after all others; the last visible bar of its series is the present.
+
+        Args:
+            derived: higher timeframes by their length in ns.
+        """
+        with self._lock:
+            self._venue.add_desk(instrument, base)
+            self._derived.update({(instrument.symbol, length_ns): series for length_ns, series in derived.items()})
+
     def open_market(self, instant_ns: int) -> None:
         """Fill the market orders of all symbols whose awaited bar opens now."""
         with self._lock:

@@ -46,7 +46,7 @@ class Ledger:
         self.spot = account.type == "spot"
         self.margin = Margin(account.leverage)
         self._by_name = sorted(desks, key=lambda desk: desk.symbol)
-        self._holding: list[Desk] = []
+        self._holding: list[Desk] | None = []
         self.balance = account.balance
         self.balances: list[tuple[int, float]] = [(0, account.balance)]
         self.valuation: tuple[float, float] | None = None
@@ -55,6 +55,10 @@ class Ledger:
         self.events: list[tuple[Desk, OrderEvent]] = []
         self.fills: list[Fill] = []
         self.trades: list[Trade] = []
+
+    def add_desk(self, desk: Desk) -> None:
+        """Count one more desk; it has no history."""
+        self._by_name = sorted([*self._by_name, desk], key=lambda each: each.symbol)
 
     # -- money -------------------------------------------------------------------------------------
 
@@ -70,6 +74,8 @@ class Ledger:
         """Equity and margin used; worked out once until a mark or a holding changes."""
         if self.valuation is None:
             equity, margin, margin_of = self.balance, 0.0, self.margin.of
+            if self._holding is None:
+                self._holding = [desk for desk in self._by_name if desk.books]
             for desk in self._holding:
                 quotes, mark = desk.quotes, desk.mark
                 for book in desk.books:
@@ -229,7 +235,7 @@ class Ledger:
         book.open(fill, stop=stop, target=target, stop_cost=request.stop_cost)
         if was_flat:
             desk.books.append(book)
-            self._rehold()
+            self._holding = None
         self._pay(desk, -fill.commission, fill.filled_ns)
         self.events.append((desk, OrderEvent(order=order.snapshot(), fill=fill)))
 
@@ -243,7 +249,7 @@ class Ledger:
         profit, trade = book.reduce(fill)
         if book.volume == 0.0:
             desk.books.remove(book)
-            self._rehold()
+            self._holding = None
         if trade is not None:
             self.trades.append(trade)
         self._pay(desk, profit - fill.commission, fill.filled_ns)
@@ -277,9 +283,6 @@ class Ledger:
         self.valuation = None
         self.balances.append((instant_ns, total))
         desk.history.append((instant_ns, tuple([(book.volume, book.entry_price) for book in desk.books])))
-
-    def _rehold(self) -> None:
-        self._holding = [desk for desk in self._by_name if desk.books]
 
 
 def _protection(desk: Desk, request: OrderRequest, price: float) -> tuple[float | None, float | None]:

@@ -43,6 +43,7 @@ class Venue:
         costs: Costs, rules: FillRules,
     ) -> None:  # fmt: skip
         self.rules = rules
+        self._costs = costs
         self.desks = [Desk(instruments[s], base[s], costs, rank) for rank, s in enumerate(instruments)]
         self.by_name = sorted(self.desks, key=lambda desk: desk.symbol)
         self.by_symbol = {desk.symbol: desk for desk in self.desks}
@@ -53,6 +54,15 @@ class Venue:
         self.start_ns = 0
         self.steps_ns: list[int] = []
         self._opens: dict[str, int] = {}
+
+    def add_desk(self, instrument: Instrument, series: BarSeries) -> None:
+        """Trade one more symbol, after all others; the last visible bar of its series is the present."""
+        desk = Desk(instrument, series, self._costs, len(self.desks))
+        self.latency_ns[desk.symbol] = _effective_latency(self._costs.latency_ns, series)
+        self.ledger.add_desk(desk)
+        self.desks.append(desk)
+        self.by_name = sorted(self.desks, key=lambda each: each.symbol)
+        self.by_symbol[desk.symbol] = desk
 
     # -- orders ------------------------------------------------------------------------------------
 
