@@ -84,9 +84,9 @@ class Desk:
     """
 
     __slots__ = (
-        "books", "ceiling", "close_at", "costs", "ended", "events", "first", "floor", "high_at", "history", "index",
-        "instrument", "low_at", "mark", "market_orders", "pending", "quotes", "rank", "realised", "resting", "series",
-        "symbol", "worked",
+        "books", "ceiling", "close_at", "costs", "ended", "events", "first", "floor", "guarded", "high_at", "history",
+        "index", "instrument", "low_at", "mark", "market_orders", "pending", "quotes", "rank", "realised", "resting",
+        "series", "symbol", "worked",
     )  # fmt: skip
 
     def __init__(self, instrument: Instrument, series: BarSeries, costs: Costs, rank: int) -> None:
@@ -103,8 +103,9 @@ class Desk:
         self.pending: list[PendingProtection] = []
         self.events: deque[OrderEvent] = deque()
         self.realised = 0.0
-        #: A bar that stays between the two can fill nothing here.
+        #: A bar that stays between the two can fill nothing here; `guarded` says whether one of them is within reach.
         self.floor, self.ceiling = NEVER, -NEVER
+        self.guarded = False
         #: The open books as (volume, entry price) after each fill, and the opens that market orders were worked at.
         self.history: list[tuple[int, tuple[tuple[float, float], ...]]] = []
         self.worked: list[tuple[int, float]] = []
@@ -173,6 +174,7 @@ class Desk:
             ceiling = min(shown(ceiling, ask=True), shown(ceiling, ask=False))
             ceiling -= abs(ceiling) * ROOM
         self.floor, self.ceiling = floor, ceiling
+        self.guarded = floor > NEVER or ceiling < -NEVER
 
     def touched(self, i: int) -> bool:
         """Whether bar `i` can fill anything: the quick question that keeps most bars cheap."""

@@ -205,7 +205,7 @@ class Venue:
             desk.index = i
             desk.mark = desk.close_at[i]
             # The two comparisons keep nearly all bars away from the exact question.
-            if (desk.low_at[i] <= desk.floor or desk.high_at[i] >= desk.ceiling) and desk.touched(i):
+            if desk.guarded and (desk.low_at[i] <= desk.floor or desk.high_at[i] >= desk.ceiling) and desk.touched(i):
                 if touched is None:
                     touched = []
                 touched.append(desk)
