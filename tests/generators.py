@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from src.backtesting.schedules.deviations import Deviation
 
-__all__ = ["Action", "Story", "bars", "deviations", "stories"]
+__all__ = ["Action", "Op", "Role", "Story", "World", "bars", "deviations", "stories", "worlds"]
 
 
 @dataclass(frozen=True)
@@ -110,3 +110,137 @@ def deviations(draw: st.DrawFn, least_index: int = 1) -> list[Deviation]:
         Deviation(instant_ns=instant_ns, number=number, index=draw(st.integers(least_index, 20)))
         for instant_ns, number in sorted(keys)
     ]
+
+
+# -- programs of waits -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Op:
+    """One thing that a participant does.
+
+    Attributes:
+        what: `step`, `sleep`, `take`, `with` and so on; read by whoever plays the program.
+        which: the primitive, thread, timer or participant that is meant, counted round and round.
+        length: a duration or time-out in ns; None waits for ever.
+        body: what is done inside: under the lock, by the thread, when the timer is due.
+    """
+
+    what: str
+    which: int = 0
+    length: int | None = None
+    body: tuple["Op", ...] = ()
+
+
+@dataclass(frozen=True)
+class Role:
+    """A participant and its program.
+
+    Attributes:
+        monitor: whether it is one; a monitor comes before the workers and does nothing that others wait for.
+        serves: whether it waits for steps until the end after its program.
+        answers: whether a failing thread of it retires it instead of ending the run.
+        leaves: whether it says that it leaves.
+    """
+
+    name: str
+    monitor: bool
+    rank: int
+    serves: bool
+    answers: bool
+    leaves: bool
+    program: tuple[Op, ...]
+
+
+@dataclass(frozen=True)
+class World:
+    """Participants, what they share, and the instants of the market; the names in `ends` have no more data then."""
+
+    instants: tuple[int, ...]
+    end_ns: int
+    ends: dict[int, tuple[str, ...]]
+    roles: tuple[Role, ...]
+    reentrant: tuple[bool, ...]
+    semaphores: tuple[int, ...]
+    queues: tuple[int, ...]
+
+
+_STEPS = ("step", "step")
+_OWN_WORDS = ("sleep", "alarm", "ring")
+# Each world has only some of these: in a world of everything nobody meets anybody.
+_THEMES = (
+    ("take", "take", "take", "give", "give"),
+    ("with", "with", "with", "with"),
+    ("acquire", "acquire", "release"),
+    ("set", "clear", "await", "await", "until"),
+    ("put", "put", "get", "get"),
+    ("start", "start", "join", "join"),
+    ("timer", "timer", "cancel"),
+    ("alarm", "ring"),
+)
+_HELD_WORDS = ("hold on", "hold on", "notify", "notify", "sleep")
+_RARE_WORDS = ("fail", "leave", "retire", "stop")
+# One op in so many is a rare one: an early end would hide all that comes after it.
+_RARELY = 15
+# Few different lengths on one grid with the market, so that deadlines, timers and steps meet all the time.
+_LENGTHS = (0, 5, 5, 10, 10, 15, 20, 30, 45, None, None)
+
+
+@st.composite
+def _programs(
+    draw: st.DrawFn, words: tuple[str, ...], rare: tuple[str, ...], depth: int, *, helper: bool = False, held: int = -1
+) -> tuple[Op, ...]:
+    """Some ops; `helper` where there is no step to wait for, `held` the lock that is taken around them."""
+    ops = []
+    among = words if helper else _STEPS + words
+    if held >= 0:
+        among = words + _HELD_WORDS * 2
+    for _ in range(draw(st.integers(2, 7 if depth == 2 else 4))):
+        rarely = rare and draw(st.integers(0, _RARELY)) == _RARELY
+        what = draw(st.sampled_from(rare if rarely else among))
+        which, length = draw(st.integers(0, 3)), draw(st.sampled_from(_LENGTHS))
+        if what in _HELD_WORDS and held >= 0:
+            which = held  # of another lock it would only be refused
+        body: tuple[Op, ...] = ()
+        if depth and what == "with":
+            body = draw(_programs(words, rare, depth - 1, helper=helper, held=which))
+        elif depth and what in ("start", "timer"):
+            body = draw(_programs(words, rare, depth - 1, helper=True))
+        ops.append(Op(what, which, length, body))
+    return tuple(ops)
+
+
+@st.composite
+def worlds(draw: st.DrawFn, most: int = 20) -> World:
+    """Two to `most` participants over up to eight steps of the market; at least one is a worker."""
+    themes = draw(st.sets(st.sampled_from(_THEMES), min_size=1, max_size=3))
+    words = _OWN_WORDS[:1] + tuple(word for theme in _THEMES if theme in themes for word in theme)
+    rare = tuple(draw(st.lists(st.sampled_from(_RARE_WORDS), unique=True)))
+    names = [f"p{i:02d}" for i in draw(st.permutations(range(draw(st.integers(2, most)))))]
+    roles = []
+    for i, name in enumerate(names):
+        monitor = i > 0 and draw(st.integers(0, 5)) == 0
+        some = tuple(word for word in rare if not monitor or word in ("fail", "stop"))
+        programs = _programs(_OWN_WORDS if monitor else words, some, 1 if len(names) > 8 else 2)
+        roles.append(
+            Role(
+                name=name,
+                monitor=monitor,
+                rank=draw(st.integers(0, 3)),
+                serves=draw(st.booleans()),
+                answers=draw(st.booleans()),
+                leaves=draw(st.booleans()),
+                program=draw(programs),
+            )
+        )
+    instants = sorted(draw(st.sets(st.integers(1, 12), min_size=1, max_size=8)))
+    ending = draw(st.lists(st.tuples(st.sampled_from(instants), st.sampled_from(names)), max_size=2))
+    return World(
+        instants=tuple(10 * i for i in instants),
+        end_ns=10 * instants[-1] + draw(st.sampled_from((0, 5, 50))),
+        ends={10 * at: tuple(name for when, name in ending if when == at) for at, _ in ending},
+        roles=tuple(roles),
+        reentrant=tuple(draw(st.lists(st.booleans(), min_size=1, max_size=3))),
+        semaphores=tuple(draw(st.lists(st.integers(0, 2), min_size=1, max_size=2))),
+        queues=tuple(draw(st.lists(st.integers(0, 2), min_size=1, max_size=2))),
+    )

@@ -7,17 +7,28 @@ from pydantic import Field, field_validator, model_validator
 
 from src.backtesting.engine.latency import EVERY_WORKER
 from src.backtesting.engine.pacing import TimeMode
+from src.backtesting.engine.symbols import SymbolChange
 from src.backtesting.schedules import policy_named
-from src.core.config import BotConfig, DurationNs, InstantNs, Section
+from src.backtesting.schedules.free import Free
+from src.core.config import BotConfig, DurationNs, InstantNs, Section, exactly_one
 from src.core.errors import ConfigError
+from src.core.symbols import ADD, REMOVE, Roster
+from src.core.timeframe import format_instant
 from src.core.trading_controller import MONITOR, worker_name
 
-__all__ = ["BacktestConfig", "BacktestSection", "CostsSection", "DataSection", "LatencySection"]
+__all__ = ["BacktestConfig", "BacktestSection", "ControlSection", "CostsSection", "DataSection", "LatencySection"]
 
 _FIRST_NS = 10**17  # the year 1973
 
 NotNegative = Annotated[float, Field(ge=0)]
 NotNegativePercent = Annotated[float, Field(ge=0, lt=100)]
+
+
+def _not_a_year(value: Any) -> Any:
+    # `start: 2024` is a number in YAML; as nanoseconds it would lie in the first second of 1970.
+    if isinstance(value, int) and value < _FIRST_NS:
+        raise ValueError(f"expected a date such as 2024-01-31, found the number {value}")
+    return value
 
 
 class DataSection(Section):
@@ -69,10 +80,35 @@ class LatencySection(Section):
     jitter_ns: DurationNs = Field(default=0, alias="jitter", ge=0)
 
 
+class ControlSection(Section):
+    """A symbol that joins or leaves while the run goes on, after everything else that happens at an instant."""
+
+    at_ns: InstantNs = Field(alias="at")
+    add: str | None = None
+    remove: str | None = None
+
+    @field_validator("at_ns", mode="before")
+    @classmethod
+    def _no_bare_year(cls, value: Any) -> Any:
+        return _not_a_year(value)
+
+    @model_validator(mode="after")
+    def _one(self) -> "ControlSection":
+        exactly_one(self, "add", "remove")
+        return self
+
+    @property
+    def change(self) -> SymbolChange:
+        """What it says."""
+        action, symbol = (REMOVE, self.remove) if self.add is None else (ADD, self.add)
+        return SymbolChange(instant_ns=self.at_ns, action=action, symbol=symbol or "")
+
+
 class BacktestSection(Section):
     """How the backtest runs. `runtime`, `time_mode`, `pace`, `strict`, `stall_timeout` and `runs` change no result.
 
-    `schedule` is the name of a policy, which then takes `seed`, or the replay string that a run printed.
+    `schedule` is the name of a policy, which then takes `seed`, or the replay string that a run printed. `free` is no
+    order at all: for watching, with a pace and threads only.
     """
 
     start_ns: InstantNs | None = Field(default=None, alias="start")
@@ -89,6 +125,7 @@ class BacktestSection(Section):
     data: DataSection = DataSection()
     costs: CostsSection = CostsSection()
     latency: dict[str, LatencySection] = Field(default_factory=dict)
+    control: tuple[ControlSection, ...] = ()
     strict: bool = False
     stall_timeout_ns: DurationNs = Field(default=60_000_000_000, alias="stall_timeout", gt=0)
     runs: str = "runs"
@@ -105,18 +142,26 @@ class BacktestSection(Section):
     @field_validator("start_ns", "end_ns", mode="before")
     @classmethod
     def _no_bare_year(cls, value: Any) -> Any:
-        # `start: 2024` is a number in YAML; as nanoseconds it would lie in the first second of 1970.
-        if isinstance(value, int) and value < _FIRST_NS:
-            raise ValueError(f"expected a date such as 2024-01-31, found the number {value}")
-        return value
+        return _not_a_year(value)
 
     @model_validator(mode="after")
     def _window(self) -> "BacktestSection":
         if self.start_ns is not None and self.end_ns is not None and self.end_ns <= self.start_ns:
             raise ValueError("end must lie after start")
+        if isinstance(policy_named(self.schedule, 0), Free):
+            self._check_free()
         if self.data.source == "synthetic" and (self.start_ns is None or self.end_ns is None):
             raise ValueError("a synthetic market needs start and end")
         return self
+
+    def _check_free(self) -> None:
+        if self.time_mode is TimeMode.MAX_SPEED and self.pace is None:
+            raise ValueError(
+                "schedule: free is for watching threads in real time; set time_mode to REALTIME or FAST, or a pace "
+                "such as 60x"
+            )
+        if self.runtime != "threads":
+            raise ValueError(f"schedule: free needs threads, which really run at once, found runtime: {self.runtime}")
 
 
 class BacktestConfig(BotConfig):
@@ -128,7 +173,8 @@ class BacktestConfig(BotConfig):
 
     @model_validator(mode="after")
     def _known_participants(self) -> "BacktestConfig":
-        known = [MONITOR, EVERY_WORKER, *map(worker_name, self.symbols)]
+        joining = [each.add for each in self.backtest.control if each.add is not None]
+        known = [MONITOR, EVERY_WORKER, *map(worker_name, (*self.symbols, *joining))]
         for name in self.backtest.latency:
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)
@@ -138,12 +184,42 @@ class BacktestConfig(BotConfig):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _possible_changes(self) -> "BacktestConfig":
+        section = self.backtest
+        problems: list[str] = []
+        roster = Roster(self)
+        order = sorted(range(len(section.control)), key=lambda i: section.control[i].at_ns)  # stable
+        for i in order:
+            change, key = section.control[i].change, f"backtest.control.{i}"
+            early = section.start_ns is not None and change.instant_ns < section.start_ns
+            late = section.end_ns is not None and change.instant_ns >= section.end_ns
+            if early or late:
+                bound_ns = section.start_ns if early else section.end_ns
+                problems.append(
+                    f"{key}.at: expected an instant {'from the start' if early else 'before the end'}, "
+                    f"{format_instant(bound_ns or 0)}, found {format_instant(change.instant_ns)}"
+                )
+            try:
+                roster.change(change.action, change.symbol)
+            except ConfigError as error:
+                problems.append(f"{key}.{change.action}: {error.message}")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def changes(self) -> tuple[SymbolChange, ...]:
+        """The symbols that join or leave, in the order in which they do."""
+        return tuple(sorted([each.change for each in self.backtest.control], key=lambda change: change.instant_ns))
+
     def identity(self) -> dict[str, Any]:
         """The resolved configuration without what changes no result, as plain JSON values."""
         values = self.model_dump(mode="json", by_alias=True, exclude={"paper", "live"})
         for key in ("runtime", "time_mode", "pace", "strict", "stall_timeout", "runs", "start", "end"):
             values["backtest"].pop(key, None)
         values["backtest"].pop("schedule", None)  # one policy has several spellings; the identity has it by itself
+        values["backtest"].pop("control", None)  # likewise, together with what was done from outside
         values["backtest"]["data"].pop("store", None)
         values.pop("poll", None)
         return values

@@ -46,7 +46,7 @@ def report_html(
 
     Args:
         manifest: as stored; `run_id`, `seed`, `policy` and, when `synthetic`, `synthetic_seed` are also shown at the
-            top.
+            top, and loudly that a run is not `deterministic`.
         price_series: bars by symbol; symbols without bars have no price chart.
     """
     shown = [(name, price_series[name]) for name in sorted(price_series)] if price_series else []
@@ -64,7 +64,7 @@ def report_html(
             _tiles(metrics),
             '<section><h2>Equity and drawdown</h2><div id="equity" class="chart"></div></section>',
             _price_section([name for name, _ in shown]),
-            _money_section(metrics),
+            _money_section(metrics, deterministic=bool(manifest.get("deterministic", True))),
             _groups_section("By symbol", metrics.per_symbol),
             _groups_section("By book", metrics.per_book),
             _trades_section(result.trades, metrics.currency),
@@ -103,6 +103,11 @@ def _head(result: BacktestResult, metrics: Metrics, manifest: Mapping[str, Any])
             '<div class="banner"><strong>SYNTHETIC</strong>'
             f"The market was generated from seed {safe(market_seed)}. "
             "These results say nothing about any real market.</div>"
+        )
+    if not manifest.get("deterministic", True):
+        lines.append(
+            '<div class="banner"><strong>NON-DETERMINISTIC</strong>'
+            "All participants ran at once, as fast as the system let them. Another run may give other figures.</div>"
         )
     if result.error is not None:
         name = type(result.error).__name__
@@ -152,10 +157,10 @@ def _price_section(symbols: Sequence[str]) -> str:
     )
 
 
-def _money_section(metrics: Metrics) -> str:
+def _money_section(metrics: Metrics, *, deterministic: bool) -> str:
     rows = "".join(
         f'<tr><td class="t">{safe(name)}</td><td class="wrap">{safe(text)}</td></tr>'
-        for name, text in summary.result_rows(metrics)
+        for name, text in summary.result_rows(metrics, deterministic=deterministic)
         if name != "NO TRADES"
     )
     return (

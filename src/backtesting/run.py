@@ -4,32 +4,37 @@ Called by one thread; the bot's own threads live only inside `execute`.
 """
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from src.backtesting.artifacts import ensure_writable, write_run
+from src.backtesting.artifacts import ensure_writable, write_free_run, write_run
 from src.backtesting.config import BacktestConfig, CostsSection
 from src.backtesting.engine.backtest_controller import BacktestController
+from src.backtesting.engine.free_controller import FreeTimeController, time_controller_for
 from src.backtesting.engine.latency import Latency, late_participant
 from src.backtesting.engine.pacing import pacer_for
-from src.backtesting.engine.time_controller import TimeController
+from src.backtesting.engine.ports import Gate
+from src.backtesting.engine.symbols import Supply, input_of
+from src.backtesting.engine.wakes import EveryStep
 from src.backtesting.identity import identity_inputs, run_id, user_file_hash, user_files, versions
 from src.backtesting.metrics import Metrics, compute_metrics
+from src.backtesting.newcomers import DataNeeds, StoreSupply, changes_inside, data_needs, instrument_of
 from src.backtesting.result import BacktestResult
 from src.backtesting.schedules import SchedulePolicy, policy_named
 from src.backtesting.schedules.accesses import PortLogs
+from src.backtesting.schedules.free import Free
 from src.backtesting.strict import StrictReport, StrictRuntime, StrictWatch, refuse_real_locks, strict_report
 from src.backtesting.tracing import Probe
 from src.brokers.simulated import Commission, Costs, FillRules, SimulatedBroker, Slippage
+from src.core.clock import Participant
 from src.core.config_file import ConfigDocument
 from src.core.day import AccountDay
-from src.core.errors import ConfigError, InternalError, PreflightError, StalledThreadError
+from src.core.errors import InternalError, PreflightError, StalledThreadError
 from src.core.instrument import Instrument
 from src.core.strategy import Strategy
-from src.core.strategy_runner import declared_lookback, strategy_timeframes
 from src.core.sync import runtime_named
 from src.core.timeframe import DAY_NS, MINUTE_NS, format_instant
 from src.data.market import MarketData, load_market
@@ -38,7 +43,7 @@ from src.data.synthetic import SyntheticSpec, default_symbol
 from src.data.synthetic_store import market_store
 from src.strategies import LoadedStrategy, load_strategy
 
-__all__ = ["FinishedRun", "PreparedRun", "execute", "prepare"]
+__all__ = ["FinishedRun", "PreparedRun", "compose", "execute", "prepare"]
 
 #: A window may begin or end so long before or after the data: a week holds any weekend and holiday.
 MOST_DAYS_WITHOUT_DATA = 7
@@ -51,7 +56,9 @@ class PreparedRun:
     """A run that passed all checks: everything it reads is in memory, nothing has been written.
 
     Attributes:
-        run_id: hash of all that decides the result.
+        run_id: hash of all that decides the result; `free` where that is not decided by what goes in. Symbols that are
+            added or removed from outside while it goes on give it another one.
+        supply: where the bars of symbols come from that join on the way.
         synthetic: the seed of the synthetic market, None for real data.
         user_files: the strategies' files and the modules beside them that they import.
     """
@@ -68,7 +75,13 @@ class PreparedRun:
     manifest: dict[str, Any]
     runs_dir: Path
     synthetic: int | None
+    supply: Supply
     user_files: tuple[Path, ...] = ()
+
+    @property
+    def deterministic(self) -> bool:
+        """False for a run under a free schedule, which has no identity and is never compared."""
+        return not isinstance(self.policy, Free)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +89,10 @@ class FinishedRun:
     """A run with its figures and its folder.
 
     Attributes:
+        run_id: hash of all that decided the result, the symbols that joined or left it too.
         timing: real durations and counts of turns, as `timing.json` has them.
         strict: what strict mode found; None when it was not asked for.
+        replay: of a run that is not deterministic the order of its turns, as a value of `backtest.schedule`.
     """
 
     run_id: str
@@ -87,10 +102,14 @@ class FinishedRun:
     synthetic: int | None
     timing: dict[str, Any]
     strict: StrictReport | None = None
+    replay: str | None = None
 
 
-def prepare(document: ConfigDocument) -> PreparedRun:
+def prepare(document: ConfigDocument, *, stored: bool = True) -> PreparedRun:
     """Validate a configuration, load its strategies and its data, and identify the run.
+
+    Args:
+        stored: whether the run is to be stored, so that its folder has to be one that can be written to.
 
     Raises:
         ConfigError: the configuration, a strategy file or the runs folder is wrong.
@@ -105,11 +124,16 @@ def prepare(document: ConfigDocument) -> PreparedRun:
     own_files = _user_files(loaded.values())
     if section.runtime == "fibers":
         refuse_real_locks(own_files)
-    instruments = _instruments(config)
+    instruments = {symbol: instrument_of(config, symbol) for symbol in config.symbols}
+    needs = data_needs(config, classes)
     costs = _costs(section.costs)
     runs_dir = (document.folder / section.runs).resolve()
-    market, start_ns, end_ns = _market(config, classes, document.folder)
-    ensure_writable(runs_dir)  # last of the checks, because it makes the folder: a refused run leaves none behind
+    market, start_ns, end_ns = _market(config, needs, document.folder)
+    changes_inside(document, config, start_ns, end_ns)
+    supply = StoreSupply(config, needs, document.folder / section.data.path, end_ns)
+    supply.load(config.changes)
+    if stored:
+        ensure_writable(runs_dir)  # last of the checks, because it makes the folder: a refused run leaves none behind
     files = {
         strategy.use: user_file_hash(path)
         for strategy in config.strategies
@@ -123,9 +147,12 @@ def prepare(document: ConfigDocument) -> PreparedRun:
         policy=policy.describe(),
         data_fingerprint=market.fingerprint,
         user_files=files,
+        changes=[input_of(change, supply) for change in config.changes],
     )
     synthetic = section.data.seed if section.data.source == "synthetic" else None
+    deterministic = not isinstance(policy, Free)
     manifest = {
+        "deterministic": deterministic,
         "configuration": config.model_dump(mode="json", by_alias=True, exclude={"paper", "live"}),
         "inputs": inputs,
         "versions": versions(),
@@ -144,10 +171,11 @@ def prepare(document: ConfigDocument) -> PreparedRun:
         policy=policy,
         start_ns=start_ns,
         end_ns=end_ns,
-        run_id=run_id(inputs),
+        run_id=run_id(inputs) if deterministic else "free",
         manifest=manifest,
         runs_dir=runs_dir,
         synthetic=synthetic,
+        supply=supply,
         user_files=own_files,
     )
 
@@ -158,6 +186,8 @@ def compose(
     *,
     logs: PortLogs | None = None,
     strict: StrictWatch | None = None,
+    pacer: Gate | None = None,
+    every_step: bool = False,
 ) -> BacktestController:
     """The engine of a prepared run: venue, clock and bot, ready to run.
 
@@ -165,25 +195,33 @@ def compose(
         probe: measures it.
         logs: told what the participants do at the ports.
         strict: told what the participants ask of the real clock.
+        pacer: stands between the steps; the configured one by default.
+        every_step: wake everybody at each step, whether there is something to do or not.
     """
     config = prepared.config
     section, market = config.backtest, prepared.market
     rules = FillRules(limit_fill=section.limit_fill, intrabar=section.intrabar, at_end=section.at_end)
     broker = SimulatedBroker(config.account, prepared.instruments, market.base, market.derived, prepared.costs, rules)
     latencies = {name: Latency(delay_ns=one.delay_ns, jitter_ns=one.jitter_ns) for name, one in section.latency.items()}
-    runtime = runtime_named(section.runtime)
-    clock = TimeController(
+    # On all cores where several run at once.
+    runtime = runtime_named(section.runtime, pin=prepared.deterministic)
+
+    def wrapped(participant: Participant) -> Participant:
+        late = late_participant(participant, clock, latencies, section.seed)
+        return replace(late, wake=EveryStep(late.wake, lambda: clock.instant_ns)) if every_step else late
+
+    clock = time_controller_for(prepared.policy)(
         config.symbols,
         include_position_monitor=True,
         policy=prepared.policy,
-        pacer=pacer_for(section.time_mode, section.pace),
+        pacer=pacer or pacer_for(section.time_mode, section.pace),
         runtime=runtime if strict is None else StrictRuntime(runtime, strict),
         stall_s=section.stall_timeout_ns / 1e9,
-        wake_wrapper=(lambda each: late_participant(each, clock, latencies, section.seed)) if latencies else None,
+        wake_wrapper=wrapped if latencies or every_step else None,
     )
     return BacktestController(
         broker, clock, config, prepared.classes, start_ns=prepared.start_ns, end_ns=prepared.end_ns, probe=probe,
-        logs=logs,
+        logs=logs, supply=prepared.supply, changes=config.changes,
     )  # fmt: skip
 
 
@@ -211,22 +249,25 @@ def execute(
     day = AccountDay(prepared.config.risk.day.zone, prepared.config.risk.day.at)
     metrics = _figures(result, day)
     timing = _timing(prepared, controller)
-    folder = write_run(
-        result,
-        run_id=prepared.run_id,
-        manifest=prepared.manifest,
-        runs_dir=prepared.runs_dir,
-        price_series=prepared.market.base,
-        report=report,
-        timing=timing,
-        renew_timing=probe is not None,
-        control=controller.control_records,
-        metrics=metrics,
-        log=controller.log_text,
-    )
+    joined = controller.symbol_changes.joined
+    # Final only now: who joined or left was known to nobody before.
+    inputs = {**prepared.manifest["inputs"], "changes": list(controller.symbol_changes.inputs)}
+    sources = {**prepared.manifest["data_sources"], **{symbol: each.source for symbol, each in joined.items()}}
+    manifest = {**prepared.manifest, "inputs": inputs, "data_sources": sources}
+    series = {**prepared.market.base, **{symbol: each.base for symbol, each in joined.items()}}
+    stored: dict[str, Any] = {
+        "runs_dir": prepared.runs_dir, "price_series": series, "report": report, "timing": timing,
+        "control": controller.control_records, "metrics": metrics, "log": controller.log_text,
+    }  # fmt: skip
+    identity, replay, clock = run_id(inputs), None, controller.time_controller
+    if isinstance(clock, FreeTimeController):
+        replay = clock.order.replay_string()
+        identity, folder = write_free_run(result, manifest={**manifest, "replay": replay}, **stored)
+    else:
+        folder = write_run(result, run_id=identity, manifest=manifest, renew_timing=probe is not None, **stored)
     return FinishedRun(
-        run_id=prepared.run_id, result=result, metrics=metrics, folder=folder, synthetic=prepared.synthetic,
-        timing=timing, strict=None if strict is None else strict_report(strict, prepared.user_files),
+        run_id=identity, result=result, metrics=metrics, folder=folder, synthetic=prepared.synthetic, timing=timing,
+        strict=None if strict is None else strict_report(strict, prepared.user_files), replay=replay,
     )  # fmt: skip
 
 
@@ -262,20 +303,6 @@ def is_stuck(result: BacktestResult) -> bool:
     return isinstance(result.error, StalledThreadError)
 
 
-def _instruments(config: BacktestConfig) -> dict[str, Instrument]:
-    account = config.account.currency
-    built = {symbol: config.instruments[symbol].build(symbol, account) for symbol in config.symbols}
-    for symbol, instrument in built.items():
-        if instrument.quote_currency != account:
-            raise ConfigError(
-                f"{symbol} makes its profit in {instrument.quote_currency}, the account is in {account}; conversion "
-                f"between currencies is not supported: write account.currency: {instrument.quote_currency}, or "
-                f"instruments.{symbol}.currency if {account} is what it is quoted in",
-                symbol=symbol,
-            )
-    return built
-
-
 def _costs(section: CostsSection) -> Costs:
     missing = [
         f"backtest.costs has no {name}: write {one} or {other} (0 where there is none)"
@@ -297,32 +324,28 @@ def _costs(section: CostsSection) -> Costs:
     )
 
 
-def _market(config: BacktestConfig, classes: Mapping[str, type[Strategy]], folder: Path) -> tuple[MarketData, int, int]:
+def _market(config: BacktestConfig, needs: DataNeeds, folder: Path) -> tuple[MarketData, int, int]:
     """The data of the run and its exact window."""
     section = config.backtest
     path = folder / section.data.path
     if section.data.source == "synthetic" and section.start_ns is not None and section.end_ns is not None:
+        # With every symbol that may join on the way.
+        symbols = [*config.symbols, *(symbol for symbol in config.instruments if symbol not in config.symbols)]
         market_store(
             SyntheticSpec(
                 seed=section.data.seed, start_ns=section.start_ns, end_ns=section.end_ns,
-                symbols=tuple(default_symbol(symbol) for symbol in config.symbols),
+                symbols=tuple(default_symbol(symbol) for symbol in symbols),
             ),
             path,
         )  # fmt: skip
     timeframes: dict[str, set[int]] = {symbol: set() for symbol in config.symbols}
-    warmup_ns = 0
-    lookbacks: dict[int, int] = {}
-    for strategy in config.strategies:
-        wanted = strategy_timeframes(classes[strategy.instance], strategy)
-        lookback = max(declared_lookback(classes[strategy.instance], strategy), _trailing_lookback(config))
-        warmup_ns = max(warmup_ns, lookback * wanted[0])
-        lookbacks[wanted[0]] = max(lookbacks.get(wanted[0], 0), lookback)
+    for strategy, wanted in zip(config.strategies, needs.timeframes, strict=True):
         for symbol in strategy.symbols or config.symbols:
             timeframes[symbol].update(wanted)
     with HistoricalDataStore(path, read_only=True) as store:
         start_ns, end_ns = _window(store, config)
         _check_coverage(_edges(store, config), start_ns, end_ns)
-        market = load_market(store, config.symbols, timeframes, start_ns, end_ns, warmup_ns, lookbacks)
+        market = load_market(store, config.symbols, timeframes, start_ns, end_ns, needs.warmup_ns, needs.lookbacks)
     return market, start_ns, end_ns
 
 
@@ -347,11 +370,6 @@ def _check_coverage(edges: tuple[int, int], start_ns: int, end_ns: int) -> None:
                 f"write backtest.{key}: {format_instant(edge_ns)[:10]} or import more",
                 key=f"backtest.{key}",
             )
-
-
-def _trailing_lookback(config: BacktestConfig) -> int:
-    trailing = config.manage.trailing
-    return trailing.atr + 1 if trailing is not None and trailing.distance_atr is not None else 0
 
 
 def _window(store: HistoricalDataStore, config: BacktestConfig) -> tuple[int, int]:

@@ -52,17 +52,20 @@ def commonest_refusal(refusals: dict[str, int]) -> tuple[str, int] | None:
 
 
 def result_rows(
-    metrics: Metrics, *, synthetic: bool = False, fidelity: dict[str, str] | None = None
+    metrics: Metrics, *, synthetic: bool = False, deterministic: bool = True, fidelity: dict[str, str] | None = None
 ) -> list[tuple[str, str]]:
     """Pairs of label and text, in the order in which they are shown.
 
     Args:
         synthetic: the market was generated; said in the first line.
+        deterministic: whether the same inputs give the same figures again; said when they do not.
         fidelity: where the simulation is coarser than live, sentence by rule; one line each.
     """
     rows: list[tuple[str, str]] = []
     if synthetic:
         rows.append(("DATA", "SYNTHETIC: a generated market, not a real one"))
+    if not deterministic:
+        rows.append(("NON-DETERMINISTIC", "a free schedule: another run of the same inputs may give other figures"))
     if metrics.outcome != "COMPLETED":
         rows.append(("OUTCOME", f"{metrics.outcome}: the figures cover only what was simulated"))
     if metrics.trades == 0:

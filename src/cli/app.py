@@ -18,6 +18,7 @@ import typer
 
 from src import __version__
 from src.cli.data_commands import data_app, output_of
+from src.cli.explore_command import explore_command
 from src.cli.init_command import write_project
 from src.cli.options import (
     BreakOption,
@@ -35,6 +36,7 @@ from src.cli.options import (
     SymbolOption,
     TimeframeOption,
     TraceOption,
+    WatchOption,
     ZoneOption,
     answers_of,
 )
@@ -42,6 +44,7 @@ from src.cli.output import Output
 from src.cli.quick import quick_document
 from src.cli.run_command import EXIT_INTERRUPTED, default_config, error_json, run_backtest
 from src.cli.steering import Steering
+from src.cli.verify_command import verify_command
 from src.core.config_file import ConfigDocument, read_config
 from src.core.errors import ConfigError, LockstepError
 from src.core.sync import interrupts_raise
@@ -62,6 +65,8 @@ app = typer.Typer(
     "needs, 4 determinism broken, 130 interrupted.",
 )
 app.add_typer(data_app, name="data")
+app.command("explore")(explore_command)
+app.command("verify")(verify_command)
 
 
 @app.callback(invoke_without_command=True)
@@ -80,6 +85,7 @@ def run(
         bool | None,
         typer.Option("--progress/--no-progress", help="Draw the progress bar anyway, or never.", rich_help_panel=_RUN),
     ] = None,
+    watch: WatchOption = False,
     trace: TraceOption = None,
     stats: StatsOption = False,
     strict: StrictOption = False,
@@ -128,7 +134,7 @@ def run(
         raise ConfigError("expected either --config or --data with --use, found both")
     else:
         document = quick_document(data, use, answers, overrides, save_config, out)
-    steering = Steering(pause=pause, run_to=run_to, break_when=break_when)
+    steering = Steering(pause=pause, run_to=run_to, break_when=break_when, watched=watch)
     return run_backtest(
         document, out, open_report=open_report, progress=progress, trace=trace, stats=stats, steering=steering
     )

@@ -265,6 +265,7 @@ class ControlKeys:
         control: the run's control.
         stop: ends the run in order.
         say: shows a sentence to whoever pressed the key.
+        add, remove: let a symbol join or leave the run.
 
     Attributes:
         ask: shows a question and returns the line that was typed, None for none; see `KeyReader.ask`.
@@ -275,6 +276,7 @@ class ControlKeys:
         "space  pause, go on          s  one step            n  ten steps\n"
         "g      go on to an instant   b  break on condition  c  forget the break\n"
         "+ -    faster, slower        p  type a pace         m  full speed\n"
+        "a      add a symbol          r  remove a symbol\n"
         "q      stop the run          ?  this help"
     )
 
@@ -284,9 +286,13 @@ class ControlKeys:
         *,
         stop: Callable[[str], None] | None = None,
         say: Callable[[str], None] | None = None,
+        add: Callable[[str], None] | None = None,
+        remove: Callable[[str], None] | None = None,
     ) -> None:
         self._control = control
         self._stop = stop
+        self._add = add
+        self._remove = remove
         self._say = say or _unheard
         self.ask: Callable[[str], str | None] = _unanswered
         self._keys: dict[str, Callable[[], None]] = {
@@ -301,6 +307,8 @@ class ControlKeys:
             "-": lambda: self._change_pace(faster=False),
             "p": self._type_pace,
             "m": lambda: self._set_pace(TimeMode.MAX_SPEED),
+            "a": lambda: self._change_symbols("add", self._add),
+            "r": lambda: self._change_symbols("remove", self._remove),
             "q": self._end,
             "?": lambda: self._say(self.help),
         }
@@ -356,6 +364,15 @@ class ControlKeys:
         place = _SLOWER.index(TimeMode(pace)) if pace in _SLOWER else 1
         self._set_pace(_SLOWER[max(0, place - 1) if faster else min(len(_SLOWER) - 1, place + 1)])
 
+    def _change_symbols(self, what: str, change: Callable[[str], None] | None) -> None:
+        if change is None:
+            return
+        typed = self.ask(f"{what} the symbol: ")
+        if typed is not None:
+            change(typed)
+            waits = " when the run goes on" if self._control.state.status == "paused" else ""
+            self._say(f"will {what} {typed}{waits}")
+
     def _end(self) -> None:
         if self._stop is not None:
             self._stop("stopped from the keyboard")
@@ -370,7 +387,10 @@ def keys_during(controller: BacktestController, say: Callable[[str], None]) -> A
 
     @contextmanager
     def during() -> Iterator[ControlKeys]:
-        keys = ControlKeys(controller.control, stop=controller.stop, say=say)
+        keys = ControlKeys(
+            controller.control, stop=controller.stop, say=say, add=controller.add_symbol,
+            remove=controller.remove_symbol,
+        )  # fmt: skip
         controller.control.listen(keys.show)
         with ExitStack() as stack:
             if keys_available():

@@ -24,6 +24,7 @@ __all__ = [
     "SymbolOption",
     "TimeframeOption",
     "TraceOption",
+    "WatchOption",
     "ZoneOption",
     "answers_of",
 ]
@@ -40,6 +41,7 @@ def _watched(name: str, text: str, metavar: str | None = None) -> object:
 
 
 TraceOption = Annotated[Path | None, _watched("trace", "Write a trace of the threads for Perfetto.", "FILE")]
+WatchOption = Annotated[bool, _watched("watch", "Show the run live on the terminal; keys control it.")]
 StatsOption = Annotated[bool, _watched("stats", "Show the threads' real time.")]
 StrictOption = Annotated[bool, _watched("strict", "Name what the strategies ask of the real clock.")]
 PauseOption = Annotated[bool, _watched("pause", "Start paused; keys control the run.")]

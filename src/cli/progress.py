@@ -31,10 +31,6 @@ def progress_watch(prepared: PreparedRun, console: Console, *, forced: bool | No
         return None
     if not console.is_terminal:
         console = Console(stderr=True, force_terminal=True)
-    total = sum(
-        series.count_closed(prepared.end_ns) - series.count_closed(prepared.start_ns)
-        for series in prepared.market.base.values()
-    )
 
     @contextmanager
     def watch(controller: BacktestController) -> Iterator[None]:
@@ -47,7 +43,7 @@ def progress_watch(prepared: PreparedRun, console: Console, *, forced: bool | No
             auto_refresh=False,
         )
         began = monotonic_ns()
-        task = progress.add_task(format_instant(prepared.start_ns)[:16], total=total, speed="")
+        task = progress.add_task(format_instant(prepared.start_ns)[:16], total=controller.market.total_bars, speed="")
 
         drawing = Lock()
 
@@ -69,10 +65,10 @@ def progress_watch(prepared: PreparedRun, console: Console, *, forced: bool | No
                     progress.start()
 
         def draw() -> None:
-            bars = controller.market.bars
+            bars, total = controller.market.bars, controller.market.total_bars
             date = format_instant(controller.time_controller.statistics().now_ns)[:16]
             seconds = (monotonic_ns() - began) / 1e9
-            progress.update(task, completed=bars, description=date, speed=_speed(bars, total, seconds))
+            progress.update(task, completed=bars, total=total, description=date, speed=_speed(bars, total, seconds))
             progress.refresh()
 
         with progress:

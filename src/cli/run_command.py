@@ -13,7 +13,7 @@ from typing import Any
 import src
 from src import __version__
 from src.backtesting.result import BacktestResult, Outcome
-from src.backtesting.run import FinishedRun, PreparedRun, execute, is_stuck, prepare
+from src.backtesting.run import FinishedRun, PreparedRun, Watch, execute, is_stuck, prepare
 from src.backtesting.strict import StrictReport
 from src.backtesting.summary import result_rows
 from src.backtesting.tracing import ensure_trace_file
@@ -21,6 +21,7 @@ from src.cli.output import Output
 from src.cli.progress import progress_watch
 from src.cli.steering import Steering, steered
 from src.cli.threads import probe_for, show_statistics, store_trace
+from src.cli.watch import live_watch, watch_console
 from src.core.config_file import ConfigDocument
 from src.core.errors import LockstepError
 from src.core.timeframe import format_instant
@@ -29,6 +30,8 @@ __all__ = ["EXIT_INTERRUPTED", "default_config", "error_json", "run_backtest"]
 
 EXIT_INTERRUPTED = 130
 _EXIT_NOT_STRICT = 4
+#: A longer replay string is no line for a terminal.
+_LONGEST_SHOWN = 4000
 _EXIT_CODES = {Outcome.COMPLETED: 0, Outcome.DEGRADED: 1, Outcome.FAILED: 1, Outcome.INTERRUPTED: EXIT_INTERRUPTED}
 
 
@@ -52,20 +55,25 @@ def run_backtest(
     Args:
         trace: a file for the spans of all threads.
         stats: whether the threads' real time is shown.
-        steering: how somebody at the terminal controls it from the start.
+        steering: how somebody at the terminal controls it from the start, and whether a live view is shown.
 
     A run whose bot left a thread stuck ends the process here, because nothing else can end that thread.
     """
     steering = steering or Steering()
     steering.check()
+    console = watch_console(out) if steering.watched else None
     if trace is not None:
         ensure_trace_file(trace)
     # What a strategy prints itself must not stand between a program and the one object that it reads.
     with redirect_stdout(sys.stderr) if out.as_json else nullcontext():
         prepared = prepare(document)
     _announce(prepared, out)
-    watch = progress_watch(prepared, out.errors, forced=False if out.quiet else progress)
-    probe = probe_for(prepared, spans=trace is not None) if trace is not None or stats else None
+    if console is not None:
+        watch: Watch | None = live_watch(prepared, console)
+    else:
+        watch = progress_watch(prepared, out.errors, forced=False if out.quiet else progress)
+    measured = trace is not None or stats or console is not None
+    probe = probe_for(prepared, spans=trace is not None) if measured else None
     try:
         with redirect_stdout(sys.stderr) if out.as_json else nullcontext():
             finished = execute(prepared, watch=steered(steering, watch, out), probe=probe)
@@ -79,7 +87,7 @@ def run_backtest(
     _show(finished, out)
     if finished.strict is not None:
         _show_strict(finished.strict, out)
-    store_trace(probe, trace, out, title=prepared.run_id)
+    store_trace(probe, trace, out, title=finished.run_id)
     if probe is not None and stats:
         show_statistics(probe.statistics(), out)
     out.result(_run_json(finished, prepared, exit_code))
@@ -108,6 +116,11 @@ def _announce(prepared: PreparedRun, out: Output) -> None:
             "strategy",
             style="bold yellow",
         )
+    if not prepared.deterministic:
+        out.warn(
+            "NON-DETERMINISTIC: schedule free lets all participants run at once; the run has no run id, and another "
+            "one may give other figures"
+        )
     window = f"{format_instant(prepared.start_ns)} to {format_instant(prepared.end_ns)}"
     out.say(f"Lockstep {__version__}, backtest of {config.name}: {', '.join(config.symbols)}, {window}")
 
@@ -116,14 +129,21 @@ def _show(finished: FinishedRun, out: Output) -> None:
     result = finished.result
     out.say()
     if finished.metrics is not None:
-        rows = result_rows(finished.metrics, synthetic=finished.synthetic is not None, fidelity=result.fidelity)
+        rows = result_rows(
+            finished.metrics, synthetic=finished.synthetic is not None, deterministic=finished.replay is None,
+            fidelity=result.fidelity,
+        )  # fmt: skip
         out.pairs([(label, f"{text}; seed {finished.synthetic}" if label == "DATA" else text) for label, text in rows])
     out.say()
     style = "bold green" if result.outcome is Outcome.COMPLETED else "bold red"
     seed = "" if finished.synthetic is None else f" on a SYNTHETIC market, seed {finished.synthetic}"
     out.say(f"{result.outcome.value}{seed}: {_speed_text(result)}", style=style)
-    out.say(f"run id  {finished.run_id}")
-    out.say(f"digest  {result.digest[:16]}")
+    if finished.replay is None:
+        out.say(f"run id  {finished.run_id}")
+        out.say(f"digest  {result.digest[:16]}")
+    else:
+        out.warn(f"NON-DETERMINISTIC: {finished.run_id} has no run id, and its digest is its own: {result.digest[:16]}")
+        out.say(f"replay  {_replay_text(finished.replay)}")
     out.say(f"folder  {finished.folder}")
     report = finished.folder / "report.html"
     if report.is_file():
@@ -150,6 +170,12 @@ def _show_strict(strict: StrictReport, out: Output) -> None:
         out.notice(f"  {line}")
 
 
+def _replay_text(replay: str) -> str:
+    if len(replay) <= _LONGEST_SHOWN:
+        return f"--set backtest.schedule={replay}"
+    return f"the order of turns has {len(replay):,} characters; it is `replay` in manifest.json"
+
+
 def _speed_text(result: BacktestResult) -> str:
     per_s = _bars_per_s(result)
     speed = "" if per_s is None else f", {per_s:,.0f} bars/s"
@@ -165,6 +191,8 @@ def _run_json(finished: FinishedRun, prepared: PreparedRun, exit_code: int) -> d
     error = result.error
     return {
         "run_id": finished.run_id,
+        "deterministic": finished.replay is None,
+        "replay": finished.replay,
         "digest": result.digest,
         "outcome": result.outcome.value,
         "exit_code": exit_code,

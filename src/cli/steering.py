@@ -25,15 +25,17 @@ class Steering:
         pause: stand still before the first step.
         run_to: stand still after this instant.
         break_when: stand still when this condition holds.
+        watched: a live view is shown, beside which the keys control the run where there is a terminal.
     """
 
     pause: bool = False
     run_to: str | None = None
     break_when: str | None = None
+    watched: bool = False
 
     @property
-    def wanted(self) -> bool:
-        """Whether the keys of the terminal are to control the run."""
+    def pauses(self) -> bool:
+        """Whether the run will wait for somebody."""
         return self.pause or self.run_to is not None or self.break_when is not None
 
     def check(self) -> None:
@@ -44,7 +46,7 @@ class Steering:
         """
         if self.run_to is not None:
             parse_instant(self.run_to)
-        if self.wanted and not keys_available():
+        if self.pauses and not keys_available():
             raise ConfigError(
                 "--pause, --run-to and --break need somebody at a terminal who lets the run go on; found none on "
                 "standard input: leave them out, or use BacktestController.pause() and its siblings from Python"
@@ -54,19 +56,21 @@ class Steering:
 def steered(steering: Steering, watch: Watch | None, out: Output) -> Watch:
     """What `execute` enters: the display given, and the keys around it when they are wanted.
 
-    Also without keys it shows what somebody at the terminal has to know at once, and gives the terminal back its mode.
+    Also without keys it shows what somebody at the terminal has to know at once, through the controller's `tell`, which
+    a display may set to its own; and it gives the terminal back its mode.
     """
 
     @contextmanager
     def during(controller: BacktestController) -> Iterator[None]:
         with ExitStack() as stack:
             stack.enter_context(terminal_kept())
+            controller.tell = out.warn
             if watch is not None:
                 stack.enter_context(watch(controller))
-            controller.tell = out.warn
-            if steering.wanted:
-                stack.enter_context(keys_during(controller, out.warn))
-                out.warn(ControlKeys.help)
+            if steering.pauses or (steering.watched and keys_available()):
+                stack.enter_context(keys_during(controller, controller.tell))
+            if steering.pauses:
+                controller.tell(ControlKeys.help)
                 _begin(steering, controller)
             yield
 

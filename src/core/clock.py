@@ -60,8 +60,9 @@ class Participant:
 class Clock(Protocol):
     """Time, waiting, and the threads that wait.
 
-    `spawn` is called before `drive`, by the thread that composes the bot. What blocks is called by participants only,
-    each for itself, inside its turn, which it gives away meanwhile. `now_ns` and `stop` may be called by anyone.
+    `spawn` is called before `drive`, by the thread that composes the bot, or later inside a turn or where nobody has
+    one; who is new then has its first turn at that instant. What blocks is called by participants only, each for
+    itself, inside its turn, which it gives away meanwhile. `now_ns` and `stop` may be called by anyone.
 
     User code reaches the clock as `self.clock` of its strategy. A clock that runs by itself lets its waiters really
     wait; under one that controls time the market, the resting orders and the other participants go on meanwhile, and

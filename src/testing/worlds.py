@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from src.backtesting.engine.backtest_controller import BacktestController
+from src.backtesting.engine.free_controller import time_controller_for
 from src.backtesting.engine.latency import Latency, late_participant
 from src.backtesting.engine.pacing import Pacer, TimeMode
-from src.backtesting.engine.time_controller import TimeController
 from src.backtesting.result import BacktestResult
 from src.backtesting.schedules import SchedulePolicy
+from src.backtesting.schedules.fifo import Fifo
 from src.backtesting.tracing import Probe
 from src.brokers.simulated import Commission, Costs, FillRules, SimulatedBroker, Slippage
 from src.core.bars import BarSeries
@@ -144,7 +145,8 @@ def build_world(
     if prepare is not None:
         prepare(broker)
     late = dict(latency or {})
-    time = TimeController(
+    policy = policy or Fifo()
+    time = time_controller_for(policy)(
         config.symbols,
         mode,
         policy=policy,

@@ -287,6 +287,30 @@ def test_the_pace_goes_up_and_down_by_keys() -> None:
     assert any("expected a pace" in each for each in pressed.said)
 
 
+def test_a_and_r_ask_for_a_symbol() -> None:
+    """A refusal is said and ends nothing; what is accepted waits for the run to go on."""
+    said: list[str] = []
+    controller = build_world([bar_series(name, [100.0 + i for i in range(40)]) for name in ("AAA", "BBB")], [Idle])
+    left: list[str | None] = ["BBB", None, "CCC", "AAA", "BBB"]
+    keys = ControlKeys(controller.control, say=said.append, add=controller.add_symbol, remove=controller.remove_symbol)
+    keys.ask = lambda question: left.pop(0)
+    controller.pause()
+    with Underway(controller) as run:
+        run.paused_at()
+        for key in "aaarr":
+            keys.press(key)
+        result = run.finished()
+
+    assert [each.partition(";")[0].partition(" (")[0] for each in said] == [
+        "BBB is traded already",
+        "CCC has no entry under instruments",
+        "will remove AAA when the run goes on",
+        "BBB is the last symbol and cannot be removed",
+    ]
+    assert result.outcome is Outcome.COMPLETED
+    assert [each["symbol"] for each in controller.symbol_changes.inputs] == ["AAA"]
+
+
 def test_q_ends_the_run_while_it_is_paused() -> None:
     """In order, as Ctrl-C does."""
     pressed = Pressed()
@@ -306,5 +330,5 @@ def test_the_help_names_every_key_and_other_keys_do_nothing() -> None:
     pressed.keys.press("?")
 
     assert pressed.said == [ControlKeys.help]
-    for key in ("space", *"sngbcpmq?+-"):
+    for key in ("space", *"sngbcpmarq?+-"):
         assert f"{key} " in ControlKeys.help.replace("\n", " ")

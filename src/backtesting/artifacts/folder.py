@@ -24,10 +24,12 @@ from src.backtesting.result import BacktestResult, Outcome
 from src.core.bars import BarSeries
 from src.core.errors import ConfigError, DataError, DeterminismError, InternalError, LockstepError
 
-__all__ = ["ensure_writable", "manifest_of", "write_run"]
+__all__ = ["ensure_writable", "manifest_of", "write_free_run", "write_run"]
 
 _LOCKS = ".locks"
 _TEMPORARY = ".tmp-"
+#: What stands for the id of runs that have none.
+_FREE = "free"
 
 
 def ensure_writable(runs_dir: Path) -> None:
@@ -129,22 +131,74 @@ def write_run(
                         _replace_text(place / "control.jsonl", _json_lines(control))
                     return place
                 name = shop.next_name(suffix)
-        full = manifest_of(result, run_id, manifest)
-        figures = _figures(result) if metrics is None else metrics
+        stored = _Stored(manifest_of(result, run_id, manifest), price_series, report, control, timing, metrics, log)
         folder = shop.temporary()
-        _write_tables(result, folder)
-        _write_json(folder / "manifest.json", full)
-        _write_json(folder / "metrics.json", figures.as_dict() if figures else None)
-        _write_json(folder / "timing.json", _timing(result, timing or {}))
-        _write_text(folder / "control.jsonl", _json_lines(control))
-        _write_text(folder / "run.log", log)
-        if report and figures:
-            write_report(folder / "report.html", result, figures, full, price_series)
+        stored.write(result, folder)
         published = shop.publish(folder, name)
     if mismatch is not None:
         mismatch.details["folder"] = str(published)
         raise mismatch
     return published
+
+
+def write_free_run(
+    result: BacktestResult,
+    *,
+    manifest: Mapping[str, Any],
+    runs_dir: Path,
+    price_series: Mapping[str, BarSeries] | None = None,
+    report: bool = True,
+    control: Sequence[Mapping[str, Any]] = (),
+    timing: Mapping[str, Any] | None = None,
+    metrics: Metrics | None = None,
+    log: str = "",
+) -> tuple[str, Path]:
+    """Store a run that is not deterministic; returns what it is called, and its folder.
+
+    It is called `free-<n>`, with a number above all that are there, and compared with nothing. A COMPLETED run becomes
+    the folder of that name, every other outcome `free-<n>.<outcome>-1`. The arguments are those of `write_run`.
+
+    Raises:
+        InternalError: the money of a finished run does not add up; it is kept as `free-<n>.failed-1`.
+        ConfigError: the folder cannot be written.
+    """
+    result, broken = _checked(result)
+    with _Workshop(runs_dir, _FREE) as shop:
+        run_id = shop.next_free()
+        completed = result.outcome is Outcome.COMPLETED
+        stored = _Stored(manifest_of(result, run_id, manifest), price_series, report, control, timing, metrics, log)
+        folder = shop.temporary()
+        stored.write(result, folder)
+        published = shop.publish(folder, run_id if completed else f"{run_id}.{result.outcome.value.lower()}-1")
+    if broken is not None:
+        broken.details["folder"] = str(published)
+        raise broken
+    return run_id, published
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Stored:
+    """What a folder is made of besides the result; see `write_run`."""
+
+    manifest: Mapping[str, Any]
+    price_series: Mapping[str, BarSeries] | None
+    report: bool
+    control: Sequence[Mapping[str, Any]]
+    timing: Mapping[str, Any] | None
+    metrics: Metrics | None
+    log: str
+
+    def write(self, result: BacktestResult, folder: Path) -> None:
+        """Write all files of a run."""
+        figures = _figures(result) if self.metrics is None else self.metrics
+        _write_tables(result, folder)
+        _write_json(folder / "manifest.json", self.manifest)
+        _write_json(folder / "metrics.json", figures.as_dict() if figures else None)
+        _write_json(folder / "timing.json", _timing(result, self.timing or {}))
+        _write_text(folder / "control.jsonl", _json_lines(self.control))
+        _write_text(folder / "run.log", self.log)
+        if self.report and figures:
+            write_report(folder / "report.html", result, figures, self.manifest, self.price_series)
 
 
 def _checked(result: BacktestResult) -> tuple[BacktestResult, InternalError | None]:
@@ -260,6 +314,11 @@ class _Workshop:
         prefix = f"{self._run_id}.{suffix}-"
         used = [path.name.removeprefix(prefix) for path in self._runs_dir.glob(f"{prefix}*")]
         return f"{prefix}{max((int(number) for number in used if number.isdigit()), default=0) + 1}"
+
+    def next_free(self) -> str:
+        """`free-<n>` with n above every number in use, whatever became of that run."""
+        names = [path.name.removeprefix(f"{_FREE}-").partition(".")[0] for path in self._runs_dir.glob(f"{_FREE}-*")]
+        return f"{_FREE}-{max((int(number) for number in names if number.isdigit()), default=0) + 1}"
 
     def temporary(self) -> Path:
         """A new, empty folder beside the final place."""

@@ -4,7 +4,7 @@ One of the two places that compose the bot. It calls `TradingController.start()`
 """
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from src.backtesting.engine.conditions import World
@@ -13,6 +13,7 @@ from src.backtesting.engine.debugging import Foreground, debugger_during
 from src.backtesting.engine.market import SimulatedMarket
 from src.backtesting.engine.pacing import TimeMode
 from src.backtesting.engine.ports import Market
+from src.backtesting.engine.symbols import Supply, SymbolChange, SymbolChanges
 from src.backtesting.engine.time_controller import TimeController
 from src.backtesting.result import BacktestResult, Outcome, SymbolSummary
 from src.backtesting.schedules import EndChecked
@@ -46,9 +47,12 @@ class BacktestController:
         keep_records: whether the result carries the journal's records, or only their digest.
         probe: told what the threads do; without one nothing is measured and nothing stands between the parts.
         logs: keeps what each participant asks of the ports.
+        supply: where the bars of symbols that are added come from; without one none can be.
+        changes: symbols that join or leave, in order of their instants.
 
     Attributes:
         control: pause, steps, breaks and pace of this run.
+        symbol_changes: the symbols that joined or left it.
         foreground: where displays and readers of keys register, to step aside while somebody types.
         tell: told in a sentence what somebody who watches wants to know at once; does nothing by default.
     """
@@ -65,6 +69,8 @@ class BacktestController:
         keep_records: bool = True,
         probe: Probe | None = None,
         logs: PortLogs | None = None,
+        supply: Supply | None = None,
+        changes: Sequence[SymbolChange] = (),
     ) -> None:
         self._records: list[JournalRecord] = []
         self.journal = Journal(self._records.extend if keep_records else None)
@@ -74,9 +80,8 @@ class BacktestController:
         self.probe = probe
         self.foreground = Foreground()
         self.tell: Callable[[str], None] = _nobody_listens
-        self.control = RunControl(
-            time_controller, World(broker, self.journal, config.symbols, lambda: time_controller.instant_ns)
-        )
+        world = World(broker, self.journal, config.symbols, lambda: time_controller.instant_ns)
+        self.control = RunControl(time_controller, world)
         base = broker.all_base_series()
         if not any(series.loaded for series in base):
             names = ", ".join(series.symbol for series in base)
@@ -111,6 +116,10 @@ class BacktestController:
             measure_lock(self.trading_controller.risk, probe, "risk manager")
         if logs is not None:
             self.trading_controller.risk = logs.risk(self.trading_controller.risk)
+        self.symbol_changes = SymbolChanges(
+            time_controller, self.market, self.trading_controller, self.control, world,
+            supply=supply, planned=changes, tell=self._say,
+        )  # fmt: skip
 
     def _preemptible(self, broker: Broker, yield_turn: Callable[[], None]) -> Broker:
         """The broker that the bot gets: one that offers the turn to others, where the policy may take it away."""
@@ -161,6 +170,14 @@ class BacktestController:
         """See `RunControl.set_pace`."""
         self.control.set_pace(pace)
 
+    def add_symbol(self, symbol: str) -> None:
+        """See `SymbolChanges.add`; an input of the run, unlike what else controls it."""
+        self.symbol_changes.add(symbol)
+
+    def remove_symbol(self, symbol: str) -> None:
+        """See `SymbolChanges.remove`; an input of the run, unlike what else controls it."""
+        self.symbol_changes.remove(symbol)
+
     def stop(self, reason: str = "stop requested") -> None:
         """End the run in order, also while it is paused; from any thread."""
         self.trading_controller.stop(reason)
@@ -200,6 +217,7 @@ class BacktestController:
             error.__cause__ = problem
         finally:
             self.control.close()
+            self.symbol_changes.close()
         seconds = (monotonic_ns() - began) / 1e9
         return self._result(error, seconds)
 
@@ -223,7 +241,7 @@ class BacktestController:
             currency=self._config.account.currency,
             initial_balance=self._config.account.balance,
             account=snapshot.account,
-            symbols=tuple(_summary(series, self._start_ns) for series in broker.all_base_series()),
+            symbols=tuple(_summary(series, self._began_ns(series.symbol)) for series in broker.all_base_series()),
             orders=broker.orders(),
             fills=broker.fills(),
             trades=broker.trades(),
@@ -240,6 +258,13 @@ class BacktestController:
             refusals=controller.refusals,
             fidelity={**broker.fidelity(), **self._coarse},
         )
+
+    def _say(self, text: str) -> None:
+        self.tell(text)
+
+    def _began_ns(self, symbol: str) -> int:
+        joined = self.symbol_changes.joined.get(symbol)
+        return self._start_ns if joined is None else joined.from_ns
 
 
 def _nobody_listens(text: str) -> None:

@@ -225,6 +225,16 @@ class RunControl:
         self.wake_up()
         self._settled.set()
 
+    # -- for what takes effect between steps besides, see `src.backtesting.engine.symbols` ----------
+
+    def note(self, action: str, **values: Any) -> None:
+        """Keep a record of something that took effect now; between steps, or after the run."""
+        self._record(self._clock.instant_ns, action, **values)
+
+    def ask_again(self) -> None:
+        """The step that was let through is not made after all; between steps."""
+        self._passed = None
+
     # -- the gate ----------------------------------------------------------------------------------
 
     def before_step(self, now_ns: int, at_ns: int, *, market: bool) -> None:

@@ -1,16 +1,19 @@
 """The market of a backtest: when which bar becomes available, and the broker moved along with it.
 
 Used by the holder of the turn only. A bar's close is the step at which it is matched and then becomes visible, for all
-symbols at once. Three kinds of steps exist only when needed and share an instant with others, in this order: closes,
-the ends of orders whose symbol has no bar then, the opens that market orders wait for, the end of a symbol's data.
+symbols at once. Four kinds of steps exist only when needed and share an instant with others, in this order: closes,
+the ends of orders whose symbol has no bar then, the opens that market orders wait for, the end of a symbol's data, what
+was planned for the instant.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from src.brokers.simulated.broker import SimulatedBroker
 from src.core.bars import BarSeries
+from src.core.instrument import Instrument
 from src.core.journal import Journal
 
 __all__ = ["SimulatedMarket"]
@@ -38,25 +41,71 @@ class SimulatedMarket:
         self._has_derived = len(self._series) > self._base_count
         for series in self._series:
             series.length = series.count_closed(start_ns)
-        self._first = [series.length for series in base]
+        self._counted = tuple([(series, series.length) for series in base])
         broker.rewind(start_ns)
         self.signals = broker.signals
-        last = [series.count_closed(end_ns) for series in self._series]
-        self._ends = _ends(self._series, last, base, start_ns)
-        self._next_end = self._ends[-1][0]
+        self._ends = _ends(self._series, [series.count_closed(end_ns) for series in self._series], base, start_ns)
         self._ending: list[int] = []
+        self._planned: list[tuple[int, Callable[[], None]]] = []
+        self._acts: deque[Callable[[], None]] = deque()
+        #: Whether something is left to do at `_instant` after its closes, opens and ends of orders.
+        self._unfinished = False
         self._instant = start_ns
-        self._chunks = _timeline(self._series, last)
         self._times: list[int | None] = []
         self._groups: list[tuple[int, ...]] = []
         self._next = 0
-        self._refill()
+        self._look_ahead()
         self._collect_ends(start_ns)
 
     @property
     def bars(self) -> int:
         """Base bars delivered so far, summed over the symbols."""
-        return sum(series.length - first for series, first in zip(self._series, self._first, strict=False))
+        return sum(series.length - first for series, first in self._counted)
+
+    @property
+    def total_bars(self) -> int:
+        """Base bars inside the window, summed over the symbols that are there now."""
+        return sum(series.count_closed(self.end_ns) - first for series, first in self._counted)
+
+    def plan(self, instant_ns: int, now_ns: int, act: Callable[[], None]) -> None:
+        """Have `act` called after everything else that happens at an instant, in a step of its own.
+
+        Time stands at that instant then, also when no bar closes there. What was planned first for an instant is called
+        first. Called before the run, or between two steps.
+
+        Args:
+            instant_ns: the present or a later one inside the window.
+            now_ns: the present.
+        """
+        if instant_ns <= now_ns:
+            self._instant = now_ns
+            self._acts.append(act)
+            self._unfinished = True
+            return
+        place = sum(at > instant_ns for at, _ in self._planned)  # the earliest stands last
+        self._planned.insert(place, (instant_ns, act))
+        self._look_ahead()
+
+    def join(self, instrument: Instrument, base: BarSeries, derived: Mapping[int, BarSeries], instant_ns: int) -> None:
+        """Let one more symbol take part, between two steps; what has closed until now was never new.
+
+        Args:
+            derived: higher timeframes by their length in ns.
+            instant_ns: the present.
+        """
+        own = [base, *derived.values()]
+        for series in own:
+            series.length = series.count_closed(instant_ns)
+        rank = self._base_count
+        ends = _ends(own, [series.count_closed(self.end_ns) for series in own], [base], instant_ns)
+        self._ends = sorted([*self._ends, (ends[0][0], rank)], reverse=True)
+        self._broker.add_symbol(instrument, base, derived)
+        self._base_count += 1
+        self._series = self._broker.all_base_series() + self._broker.all_derived_series()
+        self._has_derived = len(self._series) > self._base_count
+        self._counted = (*self._counted, (base, base.length))
+        self._look_ahead()
+        self._collect_ends(instant_ns)
 
     def next_ns(self) -> int | None:
         """See `Market.next_ns`."""
@@ -64,20 +113,20 @@ class SimulatedMarket:
         broker = self._broker
         own, ending = broker.awaited_open_ns, broker.next_ending_ns
         if own is None and ending is None:  # at nearly every step
-            return self._instant if self._ending else close
+            return self._instant if self._unfinished else close
         if own is not None and own >= self.end_ns:
             own = None
         if ending is not None and ending <= self.end_ns and (own is None or ending < own):
             own = ending
         if own is not None and (close is None or own < close):
             # A symbol that ends now ends before what happens later to another one.
-            return self._instant if self._ending and own > self._instant else own
-        return self._instant if self._ending else close
+            return self._instant if self._unfinished and own > self._instant else own
+        return self._instant if self._unfinished else close
 
     def advance(self, instant_ns: int) -> Sequence[str]:
         """See `Market.advance`."""
         times, at = self._times, self._next
-        if times[at] != instant_ns or self._ending:
+        if times[at] != instant_ns or self._unfinished:
             return self._open_or_end(instant_ns)
         closed = self._groups[at]
         if self._has_derived:
@@ -111,19 +160,39 @@ class SimulatedMarket:
             self._instant = instant_ns
             self._broker.open_market(instant_ns)
             return []
-        return self._end_symbols(instant_ns)
+        if self._ending:
+            return self._end_symbols(instant_ns)
+        act = self._acts.popleft()
+        self._unfinished = bool(self._acts)
+        act()
+        return []
 
     def _collect_ends(self, instant_ns: int) -> None:
         while self._ends and self._ends[-1][0] <= instant_ns:
             self._ending.append(self._ends.pop()[1])
-        self._next_end = self._ends[-1][0] if self._ends else self.end_ns + 1
+        while self._planned and self._planned[-1][0] <= instant_ns:
+            self._acts.append(self._planned.pop()[1])
+        self._unfinished = bool(self._ending or self._acts)
+        self._find_next_end()
+
+    def _find_next_end(self) -> None:
+        following = [listed[-1][0] for listed in (self._ends, self._planned) if listed]
+        self._next_end = min(following, default=self.end_ns + 1)
 
     def _end_symbols(self, instant_ns: int) -> list[str]:
         ended = [self._series[rank].symbol for rank in sorted(self._ending)]
         self._ending.clear()
+        self._unfinished = bool(self._acts)
         for symbol in ended:
             self._broker.end_of_data(symbol, instant_ns)
         return ended
+
+    def _look_ahead(self) -> None:
+        """Lay out what is to come anew, from the bars that are visible now."""
+        last = [series.count_closed(self.end_ns) for series in self._series]
+        self._chunks = _timeline(self._series, last, [at for at, _ in reversed(self._planned)])
+        self._find_next_end()
+        self._refill()
 
     def _refill(self) -> None:
         times, self._groups = next(self._chunks, ([], []))
@@ -143,8 +212,14 @@ def _ends(
     return sorted(((ends[each.symbol], rank) for rank, each in enumerate(base)), reverse=True)
 
 
-def _timeline(series: Sequence[BarSeries], last: Sequence[int]) -> Iterator[tuple[list[int], list[tuple[int, ...]]]]:
+def _timeline(
+    series: Sequence[BarSeries], last: Sequence[int], planned: Sequence[int]
+) -> Iterator[tuple[list[int], list[tuple[int, ...]]]]:
     """The instants at which bars close, in chunks, and which series close a bar at each, in the order of the series.
+
+    Args:
+        last: up to which bar of each.
+        planned: further instants, in order, at which nothing need close.
 
     Yields:
         Instants and indices into `series`, two lists of equal length; no instant stands in two chunks. In chunks, so
@@ -158,24 +233,31 @@ def _timeline(series: Sequence[BarSeries], last: Sequence[int]) -> Iterator[tupl
             for i, each in enumerate(series)
             if at[i] < last[i]
         ]
-        if not ahead:
+        if not ahead and not planned:
             return
-        horizon = min(ahead)
+        horizon = min(ahead) if ahead else planned[-1]
         closes, indices = [], []
+        extra = [at_ns for at_ns in planned if at_ns <= horizon]
+        planned = planned[len(extra) :]
         for i, each in enumerate(series):
             end = min(last[i], each.count_closed(horizon))
             if end > at[i]:
                 closes.append(each.open_ns[at[i] : end] + each.timeframe_ns)
                 indices.append(np.full(end - at[i], i, dtype=np.int64))
                 at[i] = end
+        if extra:
+            closes.append(np.array(extra, dtype=np.int64))
+            indices.append(np.full(len(extra), -1, dtype=np.int64))
         times, which = np.concatenate(closes), np.concatenate(indices)
         order = np.argsort(times, kind="stable")
         times, ranks = times[order], which[order].tolist()
         starts = np.flatnonzero(np.concatenate(([True], times[1:] != times[:-1])))
         ends = [*starts[1:].tolist(), len(ranks)]
         every = tuple(range(len(series)))
-        if len(ranks) == len(starts) * len(every):  # the usual case: all series close together
+        if not extra and len(ranks) == len(starts) * len(every):  # the usual case: all series close together
             yield times[starts].tolist(), [every] * len(starts)
             continue
         groups = [tuple(ranks[start:end]) for start, end in zip(starts.tolist(), ends, strict=True)]
+        if extra:
+            groups = [tuple([index for index in group if index >= 0]) for group in groups]
         yield times[starts].tolist(), groups

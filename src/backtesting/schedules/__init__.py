@@ -8,6 +8,8 @@ import re
 from importlib import import_module
 
 from src.backtesting.schedules.deviations import KINDS
+from src.backtesting.schedules.order import KIND as ORDER
+from src.backtesting.schedules.order import make as make_order
 from src.backtesting.schedules.policy import Candidate, EndChecked, SchedulePolicy
 from src.backtesting.schedules.replay import make as make_replay
 from src.core.errors import ConfigError
@@ -18,6 +20,7 @@ POLICIES = {
     "fifo": "src.backtesting.schedules.fifo:make",
     "seeded": "src.backtesting.schedules.seeded:make",
     "preemptive": "src.backtesting.schedules.preemptive:make",
+    "free": "src.backtesting.schedules.free:make",
 }
 
 #: Policies whose replay string names a seed, as in `1:seeded:42`.
@@ -48,6 +51,8 @@ def policy_named(text: str, seed: int) -> SchedulePolicy:
     kind, colon, argument = rest.partition(":")
     if kind in KINDS:
         return make_replay(kind, argument)
+    if kind == ORDER:
+        return make_order(argument)
     _known(kind, text)
     if kind not in SEEDED:
         if colon:
@@ -64,10 +69,10 @@ def policy_named(text: str, seed: int) -> SchedulePolicy:
 def _known(kind: str, text: str) -> str:
     if kind in POLICIES:
         return kind
-    known = [*POLICIES, *(KINDS if kind != text else ())]
+    known = [*POLICIES, *((*KINDS, ORDER) if kind != text else ())]
     close = difflib.get_close_matches(kind, known, n=1)
     hint = f"; did you mean {text.replace(kind, close[0], 1)!r}?" if close else ""
-    if kind in ("replay", *KINDS):
+    if kind in ("replay", ORDER, *KINDS):
         hint = "; to replay a schedule write the whole string that its run printed"
     raise ConfigError(f"expected a schedule among {', '.join(POLICIES)} or a replay string, found {text[:60]!r}{hint}")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from src.core.errors import ConfigError
 
-__all__ = ["KINDS", "Deviation", "parse_deviations", "replay_string"]
+__all__ = ["KINDS", "Deviation", "packed", "parse_deviations", "replay_string", "unpacked"]
 
 #: What stands after the version, and whether running participants may lose their turn.
 KINDS = {"turns": False, "yields": True}
@@ -50,8 +50,7 @@ def replay_string(deviations: Iterable[Deviation], *, preempts: bool) -> str:
     if not plain:
         return "1:fifo"
     if len(plain) > _LONGEST_PLAIN:
-        packed = base64.urlsafe_b64encode(zlib.compress(plain.encode("ascii"), 9)).decode("ascii").rstrip("=")
-        plain = f"z{packed}"
+        plain = packed(plain)
     return f"1:{'yields' if preempts else 'turns'}:{plain}"
 
 
@@ -76,7 +75,7 @@ def parse_deviations(text: str, *, preempts: bool) -> list[Deviation]:
     Raises:
         ConfigError: the text is not one that `replay_string` makes; the sentence names the part.
     """
-    plain = _unpacked(text[1:]) if text.startswith("z") else text
+    plain = unpacked(text[1:]) if text.startswith("z") else text
     deviations: list[Deviation] = []
     instant_ns = 0
     for position, step in enumerate(plain.split("_"), start=1):
@@ -113,19 +112,27 @@ def _check(plain: str, deviations: Sequence[Deviation], *, preempts: bool) -> No
             raise ConfigError(f"expected part {position} of the replay string as {printed!r}, found {found!r}")
 
 
-def _unpacked(packed: str) -> str:
+def packed(plain: str) -> str:
+    """An ASCII text, compressed: `z` and then characters that are safe in a shell and in YAML."""
+    return "z" + base64.urlsafe_b64encode(zlib.compress(plain.encode("ascii"), 9)).decode("ascii").rstrip("=")
+
+
+def unpacked(text: str) -> str:
+    """The text that `packed` made into what stands after the `z`.
+
+    Raises:
+        ConfigError: the text is damaged or cut off.
+    """
     problem = "it is damaged or cut off; copy the whole string"
     try:
-        data = base64.b64decode(packed + "=" * (-len(packed) % 4), altchars=b"-_", validate=True)
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         inflate = zlib.decompressobj()
         plain = inflate.decompress(data, _LONGEST_UNPACKED)
         if not inflate.eof or inflate.unused_data:
-            raise ConfigError(f"expected a whole compressed replay string, found {_short(packed)!r}: {problem}")
+            raise ConfigError(f"expected a whole compressed replay string, found {_short(text)!r}: {problem}")
         return plain.decode("ascii")
     except (binascii.Error, zlib.error, ValueError):
-        raise ConfigError(
-            f"expected a compressed replay string after 'z', found {_short(packed)!r}: {problem}"
-        ) from None
+        raise ConfigError(f"expected a compressed replay string after 'z', found {_short(text)!r}: {problem}") from None
 
 
 def _short(text: str) -> str:

@@ -136,8 +136,9 @@ class TracedClock(Blocking):
 
     def _spawn_helper(self, name: str, run: Callable[[], None]) -> None:
         """See `Blocking`."""
+        with self._guard:
+            self._probe.add(name)  # before, because a clock may let it run at once
         self._clock._spawn_helper(name, self._measured(name, run))
-        self._probe.add(name)
 
     def _has_left(self, participant: str) -> bool:
         """See `Blocking`."""

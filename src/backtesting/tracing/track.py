@@ -116,6 +116,11 @@ class Track:
         """Whether a turn is open."""
         return bool(self._open) and self._open[0].kind is Kind.TURN
 
+    @property
+    def turn_at_ns(self) -> int | None:
+        """The virtual instant of its last turn, the open one included; None before the first."""
+        return self._virtual_ns if self.turns or self.in_turn else None
+
     def begin(
         self, kind: Kind, name: str, details: Mapping[str, str] = _NO_DETAILS, virtual_ns: int | None = None
     ) -> int:

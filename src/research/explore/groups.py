@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 
 from src.core.record import record
 from src.research.explore.schedules import Variant
+from src.research.trial import TrialResult
 
-__all__ = ["Group", "Observed", "Spread", "grouped", "spread_of"]
+__all__ = ["Group", "Observed", "Spread", "grouped", "observed", "spread_of"]
 
 
 @record
@@ -52,6 +53,19 @@ class Group:
 
     numbers: tuple[int, ...]
     first: Observed
+
+
+def observed(variant: Variant, result: TrialResult) -> Observed:
+    """What a trial of the variant came to."""
+    return Observed(
+        variant=variant,
+        digest=result.digest,
+        outcome=result.outcome,
+        error=result.error,
+        trades=result.trades,
+        profit=result.profit,
+        drawdown_percent=result.max_drawdown_percent,
+    )
 
 
 def grouped(results: Sequence[Observed]) -> list[Group]:

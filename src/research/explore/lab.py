@@ -1,6 +1,6 @@
 """Runs the bot of one configuration in this process, under a schedule that is written decision by decision.
 
-Each run is prepared anew, strategy files included, so that no state of a user's module passes from one to the next.
+The strategies' files are executed anew for each run, so that no state of a user's module passes from one to the next.
 Nothing is stored. Called by one thread.
 """
 
@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from src.backtesting.run import compose, prepare
+from src.backtesting.run import compose
 from src.backtesting.schedules import Candidate, SchedulePolicy, policy_named
 from src.backtesting.schedules.accesses import PortLogs
 from src.backtesting.schedules.deviations import Deviation, replay_string
 from src.backtesting.schedules.policy import undisturbed
-from src.core.config_file import read_config
 from src.research.explore.diagnose import Choice, Move, Script, Seen
-from src.research.explore.schedules import Variant, override_words
+from src.research.trial import Trial, prepared_for
 
 __all__ = ["Lab", "Scripted", "Watched"]
 
@@ -114,6 +113,10 @@ class Lab:
         self._told = told
         self.runs = 0
 
+    def trial(self, script: Script) -> Trial:
+        """The script's run as far as a trial can tell it."""
+        return Trial(path=str(self._config), overrides=self._overrides, symbols=script.symbols or ())
+
     def run(self, script: Script) -> Seen:
         """Run once.
 
@@ -123,9 +126,7 @@ class Lab:
         self.runs += 1
         if self._told is not None:
             self._told(self.runs)
-        variant = Variant(kind="", schedule="1:fifo", symbols=script.symbols)
-        words = [*self._overrides, *override_words(variant), "backtest.time_mode=MAX_SPEED", "backtest.pace=null"]
-        prepared = prepare(read_config(self._config, words))
+        prepared = prepared_for(self.trial(script))
         policy: SchedulePolicy = Scripted(script.moves, preempts=script.preempts)
         if script.schedule is not None:
             policy = policy_named(script.schedule, prepared.config.backtest.seed)

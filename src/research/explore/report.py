@@ -11,7 +11,16 @@ from src.research.explore.groups import Group, Spread
 from src.research.explore.schedules import Variant
 from src.research.explore.study import Exploration, Finding
 
-__all__ = ["GROUP_COLUMNS", "as_dict", "finding_lines", "group_rows", "headline", "reproduction_lines", "spread_rows"]
+__all__ = [
+    "GROUP_COLUMNS",
+    "Command",
+    "as_dict",
+    "finding_lines",
+    "group_rows",
+    "headline",
+    "reproduction_lines",
+    "spread_rows",
+]
 
 #: The line for a shell that runs a variant.
 Command = Callable[[Variant], str]

@@ -6,15 +6,15 @@ thread.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from src.core.errors import StalledThreadError
 from src.core.record import record
-from src.research.explore.diagnose import Race, Script, explain
+from src.research.explore.diagnose import Race, Script, Seen, explain
 from src.research.explore.groups import Group, Observed, Spread, grouped, spread_of
-from src.research.explore.lab import Lab
 from src.research.explore.schedules import REFERENCE, Variant, variants
 
-__all__ = ["MOST_RUNS", "Exploration", "Finding", "explore"]
+__all__ = ["MOST_RUNS", "Exploration", "Finding", "Laboratory", "explore"]
 
 #: After so many runs that only look for a race, no further one is looked for.
 MOST_RUNS = 120
@@ -22,9 +22,25 @@ MOST_RUNS = 120
 #: The kinds of schedules of which one that differs is explained, the plainest first.
 _KINDS = ("seeded", "order", "preemptive")
 
-_NOT_AGAIN = "run once more it gave the reference's result, or no two turns decide: something besides the order does"
+_NOT_AGAIN = "run again it did not differ in the same way, so something besides the order of turns decides"
+_NOT_REPEATED = "the written order, run again, gave another result itself: something besides the order of turns decides"
 _HANGS = "a thread hangs under it, and would hang the search as well"
+_LOST = "its process died or never ended, and the search would as well"
 _TOO_MANY = "not looked for: too many runs were spent already"
+
+
+class Laboratory(Protocol):
+    """Who runs one variant at a time for the search.
+
+    Attributes:
+        runs: how many there were.
+    """
+
+    runs: int
+
+    def run(self, script: Script) -> Seen:
+        """Run once."""
+        ...
 
 
 @record
@@ -77,7 +93,7 @@ def explore(
     count: int,
     seed: int,
     observe: Callable[[list[Variant]], Sequence[Observed]],
-    lab: Lab,
+    lab: Laboratory,
 ) -> Exploration:
     """Run `count` variants of one bot and explain where they differ.
 
@@ -106,18 +122,23 @@ def explore(
 
 
 def _findings(
-    symbols: tuple[str, ...], results: Sequence[Observed], groups: Sequence[Group], lab: Lab
+    symbols: tuple[str, ...], results: Sequence[Observed], groups: Sequence[Group], lab: Laboratory
 ) -> list[Finding]:
+    reason = _unsafe(results[0])
+    if reason:
+        return [
+            Finding(number=groups[1].numbers[0], race=None, reason=f"the written order cannot be searched: {reason}")
+        ]
     reference = lab.run(Script(schedule=REFERENCE))
+    if reference.key[0] != results[0].digest:
+        return [Finding(number=groups[1].numbers[0], race=None, reason=_NOT_REPEATED)]
     found: list[Finding] = []
     seen: set[tuple[frozenset[str], str]] = set()
     for number in _to_explain(results, groups):
         result = results[number]
-        if result.error.startswith(StalledThreadError.__name__):
-            found.append(Finding(number=number, race=None, reason=_HANGS))
-            continue
-        if lab.runs >= MOST_RUNS:
-            found.append(Finding(number=number, race=None, reason=_TOO_MANY))
+        reason = _unsafe(result) or (_TOO_MANY if lab.runs >= MOST_RUNS else "")
+        if reason:
+            found.append(Finding(number=number, race=None, reason=reason))
             continue
         race = explain(lab.run, reference, result.variant, symbols)
         if race is None:
@@ -128,6 +149,13 @@ def _findings(
             seen.add(same)
             found.append(Finding(number=number, race=race))
     return found
+
+
+def _unsafe(result: Observed) -> str:
+    """Why a run must not be repeated in this process; empty when it may."""
+    if result.error.startswith(StalledThreadError.__name__):
+        return _HANGS
+    return "" if result.digest else _LOST
 
 
 def _to_explain(results: Sequence[Observed], groups: Sequence[Group]) -> list[int]:

@@ -270,6 +270,24 @@ def test_a_plain_lock_held_across_a_wait_is_named_with_its_holder(runtime: str) 
     assert (shown("AAA"), shown("BBB")) == ([1, 2], [1, 2, 3])
 
 
+@pytest.mark.slow
+@runtimes
+def test_a_plain_lock_that_was_never_released_is_named_without_a_holder(runtime: str) -> None:
+    """Whoever took it has returned long ago, so the error says that."""
+    shared = threading.Lock()
+
+    def wants(strategy: Any) -> None:
+        shared.acquire()
+
+    with freed(shared):
+        result = go(runtime, {("AAA", "bar 2"): wants, ("BBB", "bar 3"): wants}, stall_s=0.1)
+
+    error = result.error
+    assert isinstance(error, StalledThreadError)
+    assert (error.participant, error.waits_for, error.holder) == ("worker:BBB", "threading.Lock shared", "")
+    assert "somebody took it and returned without releasing it" in error.message
+
+
 @runtimes
 @policies
 def test_workers_that_wait_for_each_other_are_a_deadlock(on_error: str, runtime: str) -> None:

@@ -1,0 +1,167 @@
+"""What a run reads of its data: how much its strategies need, and the bars of symbols that join it on the way.
+
+Those that the configuration names are read before the run begins, the others when they join. `check` and `newcomer` may
+be called from any thread, one at a time.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.backtesting.config import BacktestConfig
+from src.backtesting.engine.symbols import Newcomer, SymbolChange
+from src.core.config_file import ConfigDocument
+from src.core.errors import ConfigError, PreflightError
+from src.core.instrument import Instrument
+from src.core.strategy import Strategy
+from src.core.strategy_runner import declared_lookback, strategy_timeframes
+from src.core.symbols import ADD
+from src.core.timeframe import format_instant
+from src.data.market import load_market
+from src.data.store import HistoricalDataStore
+
+__all__ = ["DataNeeds", "StoreSupply", "changes_inside", "data_needs", "instrument_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataNeeds:
+    """What strategies need of their symbols' bars.
+
+    Attributes:
+        warmup_ns: how much earlier than the run the bars begin.
+        lookbacks: bars before the run, by timeframe.
+        timeframes: the timeframes of each strategy, in configured order.
+    """
+
+    warmup_ns: int
+    lookbacks: dict[int, int]
+    timeframes: tuple[tuple[int, ...], ...]
+
+
+def data_needs(config: BacktestConfig, classes: Mapping[str, type[Strategy]]) -> DataNeeds:
+    """What the strategies of a configuration need.
+
+    Raises:
+        ConfigError: a timeframe is not one.
+    """
+    trailing = config.manage.trailing
+    managed = trailing.atr + 1 if trailing is not None and trailing.distance_atr is not None else 0
+    warmup_ns = 0
+    lookbacks: dict[int, int] = {}
+    timeframes: list[tuple[int, ...]] = []
+    for strategy in config.strategies:
+        cls = classes[strategy.instance]
+        wanted = strategy_timeframes(cls, strategy)
+        lookback = max(declared_lookback(cls, strategy), managed)
+        warmup_ns = max(warmup_ns, lookback * wanted[0])
+        lookbacks[wanted[0]] = max(lookbacks.get(wanted[0], 0), lookback)
+        timeframes.append(tuple(wanted))
+    return DataNeeds(warmup_ns=warmup_ns, lookbacks=lookbacks, timeframes=tuple(timeframes))
+
+
+def instrument_of(config: BacktestConfig, symbol: str) -> Instrument:
+    """The rules of a symbol.
+
+    Raises:
+        ConfigError: its profit arises in another currency than the account's.
+    """
+    account = config.account.currency
+    instrument = config.instruments[symbol].build(symbol, account)
+    if instrument.quote_currency != account:
+        raise ConfigError(
+            f"{symbol} makes its profit in {instrument.quote_currency}, the account is in {account}; conversion "
+            f"between currencies is not supported: write account.currency: {instrument.quote_currency}, or "
+            f"instruments.{symbol}.currency if {account} is what it is quoted in",
+            symbol=symbol,
+        )
+    return instrument
+
+
+def changes_inside(document: ConfigDocument, config: BacktestConfig, start_ns: int, end_ns: int) -> None:
+    """Refuse planned changes outside the window that the run turned out to have.
+
+    Raises:
+        ConfigError: the run would never reach one.
+    """
+    window = f"from {format_instant(start_ns)} to before {format_instant(end_ns)}"
+    for i, each in enumerate(config.backtest.control):
+        if not start_ns <= each.at_ns < end_ns:
+            place = document.where(("backtest", "control", i, "at"))
+            raise ConfigError(
+                f"{place}: backtest.control.{i}.at: expected an instant {window}, found {format_instant(each.at_ns)}"
+            )
+
+
+class StoreSupply:
+    """See `Supply`: bars of a store, read again for each symbol that joins.
+
+    Args:
+        path: the store's file.
+        end_ns: the end of the run's window.
+    """
+
+    def __init__(self, config: BacktestConfig, needs: DataNeeds, path: Path, end_ns: int) -> None:
+        self._config = config
+        self._needs = needs
+        self._path = path
+        self._end_ns = end_ns
+        self._loaded: dict[tuple[str, int], Newcomer] = {}
+
+    def load(self, changes: Iterable[SymbolChange]) -> None:
+        """Read the bars of the symbols that will join, so that nothing of them is read later.
+
+        Raises:
+            PreflightError: as of `newcomer`; all symbols' problems in one error, `problems` holds them as a list.
+        """
+        problems: list[str] = []
+        for change in changes:
+            if change.action == ADD:
+                key = change.symbol, change.instant_ns
+                try:
+                    self._loaded[key] = self.newcomer(*key)
+                except PreflightError as error:
+                    problems.append(error.message)
+        if problems:
+            raise PreflightError("\n".join(problems), problems=problems)
+
+    def check(self, symbol: str, instant_ns: int) -> None:
+        """See `Supply.check`."""
+        instrument_of(self._config, symbol)
+        with HistoricalDataStore(self._path, read_only=True) as store:
+            try:
+                found = store.series_of(symbol)
+            except PreflightError as error:
+                raise ConfigError(error.message, symbol=symbol) from None
+        last_ns = max(info.last_ns for info in found)
+        if last_ns < instant_ns:
+            raise ConfigError(
+                f"{symbol} has no bars after {format_instant(instant_ns)}; {self._path.name} has them to "
+                f"{format_instant(last_ns)}",
+                symbol=symbol,
+            )
+
+    def newcomer(self, symbol: str, instant_ns: int) -> Newcomer:
+        """See `Supply.newcomer`."""
+        loaded = self._loaded.get((symbol, instant_ns))
+        if loaded is not None:
+            return loaded
+        instrument = instrument_of(self._config, symbol)
+        needs = self._needs
+        wanted = {
+            timeframe_ns
+            for strategy, timeframes in zip(self._config.strategies, needs.timeframes, strict=True)
+            if strategy.symbols is None
+            for timeframe_ns in timeframes
+        }
+        with HistoricalDataStore(self._path, read_only=True) as store:
+            market = load_market(
+                store, [symbol], {symbol: wanted}, instant_ns, self._end_ns, needs.warmup_ns, needs.lookbacks
+            )
+        return Newcomer(
+            instrument=instrument,
+            from_ns=instant_ns,
+            base=market.base[symbol],
+            derived={timeframe_ns: series for (_, timeframe_ns), series in market.derived.items()},
+            fingerprint=market.fingerprint,
+            source=market.sources[symbol],
+        )

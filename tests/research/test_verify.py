@@ -1,0 +1,144 @@
+"""Which ways there are to run one bot, and how they are compared."""
+
+from pathlib import Path
+
+import pytest
+
+from src.backtesting.run import PreparedRun, prepare
+from src.core.config_file import read_config
+from src.core.errors import ConfigError, InternalError
+from src.research.verify import REFERENCE, Checked, Verification, verify, ways_of
+from tests.research.projects import write_project
+
+ALL = [
+    "reference", "again", "fibers", "every-step", "paced", "process-1", "process-2", "process-3", "no-vector-units",
+]  # fmt: skip
+
+
+def prepared(folder: Path, bot: str = "Healthy", *overrides: str) -> tuple[PreparedRun, str]:
+    """A run of a project that is written for it, and its configuration."""
+    config = write_project(folder, bot)
+    return prepare(read_config(config, list(overrides)), stored=False), str(config)
+
+
+def verified(folder: Path, bot: str, *only: str) -> Verification:
+    """A project's verification in some of the ways."""
+    run, config = prepared(folder, bot)
+    ways, skipped = ways_of(run, config, (), only)
+    return verify(ways, skipped, workers=2)
+
+
+def test_every_way_is_there_and_can_be_repeated_by_one_line(tmp_path: Path) -> None:
+    """Variables of a process stand before the run; what no option of a run sets is another verification."""
+    run, config = prepared(tmp_path)
+    ways, skipped = ways_of(run, config, ["risk.max_open_positions=2"])
+    lines = {way.name: way.command for way in ways}
+    options = f"--config {config} --set risk.max_open_positions=2"
+
+    assert [*lines, *(each.name for each in skipped)] == ALL
+    assert lines["reference"] == f"PYTHONHASHSEED=0 python main.py --mode backtest {options}"
+    assert lines["fibers"] == f"PYTHONHASHSEED=0 python main.py --mode backtest {options} --set backtest.runtime=fibers"
+    assert lines["paced"] == f"python main.py verify {options} --only paced"
+    assert lines["process-1"].startswith("PYTHONHASHSEED=1 LC_ALL=C TZ=Asia/Kolkata python main.py --mode backtest ")
+
+
+def test_the_other_runtime_is_the_one_that_is_not_configured(tmp_path: Path) -> None:
+    """Fibers are compared with threads as well as threads with fibers."""
+    run, config = prepared(tmp_path, "Healthy", "backtest.runtime=fibers")
+    ways, _ = ways_of(run, config, ["backtest.runtime=fibers"], ["threads"])
+
+    assert [(way.name, way.trial.runtime) for way in ways] == [("reference", ""), ("threads", "threads")]
+
+
+@pytest.mark.parametrize(
+    ("override", "bot", "way", "reason"),
+    [
+        ("backtest.latency={'worker:*': {delay: 1m}}", "Healthy", "every-step", "latency"),
+        ("backtest.schedule=1:turns:9m@0.1", "Healthy", "every-step", "counts turns"),
+        ("backtest.seed=7", "Locking", "fibers", "threading.Lock"),
+    ],
+)
+def test_a_way_that_would_say_nothing_is_left_out_with_a_reason(
+    tmp_path: Path, override: str, bot: str, way: str, reason: str
+) -> None:
+    """It is named, so that nobody believes it was tried."""
+    run, config = prepared(tmp_path, bot, override)
+    ways, skipped = ways_of(run, config, [override])
+    reasons = {each.name: each.reason for each in skipped}
+
+    assert way not in [each.name for each in ways]
+    assert reason in reasons[way]
+
+
+def test_an_unknown_way_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    """A misspelt name must not look like a comparison."""
+    run, config = prepared(tmp_path)
+    with pytest.raises(ConfigError, match="expected one of reference, again, .*, found 'agian'"):
+        ways_of(run, config, (), ["agian"])
+
+
+@pytest.mark.slow
+def test_a_healthy_bot_gives_one_result_in_every_way(tmp_path: Path) -> None:
+    """The ways are told of as they end and come back in their order; only the reference's records are kept."""
+    run, config = prepared(tmp_path)
+    told: list[Checked] = []
+    found = verify(*ways_of(run, config, ()), 2, told.append)
+
+    assert (found.differing, found.difference, found.lost) == (None, None, False)
+    assert [each.way.name for each in found.checked] + [each.name for each in found.skipped] == ALL
+    assert {each.result.key for each in found.checked} == {found.reference.result.key}
+    assert sorted(each.way.name for each in told) == sorted(each.way.name for each in found.checked)
+    assert [each.way.name for each in found.checked if each.result.records] == [REFERENCE]
+
+
+@pytest.mark.slow
+def test_the_ways_are_really_run_differently(tmp_path: Path) -> None:
+    """More turns where everybody is woken at each step, more real time where there is a pace."""
+    found = verified(tmp_path, "Healthy", "every-step", "paced")
+    reference, every_step, paced = (each.result for each in found.checked)
+
+    assert every_step.turns > 2 * reference.turns
+    assert paced.turns == reference.turns
+    assert paced.seconds > 1.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("bot", "only"), [("Hashing", "process-1"), ("Addressing", "process-1"), ("Hurrying", "again")]
+)
+def test_a_bot_with_another_input_is_found_with_the_first_differing_event(tmp_path: Path, bot: str, only: str) -> None:
+    """The order of a set, an address, the time of day: the first entry has another volume."""
+    found = verified(tmp_path, bot, only)
+    difference = found.difference
+
+    assert found.differing is not None
+    assert difference is not None
+    assert found.differing.way.name == only
+    assert difference.event.kind == "decision"
+    assert difference.participant.startswith("worker:")
+    assert (
+        difference.event == found.differing.result.records[found.reference.result.records.index(difference.reference)]
+    )
+
+
+@pytest.mark.slow
+def test_the_order_of_a_set_is_the_same_where_the_hash_seed_is(tmp_path: Path) -> None:
+    """A second run in one process cannot find what another hash seed does."""
+    assert verified(tmp_path, "Hashing", "again", "fibers").differing is None
+
+
+@pytest.mark.slow
+def test_a_bot_that_ends_its_process_is_no_result(tmp_path: Path) -> None:
+    """The error says how to see it happen."""
+    with pytest.raises(InternalError, match=r"exit code 7.*repeat it with PYTHONHASHSEED=0 python main\.py"):
+        verified(tmp_path, "Deadly", "again")
+
+
+@pytest.mark.slow
+def test_what_could_not_be_run_is_named(tmp_path: Path) -> None:
+    """After a run that left a thread stuck its process is used for nothing else."""
+    run, config = prepared(tmp_path, "Stuck", "backtest.stall_timeout=1s")
+    found = verify(*ways_of(run, config, ["backtest.stall_timeout=1s"], ["again"]), 1)
+
+    assert found.reference.result.error.startswith("StalledThreadError")
+    assert (found.lost, [each.name for each in found.skipped]) == (True, ["again"])
