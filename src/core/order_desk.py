@@ -55,8 +55,10 @@ class OrderDesk:
         stop_distance = None if stop_distance is None else float(stop_distance)
         target_distance = None if target_distance is None else float(target_distance)
         target_r = None if target_r is None else float(target_r)
-        price = self._on_tick(symbol, limit if trigger is None else trigger)
-        stop, target = self._on_tick(symbol, stop), self._on_tick(symbol, target)
+        price = limit if trigger is None else trigger
+        price = None if price is None else self._on_tick(symbol, price)
+        stop = None if stop is None else self._on_tick(symbol, stop)
+        target = None if target is None else self._on_tick(symbol, target)
         order_type = MARKET if price is None else LIMIT if trigger is None else STOP
         now = self._clock.now_ns()
         identity = self._next_id(book, symbol, now)
@@ -108,7 +110,8 @@ class OrderDesk:
         self, position: Position, *, stop: float | None, target: float | None, kind: str, reason: str
     ) -> OrderResult:
         """Move the stop or the target of a position; a strategy's own stop (`kind` "stop") asks the risk manager."""
-        stop, target = self._on_tick(position.symbol, stop), self._on_tick(position.symbol, target)
+        stop = None if stop is None else self._on_tick(position.symbol, stop)
+        target = None if target is None else self._on_tick(position.symbol, target)
         asks = stop is not None and kind == "stop"
         verdict = self._risk.loosen(position, stop) if stop is not None and asks else Verdict()
         self._record(
@@ -135,8 +138,8 @@ class OrderDesk:
             self._refused(symbol, book, order_id, result)
         return result
 
-    def _on_tick(self, symbol: str, price: float | None) -> float | None:
-        return None if price is None else self._broker.instrument(symbol).round_price(float(price))
+    def _on_tick(self, symbol: str, price: float) -> float:
+        return self._broker.instrument(symbol).round_price(float(price))
 
     def _next_id(self, book: str, symbol: str, now_ns: int) -> str:
         with self._lock:

@@ -82,7 +82,9 @@ class SimulatedBroker:
         self._advance = self._venue.advance
         self._events = self._venue.ledger.events
         self._derived = dict(derived)
-        self._clock: Clock | None = None
+        #: Bound once and called often: the desk of a symbol, and the clock's present.
+        self._desk: Callable[[str], Desk] = self._venue.by_symbol.__getitem__
+        self._now: Callable[[], int] = _beginning
         self._journal = Journal()
         self._flat: dict[tuple[str, str], Position] = {}
         self._finished: list[Order] = []
@@ -90,7 +92,7 @@ class SimulatedBroker:
 
     def bind(self, clock: Clock, journal: Journal) -> None:
         """Set the clock that stamps orders and the journal; once, before the first order."""
-        self._clock = clock
+        self._now = clock.now_ns
         self._journal = journal
 
     def guard_with(self, lock: AbstractContextManager[bool]) -> None:
@@ -340,16 +342,6 @@ class SimulatedBroker:
         venue.review_endings()
         self.awaited_open_ns, self.next_ending_ns = venue.awaited_open_ns, venue.next_ending_ns
 
-    def _now(self) -> int:
-        return self._clock.now_ns() if self._clock is not None else 0
-
-    def _desk(self, symbol: str) -> Desk:
-        try:
-            return self._venue.by_symbol[symbol]
-        except KeyError:
-            known = ", ".join(self._venue.by_symbol)
-            raise ConfigError(f"expected one of the symbols {known}, found {symbol!r}") from None
-
     def _record_order(self, order: Order | WorkingOrder) -> None:
         request = order.request
         self._journal.record(
@@ -397,6 +389,10 @@ class SimulatedBroker:
                 self._journal.record(
                     fill.filled_ns, desk.symbol, "protect", "broker", fill.position_id, book.stop, book.target, "entry"
                 )
+
+
+def _beginning() -> int:
+    return 0
 
 
 def _summed(positions: list[Position]) -> Position:

@@ -6,10 +6,11 @@ from src.brokers.simulated.rules import Costs
 from src.brokers.simulated.spread import quote_rule
 from src.core.bars import BarSeries
 from src.core.book import Book
+from src.core.errors import ConfigError
 from src.core.instrument import Instrument
 from src.core.records import Order, OrderEvent, OrderRequest, OrderState, OrderType, Side
 
-__all__ = ["Desk", "PendingProtection", "WorkingOrder"]
+__all__ = ["Desk", "DesksBySymbol", "PendingProtection", "WorkingOrder"]
 
 #: A low that no bar has.
 NEVER = float("-inf")
@@ -248,3 +249,10 @@ class Desk:
         extreme = quote(series.low_at[i]) if buy else quote(series.high_at[i])
         reached = (extreme < price if buy else extreme > price) or (touch and extreme == price)
         return price if reached else None
+
+
+class DesksBySymbol(dict[str, Desk]):
+    """The desks of a venue; an unknown symbol is an error of the configuration, said in a sentence."""
+
+    def __missing__(self, symbol: str) -> Desk:
+        raise ConfigError(f"expected one of the symbols {', '.join(self)}, found {symbol!r}")

@@ -204,9 +204,10 @@ class Ledger:
         The margin of what it opens, its commission, and what spread and slippage cost as soon as the position is marked
         at the price that would close it.
         """
-        buy = side is Side.BUY
-        lost = abs(price - desk.quotes.across(quote, ask=buy))
-        margin = self.margin.of(volume, max(price, desk.quotes.shown(quote, ask=buy)))
+        buy, quotes = side is Side.BUY, desk.quotes
+        shown = quotes.shown(quote, ask=buy)
+        lost = abs(price - (quotes.bid(shown) if buy else quotes.ask(shown)))
+        margin = self.margin.of(volume, max(price, shown))
         return margin + desk.costs.commission.of(volume, price) + lost * volume
 
     def _can_open(self, desk: Desk, side: Side, volume: float, price: float, quote: float) -> bool:

@@ -7,7 +7,7 @@ where the shell takes them from.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from src.brokers.simulated.desk import Desk, PendingProtection, WorkingOrder
+from src.brokers.simulated.desk import Desk, DesksBySymbol, PendingProtection, WorkingOrder
 from src.brokers.simulated.ledger import Ledger, Moment
 from src.brokers.simulated.matching import match_interior, match_market_orders, match_opens
 from src.brokers.simulated.refusals import order_refusal, protection_refusal, refused
@@ -46,7 +46,7 @@ class Venue:
         self._costs = costs
         self.desks = [Desk(instruments[s], base[s], costs, rank) for rank, s in enumerate(instruments)]
         self.by_name = sorted(self.desks, key=lambda desk: desk.symbol)
-        self.by_symbol = {desk.symbol: desk for desk in self.desks}
+        self.by_symbol = DesksBySymbol((desk.symbol, desk) for desk in self.desks)
         self.ledger = Ledger(account, self.desks)
         self.awaited_open_ns: int | None = None
         self.next_ending_ns: int | None = None
