@@ -107,8 +107,8 @@ class StoreSupply:
         self._end_ns = end_ns
         self._loaded: dict[tuple[str, int], Newcomer] = {}
 
-    def load(self, changes: Iterable[SymbolChange]) -> None:
-        """Read the bars of the symbols that will join, so that nothing of them is read later.
+    def load(self, changes: Iterable[SymbolChange]) -> "StoreSupply":
+        """Read the bars of the symbols that will join, so that nothing of them is read later; returns itself.
 
         Raises:
             PreflightError: as of `newcomer`; all symbols' problems in one error, `problems` holds them as a list.
@@ -123,6 +123,7 @@ class StoreSupply:
                     problems.append(error.message)
         if problems:
             raise PreflightError("\n".join(problems), problems=problems)
+        return self
 
     def check(self, symbol: str, instant_ns: int) -> None:
         """See `Supply.check`."""

@@ -4,7 +4,7 @@ Called by one thread; the bot's own threads live only inside `execute`.
 """
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,15 +130,9 @@ def prepare(document: ConfigDocument, *, stored: bool = True) -> PreparedRun:
     runs_dir = (document.folder / section.runs).resolve()
     market, start_ns, end_ns = _market(config, needs, document.folder)
     changes_inside(document, config, start_ns, end_ns)
-    supply = StoreSupply(config, needs, document.folder / section.data.path, end_ns)
-    supply.load(config.changes)
+    supply = StoreSupply(config, needs, document.folder / section.data.path, end_ns).load(config.changes)
     if stored:
         ensure_writable(runs_dir)  # last of the checks, because it makes the folder: a refused run leaves none behind
-    files = {
-        strategy.use: user_file_hash(path)
-        for strategy in config.strategies
-        if (path := loaded[strategy.instance].path) is not None
-    }
     inputs = identity_inputs(
         configuration=config.identity(),
         start_ns=start_ns,
@@ -146,7 +140,7 @@ def prepare(document: ConfigDocument, *, stored: bool = True) -> PreparedRun:
         seed=section.seed,
         policy=policy.describe(),
         data_fingerprint=market.fingerprint,
-        user_files=files,
+        user_files=_hashes(config, loaded),
         changes=[input_of(change, supply) for change in config.changes],
     )
     synthetic = section.data.seed if section.data.source == "synthetic" else None
@@ -283,6 +277,15 @@ def _timing(prepared: PreparedRun, controller: BacktestController) -> dict[str, 
     if controller.probe is not None:
         timing["threads"] = controller.probe.statistics().as_dict()
     return timing
+
+
+def _hashes(config: BacktestConfig, loaded: Mapping[str, LoadedStrategy]) -> dict[str, str]:
+    """The hash of each strategy file of the user's own, by the word of the configuration that names it."""
+    return {
+        strategy.use: user_file_hash(path)
+        for strategy in config.strategies
+        if (path := loaded[strategy.instance].path) is not None
+    }
 
 
 def _user_files(loaded: Iterable[LoadedStrategy]) -> tuple[Path, ...]:

@@ -5,13 +5,14 @@ depends on it. Afterwards, however the run ends, the terminal shows what it show
 meanwhile.
 """
 
+import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, TextIO, cast
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleDimensions, Group
 from rich.live import Live
 from rich.text import Text
 
@@ -133,9 +134,19 @@ class View:
     def _draw(self) -> None:
         sample = self._sampler.take(self._message(), keys=self._keys)
         self._paused = sample.status == "paused"
+        self._measure()
         width, height = self._console.size
         lines = frame(sample, width, height, ascii_only=self._console.options.ascii_only)
         self._live.update(Group(*lines), refresh=True)
+
+    def _measure(self) -> None:
+        """Ask the terminal itself: COLUMNS and LINES, which come first otherwise, do not follow a resized one."""
+        try:
+            width, height = os.get_terminal_size(self._console.file.fileno())
+        except (OSError, ValueError):  # a stream that only stands for a terminal
+            return
+        if width and height:
+            self._console.size = ConsoleDimensions(width, height)
 
     def _message(self) -> str:
         text, said_ns, while_paused = self._said

@@ -43,10 +43,6 @@ class Sampler:
         self._synthetic = prepared.synthetic
         self._controller = controller
         self._probe = controller.probe or Probe()
-        self._total = sum(
-            series.count_closed(prepared.end_ns) - series.count_closed(prepared.start_ns)
-            for series in prepared.market.base.values()
-        )
         self._began_ns = self._looked_ns = monotonic_ns()
         self._paused_ns = 0
         self._was_paused = False
@@ -66,7 +62,7 @@ class Sampler:
         controller, venue = self._controller, self._controller.venue
         state = controller.control.state
         time = controller.time_controller.statistics()
-        bars = controller.market.bars
+        bars, total_bars = controller.market.bars, controller.market.total_bars
         now_ns = self._pass_time(paused=state.status == "paused")
         real_ns = now_ns - self._began_ns - self._paused_ns
         bars_per_s, steps_per_s = self._speeds(real_ns, bars, time.steps)
@@ -84,10 +80,10 @@ class Sampler:
             plans=_plans(state),
             now_ns=time.now_ns,
             bars=bars,
-            total_bars=self._total,
+            total_bars=total_bars,
             bars_per_s=bars_per_s,
             steps_per_s=steps_per_s,
-            left_s=(self._total - bars) / bars_per_s if bars_per_s else None,
+            left_s=(total_bars - bars) / bars_per_s if bars_per_s else None,
             real_s=real_ns / 1e9,
             shares=_all_shares(tracks, measured_ns),
             participants=self._participants(time.participants, tracks, measured_ns, now_ns),

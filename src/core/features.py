@@ -143,7 +143,7 @@ class FeatureColumn:
             if last > len(self.values):
                 self.values = np.concatenate((self.values[:first], np.full(max(64, first, last - first), np.nan)))
             self.values[first:last] = self._feature.compute(self._series, first, last)
-        self.at = self.values.data
+        self.at = self.values[:last].data  # no longer than what is known: beyond it an index is an error
         self.computed = last
 
 
@@ -176,16 +176,19 @@ class FeatureView:
     @overload
     def __getitem__(self, index: slice) -> FloatArray: ...
     def __getitem__(self, index: int | slice) -> Any:
-        column = self._column
         end = self._bars.end
-        if end > column.computed:
-            column.extend()
         if index.__class__ is int:  # faster than isinstance, and nearly always the case
             i = end + index if index < 0 else index
             if 0 <= i < end:
-                return column.at[i]
+                try:
+                    return self._column.at[i]
+                except IndexError:  # bars have come since it was computed
+                    self._column.extend()
+                    return self._column.at[i]
             raise IndexError(f"feature value {index} of {end} visible bars")
-        return column.values[:end][index]
+        if end > self._column.computed:
+            self._column.extend()
+        return self._column.values[:end][index]
 
     def __len__(self) -> int:
         return self._bars.end

@@ -121,10 +121,11 @@ class StrategyRunner:
     def _run_one(self) -> None:
         view = self._view
         series = view.series
-        while view.end < series.length:
-            i = view.end
+        i = view.end
+        while i < series.length:
             view.end = i + 1
             self._on_bar(Bar(series, i))
+            i += 1
 
     def _run_many(self) -> None:
         # Bars that closed at different instants come in the order of closing; of those that close together the longer

@@ -45,8 +45,7 @@ def test_every_turn_of_ours_hands_over_to_another(monkeypatch: pytest.MonkeyPatc
     handover.ours(3, 10, "fibers")
 
     turns = made[0].statistics().turns_by_participant
-    steps = 11  # of each, with its first turn and the one in which it learns of the end
-    assert turns == {f"worker:S{i:02d}": steps + 2 for i in range(3)}
+    assert turns == {f"worker:S{i:02d}": 1 + 1 + 10 for i in range(3)}  # its first turn, the first step, ten laps
 
 
 def test_the_table_shows_every_kind_and_both_ratios() -> None:

@@ -20,7 +20,7 @@ from tests.backtesting.engine.programs import Call, Play, Steps
 from tests.backtesting.engine.reference_model import Model, Seat
 from tests.backtesting.engine.reference_primitives import Condition, Event, Lock, Queue, Semaphore
 from tests.backtesting.engine.scripted import ScriptedMarket
-from tests.generators import Role, World, worlds
+from tests.generators import Op, Role, World, worlds
 
 COUNT_OF_EVENTS = 2
 
@@ -169,6 +169,49 @@ def agree(world: World) -> Play:
         assert happened.log == expected.log
         assert happened.end == expected.end
     return expected
+
+
+def small(*programs: tuple[Op, ...]) -> World:
+    """A world of workers in the order of their programs, over two steps."""
+    roles = [
+        Role(name=f"p{i}", monitor=False, rank=i, serves=False, answers=False, leaves=False, program=program)
+        for i, program in enumerate(programs)
+    ]
+    again = (False, False)
+    return World(
+        instants=(10, 20), end_ns=20, ends={}, roles=tuple(roles), reentrant=again, semaphores=(0,), queues=(0,)
+    )
+
+
+_FREE_LOCK = (Op("take"), Op("give"))
+CORNERS = {
+    "the holder leaves while a notified one waits for its lock": small(
+        (Op("with", body=(Op("hold on"),)),), (Op("take"), Op("notify"), Op("leave"))
+    ),
+    "one that waits with a lock in its hand is notified and wanted": small(
+        (Op("take", 1), Op("with", body=(Op("hold on"),))), (Op("with", body=(Op("notify"), Op("take", 1))),)
+    ),
+    "what a retired one was given goes to the next": small(
+        (Op("step"), Op("put"), Op("retire", 1)), (Op("get"),), (Op("get"),)
+    ),
+    "what a retired one was given goes back in front": small(
+        (Op("step"), Op("put"), Op("retire", 1), Op("step"), Op("get")), (Op("get"),)
+    ),
+    "one that had waited for a lock and gave it back is no part of a circle": small(
+        (Op("take"), Op("step"), Op("give")),
+        (Op("take", 1), Op("take"), Op("give"), Op("step"), Op("step"), Op("give", 1)),
+        (Op("step"), Op("take"), Op("take", 1)),
+    ),
+    "who has to stop finds the lock of its condition taken": small(
+        (Op("with", body=(Op("hold on"),)),), (Op("take"), Op("retire"), Op("step"), Op("give")), _FREE_LOCK
+    ),
+}
+
+
+@pytest.mark.parametrize("corner", CORNERS)
+def test_the_engine_does_what_the_rules_say_in_a_corner(corner: str) -> None:
+    """Worlds that chance seldom makes."""
+    agree(CORNERS[corner])
 
 
 @settings(max_examples=12)
