@@ -5,7 +5,7 @@ owner calls it while holding whatever protects the account.
 """
 
 from src.core.errors import InternalError
-from src.core.records import Fill, Position, Side, Trade
+from src.core.records import Fill, Position, Side, Trade, make_position, make_trade
 
 __all__ = ["Book"]
 
@@ -127,7 +127,7 @@ class Book:
     def position(self) -> Position:
         """What is held now; the same object until something changes."""
         if self._snapshot is None:
-            self._snapshot = Position(
+            self._snapshot = make_position(
                 position_id=self.position_id, book=self.book, symbol=self.symbol, volume=self.volume,
                 entry_price=self.entry_price, opened_ns=self.opened_ns, stop=self.stop, target=self.target,
                 stop_kind=self.stop_kind, initial_stop=self.initial_stop, initial_risk=self.initial_risk,
@@ -150,7 +150,7 @@ class Book:
         gross = profit + self._spread + self._slippage
         net = gross - costs
         risk = self.initial_risk
-        trade = Trade(
+        trade = make_trade(
             trade_id=self.position_id, book=self.book, symbol=self.symbol, side=self.side, volume=self.initial_volume,
             entry_ns=self.opened_ns, exit_ns=fill.filled_ns, entry_price=entry_price, exit_price=exit_price,
             gross=gross, commission=self._commission, spread_cost=self._spread, slippage_cost=self._slippage, net=net,

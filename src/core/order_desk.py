@@ -10,8 +10,8 @@ from src.core.broker import Broker
 from src.core.clock import Clock
 from src.core.ids import client_id
 from src.core.journal import Journal
-from src.core.records import OrderRequest, OrderResult, OrderType, Position, Side
-from src.core.risk_manager import EntryIntent, RiskManager, Verdict
+from src.core.records import OrderResult, OrderType, Position, Side, make_order_request, make_order_result
+from src.core.risk_manager import RiskManager, Verdict, make_entry_intent
 from src.core.sync import Lock
 
 __all__ = ["OrderDesk"]
@@ -62,7 +62,7 @@ class OrderDesk:
         order_type = MARKET if price is None else LIMIT if trigger is None else STOP
         now = self._clock.now_ns()
         identity = self._next_id(book, symbol, now)
-        intent = EntryIntent(
+        intent = make_entry_intent(
             client_id=identity, book=book, symbol=symbol, side=side, volume=volume, price=price, stop=stop,
             stop_distance=stop_distance, reverse=volume is None,
         )  # fmt: skip
@@ -77,9 +77,9 @@ class OrderDesk:
         )  # fmt: skip
         if not verdict.accepted:
             self._count_refusal(verdict.code)
-            return OrderResult(accepted=False, code=verdict.code, message=verdict.message)
+            return make_order_result(accepted=False, code=verdict.code, message=verdict.message)
         result = self._broker.place(
-            OrderRequest(
+            make_order_request(
                 client_id=identity, book=book, symbol=symbol, side=side, type=order_type, volume=verdict.volume,
                 price=price, stop=stop, stop_distance=stop_distance, target=target, target_distance=target_distance,
                 target_r=target_r, stop_cost=verdict.stop_cost, reverse=volume is None, expires_ns=expires_ns,
@@ -120,7 +120,7 @@ class OrderDesk:
         )  # fmt: skip
         if not verdict.accepted:
             self._count_refusal(verdict.code)
-            return OrderResult(accepted=False, code=verdict.code, message=verdict.message)
+            return make_order_result(accepted=False, code=verdict.code, message=verdict.message)
         try:
             result = self._broker.protect(position.position_id, stop=stop, target=target, kind=kind)
         finally:

@@ -6,7 +6,7 @@ money in the account's currency, instants in nanoseconds UTC (`_ns`).
 
 from enum import StrEnum
 
-from src.core.record import record
+from src.core.record import maker, record
 
 __all__ = [
     "Account",
@@ -22,6 +22,16 @@ __all__ = [
     "Side",
     "Snapshot",
     "Trade",
+    "make_account",
+    "make_fill",
+    "make_order",
+    "make_order_event",
+    "make_order_request",
+    "make_order_result",
+    "make_position",
+    "make_quote",
+    "make_snapshot",
+    "make_trade",
 ]
 
 
@@ -292,3 +302,16 @@ class Snapshot:
     account: Account
     positions: tuple[Position, ...]
     orders: tuple[Order, ...]
+
+
+# What is made for each order is made by functions; see `src.core.record`.
+make_account = maker(Account)
+make_fill = maker(Fill)
+make_order = maker(Order)
+make_order_event = maker(OrderEvent)
+make_order_request = maker(OrderRequest)
+make_order_result = maker(OrderResult)
+make_position = maker(Position)
+make_quote = maker(Quote)
+make_snapshot = maker(Snapshot)
+make_trade = maker(Trade)

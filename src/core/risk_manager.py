@@ -15,12 +15,12 @@ from src.core.config import RiskConfig
 from src.core.day import AccountDay
 from src.core.errors import ConfigError
 from src.core.instrument import Instrument
-from src.core.record import record
+from src.core.record import maker, record
 from src.core.records import Position, Side, Snapshot, Trade
 from src.core.sync import Lock
 from src.core.timeframe import format_instant
 
-__all__ = ["EntryIntent", "RiskManager", "Verdict"]
+__all__ = ["EntryIntent", "RiskManager", "Verdict", "make_entry_intent"]
 
 #: Part of the free margin that an entry sized by equity leaves for the price to move until it fills.
 HEADROOM = 0.01
@@ -48,6 +48,9 @@ class EntryIntent:
     reverse: bool = False
 
 
+make_entry_intent = maker(EntryIntent)
+
+
 @record
 class Verdict:
     """The answer to an intent: a volume and the cost of its stop, or a code and a sentence."""
@@ -61,6 +64,9 @@ class Verdict:
     def accepted(self) -> bool:
         """True when slot, margin and risk are reserved."""
         return not self.code
+
+
+_verdict = maker(Verdict)
 
 
 class _Market:
@@ -313,7 +319,7 @@ class RiskManager:
         if slots is not None and self._takes_slot(intent, snapshot) and self._slots(snapshot) >= slots:
             return _refuse("max_open_positions", f"all {slots} position slots are taken"), None
         reservation = _Reservation(intent.book, symbol, max(0.0, need), risk)
-        return Verdict(volume=volume, stop_cost=stop_cost), reservation
+        return _verdict(volume=volume, stop_cost=stop_cost), reservation
 
     def _closed_for_entries(self, intent: EntryIntent, ask: float, bid: float, equity: float) -> Verdict | None:
         now = self._clock.now_ns()

@@ -325,10 +325,10 @@ class TimeController(Turns, Blocking):
 
     def _state(self, seat: Seat) -> ParticipantState:
         waiting, what = seat.waiting, seat.waiting
-        if seat is self._running:
-            state, what = "running", ""
-        elif waiting is LEFT:
+        if waiting is LEFT:
             state, what = "left", ""
+        elif seat is self._running:
+            state, what = "running", ""
         else:
             state = "ready" if seat.queued else "waiting"
             what = seat.what if waiting is CONDITION else waiting

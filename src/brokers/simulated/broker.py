@@ -23,7 +23,6 @@ from src.core.errors import ConfigError
 from src.core.instrument import Instrument
 from src.core.journal import ACCOUNT_STREAM, Journal
 from src.core.records import (
-    Account,
     Fill,
     Order,
     OrderEvent,
@@ -36,6 +35,11 @@ from src.core.records import (
     Side,
     Snapshot,
     Trade,
+    make_account,
+    make_order_request,
+    make_position,
+    make_quote,
+    make_snapshot,
 )
 from src.core.sync import Lock
 from src.core.timeframe import format_duration
@@ -126,14 +130,14 @@ class SimulatedBroker:
         mark = desk.mark
         if math.isnan(mark):
             return None
-        return Quote(symbol=symbol, instant_ns=self._now(), bid=desk.quotes.bid(mark), ask=desk.quotes.ask(mark))
+        return make_quote(symbol=symbol, instant_ns=self._now(), bid=desk.quotes.bid(mark), ask=desk.quotes.ask(mark))
 
     def snapshot(self) -> Snapshot:
         """See `Broker.snapshot`."""
         with self._lock:
             venue, ledger = self._venue, self._venue.ledger
             equity, margin = ledger.valued()
-            account = Account(
+            account = make_account(
                 currency=self.account_config.currency, instant_ns=self._now(), balance=ledger.balance, equity=equity,
                 margin_used=margin,
             )  # fmt: skip
@@ -143,7 +147,7 @@ class SimulatedBroker:
                     positions += [book.position() for book in desk.books]
                 if desk.market_orders or desk.resting:
                     orders += [order.snapshot() for order in desk.orders()]
-            return Snapshot(account=account, positions=tuple(positions), orders=tuple(orders))
+            return make_snapshot(account=account, positions=tuple(positions), orders=tuple(orders))
 
     def equity(self) -> float:
         """See `Broker.equity`."""
@@ -160,7 +164,7 @@ class SimulatedBroker:
                 return own[0] if len(own) == 1 else _summed(own)
         flat = self._flat.get((book, symbol))
         if flat is None:
-            flat = self._flat[book, symbol] = Position(position_id="", book=book, symbol=symbol, volume=0.0)
+            flat = self._flat[book, symbol] = make_position(position_id="", book=book, symbol=symbol, volume=0.0)
         return flat
 
     def positions(self, symbol: str) -> Sequence[Position]:
@@ -237,7 +241,7 @@ class SimulatedBroker:
                     side = Side.SELL if position.volume > 0 else Side.BUY
                     size = min(abs(position.volume), volume) if volume is not None else abs(position.volume)
                     return self.place(
-                        OrderRequest(
+                        make_order_request(
                             client_id=client_id, book=position.book, symbol=desk.symbol, side=side,
                             type=OrderType.MARKET, volume=size, reduce_only=True, position_id=position_id,
                             exit_kind=kind, reason=reason,
@@ -397,7 +401,7 @@ def _beginning() -> int:
 
 def _summed(positions: list[Position]) -> Position:
     oldest = positions[0]
-    return Position(
+    return make_position(
         position_id=oldest.position_id, book=oldest.book, symbol=oldest.symbol,
         volume=sum(position.volume for position in positions), entry_price=oldest.entry_price,
         opened_ns=oldest.opened_ns, stop=oldest.stop, target=oldest.target, stop_kind=oldest.stop_kind,

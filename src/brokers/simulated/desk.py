@@ -8,7 +8,7 @@ from src.core.bars import BarSeries
 from src.core.book import Book
 from src.core.errors import ConfigError
 from src.core.instrument import Instrument
-from src.core.records import Order, OrderEvent, OrderRequest, OrderState, OrderType, Side
+from src.core.records import Order, OrderEvent, OrderRequest, OrderState, OrderType, Side, make_order
 
 __all__ = ["Desk", "DesksBySymbol", "PendingProtection", "WorkingOrder"]
 
@@ -51,7 +51,7 @@ class WorkingOrder:
 
     def snapshot(self) -> Order:
         """The order as it is now."""
-        return Order(
+        return make_order(
             order_id=self.order_id, request=self.request, state=self.state, placed_ns=self.placed_ns,
             effective_ns=self.effective_ns, updated_ns=self.updated_ns, filled_volume=self.filled_volume,
             average_price=self.average_price, code=self.code, message=self.message,

@@ -12,7 +12,20 @@ from src.brokers.simulated.margin import Margin
 from src.core.book import Book
 from src.core.config import AccountConfig
 from src.core.errors import InternalError
-from src.core.records import Fill, Order, OrderEvent, OrderRequest, OrderState, OrderType, Side, Trade
+from src.core.records import (
+    Fill,
+    Order,
+    OrderEvent,
+    OrderRequest,
+    OrderState,
+    OrderType,
+    Side,
+    Trade,
+    make_fill,
+    make_order,
+    make_order_event,
+    make_order_request,
+)
 
 __all__ = ["Ledger", "Moment"]
 
@@ -182,12 +195,12 @@ class Ledger:
         volume = abs(book.volume)
         price = self._price(desk, side, quote, slips=slips)
         order_type = {"target": OrderType.LIMIT, "end_of_data": OrderType.MARKET}.get(kind, OrderType.STOP)
-        request = OrderRequest(
+        request = make_order_request(
             client_id=f"{book.position_id}-{kind}", book=book.book, symbol=desk.symbol, side=side, type=order_type,
             volume=volume, price=None if order_type is OrderType.MARKET else quote, reduce_only=True,
             position_id=book.position_id, reason=kind,
         )  # fmt: skip
-        order = Order(
+        order = make_order(
             order_id=request.client_id, request=request, state=OrderState.FILLED, placed_ns=book.opened_ns,
             effective_ns=book.opened_ns, updated_ns=when.filled_ns, filled_volume=volume, average_price=price,
         )  # fmt: skip
@@ -196,7 +209,7 @@ class Ledger:
     def finish(self, desk: Desk, order: WorkingOrder, state: OrderState, when: Moment, code: str, message: str) -> None:
         """End an order without a further fill."""
         order.state, order.code, order.message, order.updated_ns = state, code, message, when.filled_ns
-        self.events.append((desk, OrderEvent(order=order.snapshot())))
+        self.events.append((desk, make_order_event(order=order.snapshot())))
 
     def need(self, desk: Desk, side: Side, volume: float, price: float, quote: float) -> float:
         """By how much a fill at `price`, made at `quote`, lowers the free margin.
@@ -238,7 +251,7 @@ class Ledger:
             desk.books.append(book)
             self._holding = None
         self._pay(desk, -fill.commission, fill.filled_ns)
-        self.events.append((desk, OrderEvent(order=order.snapshot(), fill=fill)))
+        self.events.append((desk, make_order_event(order=order.snapshot(), fill=fill)))
 
     def _reduce(
         self, desk: Desk, book: Book, order: Order, volume: float, price: float, quote: float, when: Moment, *,
@@ -254,7 +267,7 @@ class Ledger:
         if trade is not None:
             self.trades.append(trade)
         self._pay(desk, profit - fill.commission, fill.filled_ns)
-        self.events.append((desk, OrderEvent(order=order, fill=fill, trade=trade)))
+        self.events.append((desk, make_order_event(order=order, fill=fill, trade=trade)))
 
     def _fill(
         self, desk: Desk, order_id: str, position_id: str, request: OrderRequest, volume: float, price: float,
@@ -262,7 +275,7 @@ class Ledger:
     ) -> Fill:  # fmt: skip
         # An order closes with its first execution and opens with its second one, so the number needs no memory.
         costs = desk.costs
-        fill = Fill(
+        fill = make_fill(
             fill_id=f"{order_id}-{number}", order_id=order_id, position_id=position_id, book=request.book,
             symbol=desk.symbol, side=request.side, volume=volume, price=price, filled_ns=when.filled_ns,
             filled_from_ns=when.from_ns, commission=costs.commission.of(volume, price),

@@ -8,14 +8,14 @@ import math
 from src.brokers.simulated.desk import Desk
 from src.brokers.simulated.ledger import Ledger
 from src.core.book import Book
-from src.core.records import OrderRequest, OrderResult, OrderType, Side
+from src.core.records import OrderRequest, OrderResult, OrderType, Side, make_order_result
 
 __all__ = ["order_refusal", "protection_refusal", "refused"]
 
 
 def refused(code: str, message: str) -> OrderResult:
     """The refusal with this code and sentence."""
-    return OrderResult(accepted=False, code=code, message=message)
+    return make_order_result(accepted=False, code=code, message=message)
 
 
 def order_refusal(ledger: Ledger, desk: Desk, request: OrderRequest) -> OrderResult | None:

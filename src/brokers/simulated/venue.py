@@ -16,7 +16,7 @@ from src.core.bars import BarSeries
 from src.core.config import AccountConfig
 from src.core.errors import InternalError
 from src.core.instrument import Instrument
-from src.core.records import OrderRequest, OrderResult, OrderState, OrderType
+from src.core.records import OrderRequest, OrderResult, OrderState, OrderType, make_order_result
 
 __all__ = ["Venue"]
 
@@ -89,7 +89,7 @@ class Venue:
             desk.review()
         if request.expires_ns is not None:
             self._await_ending(desk, order, max(request.expires_ns, now_ns))
-        return OrderResult(accepted=True, order_id=order.order_id), order
+        return make_order_result(accepted=True, order_id=order.order_id), order
 
     def cancel(self, order_id: str, now_ns: int) -> OrderResult:
         """End a working order now, or after the latency; until the request arrives it may still fill."""
@@ -104,7 +104,7 @@ class Venue:
         else:
             self._drop(desk, order, now_ns)
             self.ledger.finish(desk, order, OrderState.CANCELLED, Moment(now_ns), "cancelled", "as asked")
-        return OrderResult(accepted=True, order_id=order_id)
+        return make_order_result(accepted=True, order_id=order_id)
 
     def modify(
         self, order_id: str, price: float | None, volume: float | None, now_ns: int
@@ -128,7 +128,7 @@ class Venue:
         order.request, order.price, order.volume = request, request.price, request.volume
         order.updated_ns = now_ns
         order.effective_ns = now_ns + self.latency_ns[desk.symbol]
-        return OrderResult(accepted=True, order_id=order_id), order
+        return make_order_result(accepted=True, order_id=order_id), order
 
     def protect(
         self, position_id: str, stop: float | None, target: float | None, kind: str, now_ns: int
@@ -149,7 +149,7 @@ class Venue:
                 else:
                     book.protect(stop=stop, target=target, kind=kind)
                 desk.review()
-                return OrderResult(accepted=True, order_id=position_id), desk
+                return make_order_result(accepted=True, order_id=position_id), desk
         return refused("no_position", f"no open position {position_id}"), None
 
     # -- time --------------------------------------------------------------------------------------

@@ -214,7 +214,7 @@ def test_the_engine_does_what_the_rules_say_in_a_corner(corner: str) -> None:
     agree(CORNERS[corner])
 
 
-@settings(max_examples=12)
+@settings(max_examples=10)
 @given(worlds(most=8))
 def test_the_engine_does_what_the_rules_say(world: World) -> None:
     """Worlds of 2 to 8 participants."""
