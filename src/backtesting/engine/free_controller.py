@@ -180,11 +180,9 @@ class FreeTimeController(TimeController):
             if seat.waiting is LEFT:
                 return
             seat.waiting = LEFT
-            self._alive.remove(seat)
+            self._depart(seat)
             self._active.discard(seat)
             self._released.discard(seat)
-            if seat in self._timed:
-                self._timed.remove(seat)
             self._uneasy = True  # somebody may be waiting for its end
             over = not self._alive
             if not over:

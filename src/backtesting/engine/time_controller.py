@@ -9,14 +9,13 @@ The key of a turn is (instant, phase, rank, name). Results are a function of con
 time and the operating system's choice of threads have no part in them.
 """
 
-from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from src.backtesting.engine.pacing import TimeMode, pacer_for
 from src.backtesting.engine.ports import Gate, Market, ParticipantState, TimeStatistics
-from src.backtesting.engine.seat import CONDITION, LEFT, MARKET, YIELDED, Seat, key_order
+from src.backtesting.engine.seat import CONDITION, LEFT, MARKET, YIELDED, Seat
 from src.backtesting.engine.turns import Turns
 from src.backtesting.engine.watchdog import MAX_TURNS_AT_ONE_INSTANT, Watchdog, add_stacks, busy_poller
 from src.backtesting.schedules import SchedulePolicy
@@ -130,10 +129,7 @@ class TimeController(Turns, Blocking):
                     self.leave(name)
 
         seat.carrier = self._runtime.spawn(name, body)
-        insort(self._alive, seat, key=key_order)
-        if participant.timed:
-            self._timed.append(seat)
-            self._careful = True
+        self._join(seat)
         if self._driving:
             self._enqueue(seat)
 
@@ -242,9 +238,7 @@ class TimeController(Turns, Blocking):
         if seat.waiting is LEFT:
             return
         seat.waiting = LEFT
-        self._alive.remove(seat)
-        if seat in self._timed:
-            self._timed.remove(seat)
+        self._depart(seat)
         self._uneasy = True  # somebody may be waiting for its end
         self._runtime.finish(self._next_turn().carrier if self._alive else None)
 

@@ -31,8 +31,8 @@ class Turns:
     # Slots, because a step reads twenty of these and a dictionary of so many attributes is slow.
     __slots__ = (
         "_alive", "_blocked", "_careful", "_changes_seen", "_ending", "_error", "_in_order", "_inbox",
-        "_market", "_now", "_pacer", "_preempts", "_ready", "_running", "_seats", "_signals", "_steps",
-        "_timed", "_turns_here", "_uneasy", "_yielded", "_yielded_ns", "policy", "__dict__", "__weakref__",
+        "_market", "_monitors", "_now", "_pacer", "_preempts", "_ready", "_running", "_seats", "_signals", "_steps",
+        "_timed", "_turns_here", "_uneasy", "_workers", "_yielded", "_yielded_ns", "policy", "__dict__", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, policy: SchedulePolicy, pacer: Gate | None) -> None:
@@ -44,6 +44,9 @@ class Turns:
         self._market: Market = NoMarket()
         self._seats: dict[str, Seat] = {}
         self._alive: list[Seat] = []
+        #: Those of them that wait for the market, monitors apart from workers.
+        self._monitors: list[Seat] = []
+        self._workers: list[Seat] = []
         self._timed: list[Seat] = []
         self._blocked: list[Seat] = []
         self._ready: list[Seat] = []
@@ -75,6 +78,22 @@ class Turns:
             following.carrier.resume()
             if seat.carrier.park is not None:
                 seat.carrier.park()
+
+    def _join(self, seat: Seat) -> None:
+        """Take a seat up; what waits for the market is asked at each step."""
+        lists = [self._alive]
+        if not seat.helper:
+            lists.append(self._monitors if seat.participant.phase <= PHASE_MONITOR else self._workers)
+        if seat.participant.timed:
+            lists.append(self._timed)
+            self._careful = True
+        for each in lists:
+            insort(each, seat, key=key_order)
+
+    def _depart(self, seat: Seat) -> None:
+        for each in (self._alive, self._monitors, self._workers, self._timed):
+            if seat in each:
+                each.remove(seat)
 
     def _enqueue(self, seat: Seat) -> None:
         if not seat.queued:
@@ -120,7 +139,13 @@ class Turns:
                 self._steps += 1
                 ended = market.advance(at)
                 self._changes_seen = signals.changes
-                for seat in self._alive:  # in key order, so that appending keeps the order
+                # In key order, so that appending keeps it. Two loops with the same text: a call that meets two kinds of
+                # wakes in turn costs several times as much as one that always meets the same.
+                for seat in self._monitors:
+                    if seat.wake() and seat.waiting is MARKET:
+                        seat.queued = True
+                        ready.append(seat)
+                for seat in self._workers:
                     if seat.wake() and seat.waiting is MARKET:
                         seat.queued = True
                         ready.append(seat)
@@ -170,7 +195,10 @@ class Turns:
         """What the last turn changed for others: order events, conditions that hold now, an error that ends the run."""
         self._running = None  # what a predicate asks of the broker is asked in nobody's turn, and preempts nobody
         self._changes_seen = self._signals.changes
-        for seat in self._alive:
+        for seat in self._monitors:
+            if seat.waiting is MARKET and not seat.queued and seat.wake():
+                self._enqueue(seat)
+        for seat in self._workers:  # by itself for the reason named in `_step_until_ready`
             if seat.waiting is MARKET and not seat.queued and seat.wake():
                 self._enqueue(seat)
         if self._blocked:
