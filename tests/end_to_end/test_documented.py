@@ -1,0 +1,45 @@
+"""What the page about threads shows is what happens: its strategy runs, its commands end as it says."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.command import ROOT, run
+
+pytestmark = pytest.mark.slow
+
+PAGE = (ROOT / "docs" / "threads.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^python main\.py (.*)$", PAGE, re.MULTILINE)
+#: Those that do not end with 0; the page says so.
+CODES = {"explore": 4}
+
+
+def test_the_strategy_of_the_page_gives_one_digest_in_threads_and_fibers(default_folder: Path, tmp_path: Path) -> None:
+    """It sleeps, feeds a queue, starts a thread and sets timers; both runtimes decide the same."""
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    file = tmp_path / "patient.py"
+    file.write_text(block, encoding="utf-8")
+    words = ["--mode", "backtest", "--json", "--config", str(default_folder / "configs" / "default.yaml"), "--set"]
+    words += [f"strategies=[{{use: '{file}:Patient', timeframe: 15m}}]", "--set", "backtest.end=2024-01-06"]
+
+    ended = [run(*words, "--set", f"backtest.runtime={name}", cwd=default_folder) for name in ("threads", "fibers")]
+
+    assert [each.code for each in ended] == [0, 0], ended[0].err
+    assert ended[0].value["digest"] == ended[1].value["digest"]
+    assert ended[0].value["metrics"]["trades"] > 10
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_of_the_page_ends_as_it_says(command: str, default_folder: Path) -> None:
+    """Run as they stand, with the delivered configuration in a folder of its own; many runs are made shorter ones."""
+    words = shlex.split(command)
+    if words[0] in ("explore", "verify"):
+        words += ["--set", "backtest.end=2024-01-11"]
+    if "--config" not in words:
+        words += ["--config", "configs/default.yaml"]
+
+    ended = run(*words, cwd=default_folder)
+
+    assert ended.code == CODES.get(words[0], 0), ended.err
