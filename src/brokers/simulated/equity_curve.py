@@ -32,12 +32,11 @@ def equity_curve(
     """
     closes = [_closes(desk) for desk in by_name]
     instants = _merged([np.array([start_ns, *steps_ns], dtype=np.int64), *closes])
-    when, balance = zip(*balances, strict=True)
-    total = _in_force(instants, when, balance)
+    total = _in_force(instants, [at for at, _ in balances], [balance for _, balance in balances])
     for desk, close_ns in zip(by_name, closes, strict=True):
         if desk.history:
             mark = _marks(instants, desk, close_ns)
-            when, books = zip(*desk.history, strict=True)
+            when, books = [at for at, _ in desk.history], [held for _, held in desk.history]
             for slot in range(max(map(len, books))):
                 _add_slot(
                     total, instants, desk, mark, when, [held[slot] if slot < len(held) else FLAT for held in books]
@@ -65,11 +64,11 @@ def _marks(instants: IntArray, desk: Desk, close_ns: IntArray) -> FloatArray:
     mark = _in_force(instants, close_ns, series.close[first + 1 : desk.index + 1], before)
     if desk.worked:
         # From the instant of the open, which comes after a close of the same instant, until the next close.
-        when, opens = zip(*desk.worked, strict=True)
-        begin = np.searchsorted(instants, np.array(when, dtype=np.int64), side="left")
-        closing = np.searchsorted(close_ns, np.array(when, dtype=np.int64), side="right")
+        when = np.array([at for at, _ in desk.worked], dtype=np.int64)
+        begin = np.searchsorted(instants, when, side="left")
+        closing = np.searchsorted(close_ns, when, side="right")
         end = np.searchsorted(instants, np.append(close_ns, np.iinfo(np.int64).max)[closing], side="left")
-        for at, until, price in zip(begin.tolist(), end.tolist(), opens, strict=True):
+        for at, until, (_, price) in zip(begin.tolist(), end.tolist(), desk.worked, strict=True):
             mark[at:until] = price
     return mark
 

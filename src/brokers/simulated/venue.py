@@ -196,6 +196,8 @@ class Venue:
         """
         desks, ledger = self.desks, self.ledger
         ledger.valuation = None
+        if not closed:  # only bars of higher timeframes close now
+            self.steps_ns.append(instant_ns)
         touched: list[Desk] | None = None
         for rank in closed:
             desk = desks[rank]
