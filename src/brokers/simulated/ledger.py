@@ -86,7 +86,8 @@ class Ledger:
     def valued(self) -> tuple[float, float]:
         """Equity and margin used; worked out once until a mark or a holding changes."""
         if self.valuation is None:
-            equity, margin, margin_of = self.balance, 0.0, self.margin.of
+            equity, margin = self.balance, 0.0
+            leverage = self.margin.leverage  # the margin model's own formula, without a call for each book
             if self._holding is None:
                 self._holding = [desk for desk in self._by_name if desk.books]
             for desk in self._holding:
@@ -95,10 +96,10 @@ class Ledger:
                     volume = book.volume
                     if volume > 0:
                         equity += volume * (mark * quotes.bid_factor - quotes.bid_offset - book.entry_price)
-                        margin += margin_of(volume, mark)
+                        margin += volume * mark / leverage
                     else:
                         equity += volume * (mark * quotes.ask_factor + quotes.ask_offset - book.entry_price)
-                        margin += margin_of(-volume, mark)
+                        margin -= volume * mark / leverage
             self.valuation = equity, margin
         return self.valuation
 
