@@ -152,6 +152,7 @@ def prepare(document: ConfigDocument, *, stored: bool = True) -> PreparedRun:
         "versions": versions(),
         "seed": section.seed,
         "policy": policy.describe(),
+        "schedule": policy.describe(),
         "data_sources": dict(market.sources),
         "synthetic": synthetic is not None,
         "synthetic_seed": synthetic,

@@ -1,8 +1,8 @@
 """The command line: `python main.py --mode backtest`, and the verbs beside it.
 
 `main` turns every way in which a command can end into an exit code and at most one sentence: 0 done, 1 failed or
-degraded, 2 bad usage, configuration or file, 3 refused by preflight, 4 determinism broken, 130 interrupted. Runs in
-the main thread.
+degraded, 2 bad usage, configuration or file, 3 refused by preflight, 4 determinism broken, strict mode found something
+or `explore` another result under another order of turns, 130 interrupted. Runs in the main thread.
 """
 
 import difflib
@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -40,13 +41,14 @@ from src.cli.options import (
     ZoneOption,
     answers_of,
 )
-from src.cli.output import Output
+from src.cli.output import Output, stdout_kept
 from src.cli.quick import quick_document
 from src.cli.run_command import EXIT_INTERRUPTED, default_config, error_json, run_backtest
 from src.cli.steering import Steering
 from src.cli.verify_command import verify_command
 from src.core.config_file import ConfigDocument, read_config
 from src.core.errors import ConfigError, LockstepError
+from src.core.program import program
 from src.core.sync import interrupts_raise
 from src.data.importing import ImportAnswers
 
@@ -62,7 +64,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Lockstep runs the real trading bot, with its real threads, over virtual time.",
     epilog="Exit codes: 0 done, 1 failed or degraded, 2 bad usage, configuration or file, 3 data lack what the run "
-    "needs, 4 determinism broken, 130 interrupted.",
+    "needs, 4 determinism broken, strict mode found something, or the result depends on the order of turns (explore), "
+    "130 interrupted.",
 )
 app.add_typer(data_app, name="data")
 app.command("explore")(explore_command)
@@ -133,7 +136,8 @@ def run(
     elif config is not None:
         raise ConfigError("expected either --config or --data with --use, found both")
     else:
-        document = quick_document(data, use, answers, overrides, save_config, out)
+        with stdout_kept() if as_json else nullcontext():
+            document = quick_document(data, use, answers, overrides, save_config, out)
     steering = Steering(pause=pause, run_to=run_to, break_when=break_when, watched=watch)
     return run_backtest(
         document, out, open_report=open_report, progress=progress, trace=trace, stats=stats, steering=steering
@@ -203,7 +207,7 @@ def _keep_traceback(error: Exception) -> Path:
 
 def _check_mode(mode: str | None) -> None:
     if mode is None:
-        raise ConfigError("expected --mode backtest or one of the verbs; `python main.py --help` lists them")
+        raise ConfigError(f"expected --mode backtest or one of the verbs; `{program()} --help` lists them")
     if mode not in _MODES:
         close = difflib.get_close_matches(mode, _MODES, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -217,6 +221,6 @@ def _configured(config: Path | None, overrides: list[str]) -> ConfigDocument:
     if config is None and not path.is_file():
         raise ConfigError(
             "expected --config FILE, because this installation has no configs/default.yaml; "
-            "`lockstep init DIR` writes a configuration"
+            f"`{program()} init DIR` writes a configuration"
         )
     return read_config(path, overrides)

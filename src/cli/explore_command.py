@@ -3,9 +3,7 @@
 Runs in the main thread; the runs themselves go on in processes of their own, the search for a race in this one.
 """
 
-import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +13,7 @@ from src.backtesting.config import BacktestConfig
 from src.backtesting.result import Outcome
 from src.cli.data_commands import output_of
 from src.cli.options import DebugOption, JsonOption, QuietOption
-from src.cli.output import Output
+from src.cli.output import Output, stdout_kept
 from src.research.explore.groups import Observed, observed
 from src.research.explore.lab import Lab
 from src.research.explore.report import (
@@ -76,7 +74,7 @@ def explore_command(
         results = run_trials(trials, workers or cores(), lambda number, result: told.observed())
         return [observed(variant, result) for variant, result in zip(tried, results, strict=True)]
 
-    with redirect_stdout(sys.stderr):
+    with stdout_kept():
         # The configuration is checked and its market made before any process starts.
         prepared = prepared_for(Trial(path=str(config), overrides=overrides_here))
         found = explore(

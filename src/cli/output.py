@@ -5,18 +5,43 @@ to stderr. Used by the main thread.
 """
 
 import json
+import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Output"]
+__all__ = ["Output", "stdout_kept"]
 
 _FILE_WIDTH = 200  # a file or a pipe has no width of its own, and a table cut at 80 columns cannot be read
+
+
+@contextmanager
+def stdout_kept() -> Iterator[None]:
+    """Meanwhile everything that is written to stdout goes to stderr, by whatever thread and also past Python."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # a process without a stdout
+        with redirect_stdout(sys.stderr):
+            yield
+        return
+    try:
+        os.dup2(2, 1)
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        # What was written to the stream itself, and not by `print`, may still stand in its buffer.
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 class Output:

@@ -16,8 +16,8 @@ from src.cli.ask import plan_import, show_report
 from src.cli.output import Output
 from src.core.config_file import ConfigDocument, parse_config
 from src.core.errors import ConfigError
+from src.core.program import program
 from src.core.timeframe import format_duration, parse_timeframe
-from src.data.import_plan import COMMAND
 from src.data.importing import ImportAnswers, ImportPlan, ImportReport, run_import
 from src.data.store import HistoricalDataStore
 from src.strategies import load_strategy
@@ -72,11 +72,11 @@ def quick_document(
 def _refuse_open_questions(plan: ImportPlan, data: Path, use: str) -> None:
     if plan.questions:
         asked = "\n  ".join(f"--{question.key}: {question.sentence}" for question in plan.questions)
-        words = plan.command.removeprefix(f"{COMMAND} ")
+        words = plan.command.partition(" data import ")[2]
         raise ConfigError(
             f"{data} does not say everything; please add\n  {asked}\n"
             f"The whole command, to be checked before it is pasted:\n"
-            f"  python main.py --mode backtest --use {shlex.quote(use)} --data {words}",
+            f"  {program()} --mode backtest --use {shlex.quote(use)} --data {words}",
             questions=[question.key for question in plan.questions],
         )
 

@@ -6,7 +6,7 @@ Runs in the main thread; the bot's own threads live inside `execute`.
 import os
 import sys
 import webbrowser
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from src.backtesting.run import FinishedRun, PreparedRun, Watch, execute, is_stu
 from src.backtesting.strict import StrictReport
 from src.backtesting.summary import result_rows
 from src.backtesting.tracing import ensure_trace_file
-from src.cli.output import Output
+from src.cli.output import Output, stdout_kept
 from src.cli.progress import progress_watch
 from src.cli.steering import Steering, steered
 from src.cli.threads import probe_for, show_statistics, store_trace
@@ -30,6 +30,8 @@ __all__ = ["EXIT_INTERRUPTED", "default_config", "error_json", "run_backtest"]
 
 EXIT_INTERRUPTED = 130
 _EXIT_NOT_STRICT = 4
+#: The schedule that goes without saying.
+_IN_ORDER = "1:fifo"
 #: A longer replay string is no line for a terminal.
 _LONGEST_SHOWN = 4000
 _EXIT_CODES = {Outcome.COMPLETED: 0, Outcome.DEGRADED: 1, Outcome.FAILED: 1, Outcome.INTERRUPTED: EXIT_INTERRUPTED}
@@ -65,8 +67,9 @@ def run_backtest(
     if trace is not None:
         ensure_trace_file(trace)
     # What a strategy prints itself must not stand between a program and the one object that it reads.
-    with redirect_stdout(sys.stderr) if out.as_json else nullcontext():
+    with stdout_kept() if out.as_json else nullcontext():
         prepared = prepare(document)
+    steering.check_condition(prepared.config.symbols)
     _announce(prepared, out)
     if console is not None:
         watch: Watch | None = live_watch(prepared, console)
@@ -75,7 +78,7 @@ def run_backtest(
     measured = trace is not None or stats or console is not None
     probe = probe_for(prepared, spans=trace is not None) if measured else None
     try:
-        with redirect_stdout(sys.stderr) if out.as_json else nullcontext():
+        with stdout_kept() if out.as_json else nullcontext():
             finished = execute(prepared, watch=steered(steering, watch, out), probe=probe)
     except LockstepError:
         # Of a run that could not be stored the trace is wanted most.
@@ -84,7 +87,7 @@ def run_backtest(
     exit_code = _EXIT_CODES[finished.result.outcome]
     if exit_code == 0 and finished.strict is not None and finished.strict.findings:
         exit_code = _EXIT_NOT_STRICT
-    _show(finished, out)
+    _show(finished, prepared.policy.describe(), out)
     if finished.strict is not None:
         _show_strict(finished.strict, out)
     store_trace(probe, trace, out, title=finished.run_id)
@@ -125,7 +128,7 @@ def _announce(prepared: PreparedRun, out: Output) -> None:
     out.say(f"Lockstep {__version__}, backtest of {config.name}: {', '.join(config.symbols)}, {window}")
 
 
-def _show(finished: FinishedRun, out: Output) -> None:
+def _show(finished: FinishedRun, schedule: str, out: Output) -> None:
     result = finished.result
     out.say()
     if finished.metrics is not None:
@@ -141,9 +144,11 @@ def _show(finished: FinishedRun, out: Output) -> None:
     if finished.replay is None:
         out.say(f"run id  {finished.run_id}")
         out.say(f"digest  {result.digest[:16]}")
+        if schedule != _IN_ORDER:
+            out.say(f"schedule  {_schedule_text(schedule, 'schedule')}")
     else:
         out.warn(f"NON-DETERMINISTIC: {finished.run_id} has no run id, and its digest is its own: {result.digest[:16]}")
-        out.say(f"replay  {_replay_text(finished.replay)}")
+        out.say(f"replay  {_schedule_text(finished.replay, 'replay')}")
     out.say(f"folder  {finished.folder}")
     report = finished.folder / "report.html"
     if report.is_file():
@@ -170,10 +175,10 @@ def _show_strict(strict: StrictReport, out: Output) -> None:
         out.notice(f"  {line}")
 
 
-def _replay_text(replay: str) -> str:
-    if len(replay) <= _LONGEST_SHOWN:
-        return f"--set backtest.schedule={replay}"
-    return f"the order of turns has {len(replay):,} characters; it is `replay` in manifest.json"
+def _schedule_text(schedule: str, key: str) -> str:
+    if len(schedule) <= _LONGEST_SHOWN:
+        return f"--set backtest.schedule={schedule}"
+    return f"the order of turns has {len(schedule):,} characters; it is `{key}` in manifest.json"
 
 
 def _speed_text(result: BacktestResult) -> str:
@@ -188,11 +193,12 @@ def _bars_per_s(result: BacktestResult) -> float | None:
 
 def _run_json(finished: FinishedRun, prepared: PreparedRun, exit_code: int) -> dict[str, Any]:
     result, report = finished.result, finished.folder / "report.html"
-    error = result.error
+    error, schedule = result.error, prepared.policy.describe()
     return {
         "run_id": finished.run_id,
         "deterministic": finished.replay is None,
-        "replay": finished.replay,
+        "schedule": schedule,
+        "replay": schedule if finished.replay is None and schedule != _IN_ORDER else finished.replay,
         "digest": result.digest,
         "outcome": result.outcome.value,
         "exit_code": exit_code,

@@ -3,11 +3,12 @@
 Called by the main thread; what is shown while the run goes on may come from other threads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from src.backtesting.engine.backtest_controller import BacktestController
+from src.backtesting.engine.conditions import check_condition
 from src.backtesting.run import Watch
 from src.cli.keys import ControlKeys, keys_available, keys_during, terminal_kept
 from src.cli.output import Output
@@ -37,6 +38,15 @@ class Steering:
     def pauses(self) -> bool:
         """Whether the run will wait for somebody."""
         return self.pause or self.run_to is not None or self.break_when is not None
+
+    def check_condition(self, symbols: Sequence[str]) -> None:
+        """Refuse a wrong condition before anything is shown.
+
+        Raises:
+            ConfigError: it cannot be one of a run of these symbols.
+        """
+        if self.break_when is not None:
+            check_condition(self.break_when, symbols)
 
     def check(self) -> None:
         """Refuse what can be refused before anything is loaded.

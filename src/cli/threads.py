@@ -56,11 +56,21 @@ def show_statistics(statistics: ThreadStatistics, out: Output) -> None:
     out.say(
         f"shares of {statistics.elapsed_ns / 1e9:.3f} s: strategy {statistics.strategy_share:.1%}, "
         f"broker {statistics.broker_share:.1%}, bot {statistics.bot_share:.1%}, "
-        f"hand-over {statistics.hand_over_share:.1%}, market {statistics.step_share:.1%}"
+        f"hand-over {statistics.hand_over_share:.1%}, market {statistics.step_share:.1%}, "
+        f"the engine between turns, locks and measuring {_rest(statistics):.1f}%"
     )
     out.say(_hand_over_text(statistics))
     if statistics.overruns:
         out.warn(f"OVERRUN: {statistics.overruns:,} turns took longer than their poll; live they would have been late")
+
+
+def _rest(statistics: ThreadStatistics) -> float:
+    """What the other shares, as they are shown, leave of 100 %."""
+    shares = (
+        statistics.strategy_share, statistics.broker_share, statistics.bot_share, statistics.hand_over_share,
+        statistics.step_share,
+    )  # fmt: skip
+    return max(0.0, 100.0 - sum(round(100 * share, 1) for share in shares))
 
 
 def _row(each: ParticipantTimes, whole: ThreadStatistics) -> list[str]:

@@ -3,8 +3,6 @@
 Runs in the main thread; the runs themselves go on in processes of their own.
 """
 
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +12,7 @@ from src.backtesting.result import Outcome
 from src.backtesting.run import prepare
 from src.cli.data_commands import output_of
 from src.cli.options import DebugOption, JsonOption, QuietOption
-from src.cli.output import Output
+from src.cli.output import Output, stdout_kept
 from src.core.config_file import read_config
 from src.core.errors import DeterminismError
 from src.core.journal import JournalRecord
@@ -49,11 +47,12 @@ def verify_command(
     out = output_of(context, as_json, quiet, debug)
     words = overrides or []
     # The configuration is checked and its market made before any process starts.
-    with redirect_stdout(sys.stderr):
+    with stdout_kept():
         prepared = prepare(read_config(config, words), stored=False)
     ways, skipped = ways_of(prepared, str(config), words, only or ())
     out.notice(f"{prepared.config.name}: {len(ways)} runs in processes of their own")
-    found = verify(ways, skipped, workers or cores(), lambda checked: _tell(checked, out))
+    with stdout_kept():
+        found = verify(ways, skipped, workers or cores(), lambda checked: _tell(checked, out))
     exit_code = _exit_code(found)
     _show(found, prepared.config.name, out)
     out.result(_as_dict(found, exit_code))

@@ -13,9 +13,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, TypeVar
 
+from src.core.arguments import checked_callable, checked_count, checked_duration, checked_name, checked_timeout
 from src.core.errors import Stopping
 from src.core.events import Condition, Event, Semaphore
-from src.core.locks import Lock, RLock, WaitBook, Waiter, checked_duration
+from src.core.locks import Lock, RLock, WaitBook, Waiter
+from src.core.places import calling_place
 from src.core.sync import current_participant
 from src.core.timeframe import format_instant
 
@@ -52,7 +54,9 @@ class Blocking(ABC):
         """See `Clock.now_ns`."""
 
     @abstractmethod
-    def wait_until(self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None) -> bool:
+    def wait_until(
+        self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None, *, by_others: bool = False
+    ) -> bool:
         """See `Clock.wait_until`."""
 
     @abstractmethod
@@ -70,33 +74,35 @@ class Blocking(ABC):
 
     def sleep(self, duration_ns: int) -> None:
         """See `Clock.sleep`."""
-        checked_duration(duration_ns, "duration_ns")
+        duration_ns = checked_duration(duration_ns)
         self.wait_until(_never, f"sleep until {format_instant(self.now_ns() + duration_ns)}", duration_ns)
 
     def lock(self, name: str = "") -> Lock:
         """A lock for one participant at a time; see `Lock`."""
-        return Lock(self._book, name or self._unnamed("lock"))
+        return Lock(self._book, self._named(name, "lock"))
 
     def rlock(self, name: str = "") -> RLock:
         """A lock that its holder may take again."""
-        return RLock(self._book, name or self._unnamed("rlock"))
+        return RLock(self._book, self._named(name, "rlock"))
 
     def semaphore(self, value: int = 1, name: str = "") -> Semaphore:
         """A counter that starts at `value` and that `acquire` does not let become negative."""
-        return Semaphore(self._book, name or self._unnamed("semaphore"), value)
+        return Semaphore(self._book, self._named(name, "semaphore"), value)
 
     def event(self, name: str = "") -> Event:
         """A flag to wait for, lowered at first."""
-        return Event(self._book, name or self._unnamed("event"))
+        return Event(self._book, self._named(name, "event"))
 
     def condition(self, lock: Lock | None = None, name: str = "") -> Condition:
         """Waiting for notifications under `lock`, by default an rlock of its own."""
-        name = name or self._unnamed("condition")
+        if not (lock is None or isinstance(lock, Lock)):
+            raise TypeError(f"expected a lock of this clock for a condition, found {lock!r}; make it with clock.lock()")
+        name = self._named(name, "condition")
         return Condition(self._book, name, lock if lock is not None else RLock(self._book, f"of the condition {name}"))
 
     def queue(self, maxsize: int = 0, name: str = "") -> "Queue[Any]":
         """A line of things from participant to participant, of any length when `maxsize` is 0."""
-        return Queue(self._book, name or self._unnamed("queue"), maxsize)
+        return Queue(self._book, self._named(name, "queue"), maxsize)
 
     def start_thread(self, run: Callable[[], object], name: str = "helper") -> "HelperThread":
         """Start a thread of the calling participant; it is called `<participant>/<name>-<n>` and takes turns.
@@ -106,11 +112,15 @@ class Blocking(ABC):
 
         Raises:
             Stopping: the run stops.
+            TypeError: `run` cannot be called, or the name is no text.
             ValueError: a slash in the name.
         """
+        checked_callable(run, "a function for a thread")
         helper = HelperThread(self._book, self._helper_name(name))
+        place = calling_place()
 
         def body() -> None:
+            started_at = place  # noqa: F841  # found there by `place_of_error` when `run` is no user code
             run()
 
         self._spawn_helper(helper.name, body)
@@ -121,9 +131,11 @@ class Blocking(ABC):
 
         Raises:
             Stopping: the run stops.
+            TypeError: the delay is no whole number of nanoseconds, or `callback` cannot be called.
             ValueError: a negative delay.
         """
-        checked_duration(delay_ns, "delay_ns")
+        delay_ns = checked_duration(delay_ns, "delay_ns")
+        checked_callable(callback, "a callback of a timer")
         timer = Timer(self._helper_name("timer"), self.now_ns() + delay_ns)
 
         def run() -> None:
@@ -156,12 +168,14 @@ class Blocking(ABC):
             self._counts[owner, kind] += 1
             return self._counts[owner, kind]
 
-    def _unnamed(self, kind: str) -> str:
+    def _named(self, name: str, kind: str) -> str:
+        if checked_name(name, f"an {kind}" if kind == "event" else f"a {kind}"):
+            return name
         owner = current_participant.get()
         return f"{kind}-{self._count(owner, kind)} of {owner}"
 
     def _helper_name(self, name: str) -> str:
-        if "/" in name:
+        if "/" in checked_name(name, "a thread"):
             raise ValueError(f"expected a name of a thread without a slash, found {name!r}")
         # Of the participant at the root: a timer that sets the next one would else get a longer name each time.
         parent = current_participant.get()
@@ -218,7 +232,7 @@ class HelperThread:
             Stopping: the run stops.
             ValueError: a negative time-out.
         """
-        checked_duration(timeout_ns)
+        timeout_ns = checked_timeout(timeout_ns)
         me = current_participant.get()
         if me == self.name:
             raise RuntimeError(f"{me} waits for its own end; let another participant join it")
@@ -229,7 +243,7 @@ class HelperThread:
             with self._host._guard:
                 self._book.begin(me, self)
         try:
-            return self._host.wait_until(lambda: self.ended, self.describe(), timeout_ns)
+            return self._host.wait_until(lambda: self.ended, self.describe(), timeout_ns, by_others=True)
         finally:
             with self._host._guard:
                 self._book.end(me)
@@ -263,8 +277,7 @@ class Queue(Generic[T]):
     """
 
     def __init__(self, book: WaitBook, name: str, maxsize: int = 0) -> None:
-        if maxsize < 0:
-            raise ValueError(f"expected a queue with a maxsize of at least 0, found {maxsize}")
+        maxsize = checked_count(maxsize, "a queue with a maxsize")
         self._host = book.host
         self.name = name
         self.maxsize = maxsize
@@ -295,7 +308,7 @@ class Queue(Generic[T]):
             Stopping: the run stops; the thing may not be in.
             ValueError: a negative time-out.
         """
-        checked_duration(timeout_ns)
+        timeout_ns = checked_timeout(timeout_ns)
         self._host.yield_turn()
         with self._host._guard:
             if self._gave(item):
@@ -322,7 +335,7 @@ class Queue(Generic[T]):
             Stopping: the run stops.
             ValueError: a negative time-out.
         """
-        checked_duration(timeout_ns)
+        timeout_ns = checked_timeout(timeout_ns)
         self._host.yield_turn()
         with self._host._guard:
             if self._items:
@@ -357,7 +370,7 @@ class Queue(Generic[T]):
 
     def _wait(self, waiter: Waiter, line: deque[Waiter], what: str, timeout_ns: int | None) -> bool:
         try:
-            self._host.wait_until(lambda: waiter.granted, what, timeout_ns)
+            self._host.wait_until(lambda: waiter.granted, what, timeout_ns, by_others=True)
         finally:
             with self._host._guard:
                 if not waiter.granted:

@@ -44,6 +44,7 @@ class Participant:
         poll_ns: how often a clock that really waits asks `wake`.
         wake: what this participant waits for.
         timed: whether `wake` can have a timer; a clock need not ask the others.
+        progress: how much it has been shown so far; as long as that grows, many calls in one turn are no polling.
         on_failure: told, in its turn, what a thread that this participant started failed with; None ends the run.
     """
 
@@ -55,6 +56,7 @@ class Participant:
     poll_ns: int = 1_000_000_000
     timed: bool = False
     on_failure: Callable[[BaseException], None] | None = None
+    progress: Callable[[], int] | None = None
 
 
 class Clock(Protocol):
@@ -105,17 +107,22 @@ class Clock(Protocol):
 
         Raises:
             Stopping: the run stops.
+            TypeError: the duration is no whole number of nanoseconds.
             ValueError: a negative duration.
         """
         ...
 
-    def wait_until(self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None) -> bool:
+    def wait_until(
+        self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None, *, by_others: bool = False
+    ) -> bool:
         """Block the calling participant until `condition()` holds or the time is over.
 
         Args:
             condition: pure and quick; asked after others' turns and after steps, by whatever thread.
             what: what it waits for, in errors and displays.
             timeout_ns: how long; None for ever. A time that has passed already still gives the turn away.
+            by_others: whether only another participant can bring it about, no step of the market; what a deadlock is
+                told by.
 
         Returns:
             Whether the condition holds, as asked in the caller's own turn.
@@ -164,6 +171,7 @@ class Clock(Protocol):
 
         Raises:
             Stopping: the run stops.
+            TypeError: the delay is no whole number of nanoseconds, or `callback` cannot be called.
             ValueError: a negative delay.
         """
         ...
@@ -173,6 +181,10 @@ class Clock(Protocol):
 
         So do those of the threads that it has started. Called inside a turn or between steps.
         """
+        ...
+
+    def is_over(self, participant: str) -> bool:
+        """Whether waits end early for this participant: the run ends or stops, or the participant was retired."""
         ...
 
     def leave(self, participant: str) -> None:

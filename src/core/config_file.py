@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from src.core.errors import ConfigError
+from src.core.program import program
 
 __all__ = ["ConfigDocument", "parse_config", "read_config"]
 
@@ -117,7 +118,7 @@ def read_config(path: Path, overrides: list[str] | None = None) -> ConfigDocumen
     except OSError as error:
         raise ConfigError(
             f"expected a configuration file at {path}, found none that can be read ({error.strerror}); "
-            "`python main.py init DIR` writes one"
+            f"`{program()} init DIR` writes one"
         ) from None
     return parse_config(text, path.name, path.resolve().parent, overrides)
 

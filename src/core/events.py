@@ -9,7 +9,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from src.core.locks import Lock, WaitBook, Waiter, checked_duration
+from src.core.arguments import checked_count, checked_timeout
+from src.core.locks import Lock, WaitBook, Waiter
 from src.core.sync import current_participant
 
 __all__ = ["Condition", "Event", "Semaphore"]
@@ -19,8 +20,7 @@ class Semaphore:
     """A counter that is never negative; a context manager. Anybody may release."""
 
     def __init__(self, book: WaitBook, name: str, value: int = 1) -> None:
-        if value < 0:
-            raise ValueError(f"expected a semaphore with a value of at least 0, found {value}")
+        value = checked_count(value, "a semaphore with a value")
         self._host = book.host
         self.name = name
         self._value = value
@@ -33,7 +33,7 @@ class Semaphore:
 
     def acquire(self, timeout_ns: int | None = None) -> bool:
         """Take one, after all who wait already; arguments, result and errors as for `Lock.acquire`."""
-        checked_duration(timeout_ns)
+        timeout_ns = checked_timeout(timeout_ns)
         self._host.yield_turn()
         with self._host._guard:
             if self._value:
@@ -44,7 +44,7 @@ class Semaphore:
             waiter = Waiter(current_participant.get())
             self._line.append(waiter)
         try:
-            self._host.wait_until(lambda: waiter.granted, f"the semaphore {self.name}", timeout_ns)
+            self._host.wait_until(lambda: waiter.granted, f"the semaphore {self.name}", timeout_ns, by_others=True)
         except BaseException:
             with self._host._guard:
                 self._withdraw(waiter)
@@ -58,10 +58,10 @@ class Semaphore:
         """Give `n` back; the first who wait have them from now on.
 
         Raises:
+            TypeError: `n` is no whole number.
             ValueError: `n` is not positive.
         """
-        if n < 1:
-            raise ValueError(f"expected a semaphore to be released at least once, found {n}")
+        n = checked_count(n, "a number of releases", 1)
         with self._host._guard:
             self._value += n
             while self._value and self._line:
@@ -119,7 +119,7 @@ class Event:
             Stopping: the run stops.
             ValueError: a negative time-out.
         """
-        checked_duration(timeout_ns)
+        timeout_ns = checked_timeout(timeout_ns)
         self._host.yield_turn()
         with self._host._guard:
             if self._set or timeout_ns == 0:
@@ -127,7 +127,7 @@ class Event:
             waiter = Waiter(current_participant.get())
             self._line.append(waiter)
         try:
-            self._host.wait_until(lambda: waiter.granted, f"the event {self.name}", timeout_ns)
+            self._host.wait_until(lambda: waiter.granted, f"the event {self.name}", timeout_ns, by_others=True)
         finally:
             with self._host._guard:
                 if not waiter.granted:
@@ -177,7 +177,7 @@ class Condition:
             Stopping: the run stops.
             ValueError: a negative time-out.
         """
-        checked_duration(timeout_ns)
+        timeout_ns = checked_timeout(timeout_ns)
         waiter = Waiter(current_participant.get())
         with self._host._guard:
             self._check_held("waits on")
@@ -189,7 +189,7 @@ class Condition:
             return waiter.granted or (waiter.notified and self.lock._orphaned())
 
         try:
-            self._host.wait_until(ready, f"the condition {self.name}", timeout_ns)
+            self._host.wait_until(ready, f"the condition {self.name}", timeout_ns, by_others=True)
         except BaseException:
             with self._host._guard:
                 if not waiter.granted:
@@ -210,7 +210,7 @@ class Condition:
 
     def wait_for(self, predicate: Callable[[], bool], timeout_ns: int | None = None) -> bool:
         """Wait until `predicate()` holds, which is asked with the lock held; returns its last answer."""
-        checked_duration(timeout_ns)
+        timeout_ns = checked_timeout(timeout_ns)
         due_ns = None if timeout_ns is None else self._host.now_ns() + timeout_ns
         while not (holds := predicate()):
             left_ns = None if due_ns is None else due_ns - self._host.now_ns()
@@ -224,7 +224,9 @@ class Condition:
 
         Raises:
             RuntimeError: the caller does not hold the lock.
+            TypeError: `n` is no whole number.
         """
+        n = checked_count(n, "a number of notifications")
         with self._host._guard:
             self._check_held("notifies")
             for _ in range(min(n, len(self._line))):

@@ -12,11 +12,12 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from src.core.arguments import checked_timeout
 from src.core.errors import DeadlockError
 from src.core.sync import current_participant
 from src.core.timeframe import format_instant
 
-__all__ = ["Host", "Lock", "RLock", "WaitBook", "Waiter", "checked_duration"]
+__all__ = ["Host", "Lock", "RLock", "WaitBook", "Waiter"]
 
 
 class Host(Protocol):
@@ -28,7 +29,9 @@ class Host(Protocol):
         ...
 
     def now_ns(self) -> int: ...
-    def wait_until(self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None) -> bool: ...
+    def wait_until(
+        self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None, *, by_others: bool = False
+    ) -> bool: ...
     def yield_turn(self) -> None: ...
     def _has_left(self, participant: str) -> bool: ...
 
@@ -107,16 +110,6 @@ def _circle(chain: list[tuple[str, Awaited, int]]) -> DeadlockError:
     )
 
 
-def checked_duration(duration_ns: int | None, what: str = "timeout_ns") -> None:
-    """Refuse a negative length of time.
-
-    Raises:
-        ValueError: it is negative.
-    """
-    if duration_ns is not None and duration_ns < 0:
-        raise ValueError(f"expected {what} of at least 0, found {duration_ns}")
-
-
 class Lock:
     """Held by one participant at a time; a context manager.
 
@@ -167,7 +160,7 @@ class Lock:
             Stopping: the run stops.
             ValueError: a negative time-out.
         """
-        checked_duration(timeout_ns)
+        timeout_ns = checked_timeout(timeout_ns)
         self._host.yield_turn()
         me = current_participant.get()
         with self._host._guard:
@@ -223,7 +216,7 @@ class Lock:
             return waiter.granted or (timeout_ns is None and self._orphaned())
 
         try:
-            self._host.wait_until(ready, self.describe(), timeout_ns)
+            self._host.wait_until(ready, self.describe(), timeout_ns, by_others=True)
         except BaseException:
             with self._host._guard:
                 self._withdraw(waiter)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from src.core.bars import BarsView
 from src.core.broker import Broker
 from src.core.errors import LivelockError, LockstepError, Stopping, StrategyError
+from src.core.places import place_of_error
 from src.core.risk_manager import RiskManager
 from src.core.strategy_runner import StrategyRunner
 from src.core.timeframe import format_instant
@@ -35,16 +36,24 @@ class MultiStrategyOrchestrator:
         self._others = tuple(others)
         views: list[BarsView] = [view for runner in self.runners for view in runner.views]
         self.wake = WorkerWake(self._mailbox, views)
+        #: Those that have had their `on_start` and not yet their `on_stop`.
+        self._started: list[StrategyRunner] = []
 
     @property
     def bars_seen(self) -> int:
         """Closed bars shown to the strategies so far, summed over them."""
         return sum(runner.bars_seen for runner in self.runners)
 
+    @property
+    def bars_closed(self) -> int:
+        """Closed bars that there have been for the strategies since they were made, whether shown or not."""
+        return sum(runner.bars_closed for runner in self.runners)
+
     def start(self) -> None:
         """Call `on_start` of each strategy."""
         for runner in self.runners:
             self._guarded(runner, runner.strategy.on_start)
+            self._started.append(runner)
 
     def on_tick(self, symbol: str) -> None:
         """One turn: deliver what is new. With nothing new it does nothing.
@@ -62,13 +71,30 @@ class MultiStrategyOrchestrator:
         except (LockstepError, Stopping):
             raise
         except BaseException as error:  # also sys.exit() in a strategy ends no more than its symbol
-            raise self._strategy_error(error) from error
+            raise self.blamed(error) from error
 
     def stop(self) -> None:
-        """Deliver what is left, then call `on_stop` of each strategy."""
-        self._deliver()
-        for runner in self.runners:
-            self._guarded(runner, runner.strategy.on_stop)
+        """Deliver what is left, then call `on_stop` of each strategy whose `on_start` has come to its end; once.
+
+        Raises:
+            StrategyError: a strategy raised.
+            Stopping: a strategy waited although the run stops; only after all have been called.
+        """
+        stopping: Stopping | None = None
+        for _ in range(MAX_EVENTS_IN_ONE_TURN):
+            try:
+                self._guarded(None, self._deliver)
+                break
+            except Stopping as error:  # of one event; the others are news all the same
+                stopping = stopping or error
+        while self._started:
+            runner = self._started.pop(0)
+            try:
+                self._guarded(runner, runner.strategy.on_stop)
+            except Stopping as error:
+                stopping = stopping or error
+        if stopping is not None:
+            raise stopping
 
     def _deliver(self) -> None:
         mailbox = self._mailbox
@@ -87,24 +113,30 @@ class MultiStrategyOrchestrator:
             participants=[f"worker:{self.symbol}"],
         )
 
-    def _guarded(self, runner: StrategyRunner, call: object) -> None:
+    def _guarded(self, runner: StrategyRunner | None, call: object) -> None:
         try:
-            call()  # type: ignore[operator]  # a bound method of the user's strategy
+            call()  # type: ignore[operator]  # a bound method, of the user's strategy in the end
         except (LockstepError, Stopping):
             raise
         except BaseException as error:  # as above
-            raise self._strategy_error(error, runner) from error
+            raise self.blamed(error, runner) from error
 
-    def _strategy_error(self, error: BaseException, raising: StrategyRunner | None = None) -> StrategyError:
+    def blamed(self, error: BaseException, raising: StrategyRunner | None = None) -> StrategyError:
+        """What `error`, raised in a strategy, is to the run.
+
+        Args:
+            raising: whose call it was, where that is known; else it is looked for in the traceback.
+        """
         now = self.runners[0].clock.now_ns()
         frame = error.__traceback__
-        place = ""
+        place = place_of_error(error)
         names = [runner.name for runner in (self.runners if raising is None else (raising,))]
         while frame is not None:
             runner = frame.tb_frame.f_locals.get("self")
             if isinstance(runner, StrategyRunner):
                 names = [runner.name]
-            place = f"{frame.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno}"
+            elif raising is None:
+                names = [each.name for each in self.runners if each.strategy is runner] or names
             frame = frame.tb_next
         name = names[0]
         return StrategyError(

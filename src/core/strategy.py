@@ -92,7 +92,10 @@ class Strategy:
         """Called when the book is flat again."""
 
     def on_stop(self) -> None:
-        """Called once, in the worker's last turn."""
+        """Called once, in the worker's last turn, unless the worker failed or `on_start` never came to its end.
+
+        Also after a wait that raised `Stopping`; a wait in here raises it again when the run stops.
+        """
 
     # -- what a user reads -------------------------------------------------------------------------
 

@@ -118,6 +118,11 @@ class StrategyRunner:
         """Closed bars shown to the strategy so far."""
         return sum(view.end - first for view, first in zip(self.views, self._first, strict=True))
 
+    @property
+    def bars_closed(self) -> int:
+        """Closed bars that there have been for the strategy so far; those not shown yet wait for its next turn."""
+        return sum(view.series.length - first for view, first in zip(self.views, self._first, strict=True))
+
     # -- turns -------------------------------------------------------------------------------------
 
     def _run_one(self) -> None:

@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Protocol
 
@@ -30,6 +31,7 @@ __all__ = [
     "Runtime",
     "ThreadRuntime",
     "Ticker",
+    "current_name",
     "current_participant",
     "interrupts_raise",
     "monotonic_ns",
@@ -86,6 +88,10 @@ class Runtime(Protocol):
     def drive(self, first: Carrier, check: Callable[[], None]) -> None: ...
 
 
+#: So many threads may have ended before the run forgets them.
+MOST_ENDED = 64
+
+
 class _ThreadCarrier:
     __slots__ = ("name", "park", "resume", "thread")
 
@@ -117,6 +123,7 @@ class ThreadRuntime:
         self._done = _thread.allocate_lock()
         self._done.acquire()
         self._carriers: list[_ThreadCarrier] = []
+        self._most = MOST_ENDED
         self._driving = False
 
     def spawn(self, name: str, run: Callable[[], None]) -> Carrier:
@@ -132,9 +139,12 @@ class ThreadRuntime:
             run()
 
         carrier.thread = threading.Thread(target=body, name=name, daemon=True)
-        self._carriers.append(carrier)
         if self._driving:
             carrier.thread.start()
+            if len(self._carriers) >= self._most:
+                self._carriers = [each for each in self._carriers if each.thread is not None and each.thread.is_alive()]
+                self._most = 2 * len(self._carriers) + MOST_ENDED
+        self._carriers.append(carrier)
         return carrier
 
     def finish(self, to: Carrier | None) -> None:
@@ -160,23 +170,20 @@ class ThreadRuntime:
 class _FiberCarrier:
     __slots__ = ("body", "fiber", "name", "park", "resume", "thread_ident")
 
-    def __init__(self, name: str, body: Callable[[], None]) -> None:
+    def __init__(self, name: str, body: Callable[[], None], start: Callable[["_FiberCarrier"], object]) -> None:
         self.name = name
         self.body = body
         self.fiber: greenlet.greenlet | None = None
         self.thread_ident = 0
         self.park: Callable[[], object] | None = None
-        self.resume: Callable[[], object] = self._start
+        self.resume: Callable[[], object] = partial(start, self)
 
-    def _start(self) -> object:
-        # The greenlet that drives is the parent, so that one which ends comes back there, whoever resumed it last.
-        current = greenlet.getcurrent()
-        while current.parent is not None:
-            current = current.parent
-        fiber = greenlet.greenlet(self.body, current)
-        self.fiber, self.thread_ident = fiber, _thread.get_ident()
-        self.resume = fiber.switch
-        return fiber.switch()
+    def go_on(self) -> None:
+        """Called by the greenlet that drives, which becomes the parent, so that one that ends comes back there."""
+        if self.fiber is None:
+            self.fiber, self.thread_ident = greenlet.greenlet(self.body), _thread.get_ident()
+            self.resume = self.fiber.switch
+        self.fiber.switch()
 
     def frame(self) -> FrameType | None:
         if self.fiber is None or self.fiber.dead:
@@ -198,13 +205,20 @@ class FiberRuntime:
     def __init__(self, core: int | None = None) -> None:
         self._core = core
         self._next: Carrier | None = None
+        self._root: greenlet.greenlet | None = None
 
     def spawn(self, name: str, run: Callable[[], None]) -> Carrier:
         def body() -> None:
             current_participant.set(name)
             run()
 
-        return _FiberCarrier(name, body)
+        return _FiberCarrier(name, body, self._start)
+
+    def _start(self, carrier: _FiberCarrier) -> object:
+        # From the root, or each fiber would begin on top of the stack of the one that resumed it first.
+        self._next = carrier
+        root = self._root
+        return root.switch() if root is not None else None
 
     def finish(self, to: Carrier | None) -> None:
         # The finishing greenlet returns to the driver, which goes on with the next one.
@@ -220,10 +234,10 @@ class FiberRuntime:
             _pin_to(self._core)
             _name_os_thread("fibers")
             try:
-                self._next = first
+                self._root, self._next = greenlet.getcurrent(), first
                 while self._next is not None:
                     carrier, self._next = self._next, None
-                    carrier.resume()
+                    carrier.go_on()  # type: ignore[attr-defined]  # only carriers made by this runtime come back to it
             except BaseException as error:  # raised again below, in the owner's thread
                 failure.append(error)
             finally:
@@ -356,6 +370,12 @@ def start_thread(name: str, run: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def current_name() -> str:
+    """Who calls: the participant whose turn it is, or else the thread."""
+    name = current_participant.get()
+    return threading.current_thread().name if name == "main" else name
 
 
 def thread_names() -> dict[int, str]:

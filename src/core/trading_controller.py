@@ -7,7 +7,6 @@ mode.
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping
-from pathlib import PurePath
 
 from src.core.broker import Broker
 from src.core.clock import PHASE_MONITOR, PHASE_WORKER, Clock, Participant
@@ -18,6 +17,7 @@ from src.core.journal import ACCOUNT_STREAM, Journal
 from src.core.log import Log, make_log
 from src.core.orchestrator import MultiStrategyOrchestrator
 from src.core.order_desk import OrderDesk
+from src.core.places import place_of_error
 from src.core.risk_manager import RiskManager
 from src.core.strategy import Strategy
 from src.core.strategy_runner import StrategyRunner
@@ -50,6 +50,8 @@ class TradingController:
 
     Attributes:
         failures: symbols that were dropped or stopped, with the sentence why.
+        unseen: symbols whose worker was told to end while it waited in the middle of a turn, before it had seen every
+            bar: how many were shown, and how many there were, summed over strategies.
         roster: the symbols that are traded.
     """
 
@@ -70,6 +72,7 @@ class TradingController:
         self._desks: list[OrderDesk] = []
         self._trade_manager: TradeManager | None = None
         self.failures: dict[str, str] = {}
+        self.unseen: dict[str, tuple[int, int]] = {}
         self.roster = Roster(config)
         #: Symbols that were removed and whose worker has not left yet.
         self._retiring: set[str] = set()
@@ -119,6 +122,7 @@ class TradingController:
                 name=worker_name(symbol), phase=PHASE_WORKER, rank=rank, symbol=symbol,
                 poll_ns=self._config.poll.worker_ns, wake=self._orchestrators[symbol].wake,
                 on_failure=_answering(self._thread_failed, symbol),
+                progress=_shown(self._orchestrators[symbol]),
             ),
             _bound(self._symbol_worker, symbol),
         )  # fmt: skip
@@ -173,8 +177,8 @@ class TradingController:
     def remove_symbol(self, symbol: str) -> None:
         """Trade a symbol no more: its worker ends, its entries are cancelled, its positions are left to the monitor.
 
-        The worker has one more turn, for what its strategies have not heard yet and their `on_stop`. When it called the
-        clock in the middle of a turn, that call raises `Stopping` instead. Called as `add_symbol`.
+        The worker has one more turn, for what its strategies have not heard yet and their `on_stop`. When it waits in
+        the middle of a turn, that wait raises `Stopping` first. Called as `add_symbol`.
 
         Raises:
             ConfigError: see `Roster.remove`.
@@ -198,16 +202,20 @@ class TradingController:
         orchestrator = self._orchestrators[symbol]
         clock = self._clock
         try:
-            orchestrator.start()
-            wait_for_next_step, on_tick = clock.wait_for_next_step, orchestrator.on_tick
-            while wait_for_next_step(me):
-                on_tick(symbol)
+            how = "left"
+            for part in (self._turns, self._last_turn):
+                try:
+                    part(symbol)
+                except Stopping as stopping:
+                    if not clock.is_over(me):
+                        raise orchestrator.blamed(stopping) from stopping  # no wait of the clock has raised it
+                    how = "stopped"
             if symbol not in self._failed:
-                orchestrator.stop()
-                self._record_end(symbol, me, "left", bars=orchestrator.bars_seen)
-        except Stopping:
-            if symbol not in self._failed:
-                self._record_end(symbol, me, "stopped", bars=orchestrator.bars_seen)
+                shown, closed = orchestrator.bars_seen, orchestrator.bars_closed
+                self._record_end(symbol, me, how, bars=shown)
+                if how == "stopped" and shown < closed:
+                    self.unseen[symbol] = (shown, closed)
+                    self._log.warning("bars were not shown", symbol=symbol, shown=shown, of=closed)
         except Exception as error:
             self._worker_failed(symbol, error)
         except BaseException as error:  # kept for `drive`; known before the turn is given away
@@ -217,6 +225,17 @@ class TradingController:
                 # Only now: until here the worker has heard what became of its orders.
                 self._trade_manager.adopt(symbol)
             clock.leave(me)
+
+    def _turns(self, symbol: str) -> None:
+        me, orchestrator = worker_name(symbol), self._orchestrators[symbol]
+        orchestrator.start()
+        wait_for_next_step, on_tick = self._clock.wait_for_next_step, orchestrator.on_tick
+        while wait_for_next_step(me):
+            on_tick(symbol)
+
+    def _last_turn(self, symbol: str) -> None:
+        if symbol not in self._failed:
+            self._orchestrators[symbol].stop()
 
     def _position_monitor(self) -> None:
         clock, manager = self._clock, self._trade_manager
@@ -265,12 +284,11 @@ class TradingController:
 
     def _error_of_thread(self, symbol: str, error: BaseException) -> StrategyError:
         strategies = [runner.strategy for runner in self._orchestrators[symbol].runners]
-        name, place, trace = strategies[0].name, "", error.__traceback__
+        name, place, trace = strategies[0].name, place_of_error(error), error.__traceback__
         while trace is not None:
             # A method has its strategy in `self`, a function inside a method among what it closes over.
             own = [each for each in trace.tb_frame.f_locals.values() if any(each is one for one in strategies)]
             name = own[0].name if own else name
-            place = f"{PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
             trace = trace.tb_next
         now = self._clock.now_ns()
         failed = StrategyError(
@@ -351,6 +369,13 @@ class TradingController:
             for symbol, orchestrator in orchestrators.items()
             for runner in orchestrator.runners
         }
+
+
+def _shown(orchestrator: MultiStrategyOrchestrator) -> Callable[[], int]:
+    def bars() -> int:
+        return orchestrator.bars_seen
+
+    return bars
 
 
 def _bound(loop: Callable[[str], None], symbol: str) -> Callable[[], None]:

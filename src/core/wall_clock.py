@@ -13,15 +13,17 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import Protocol
 
+from src.core.arguments import checked_callable, checked_timeout
 from src.core.blocking import Blocking, helper_order
 from src.core.clock import Participant
 from src.core.errors import ConfigError, Stopping
-from src.core.sync import Event, Lock, current_participant, start_thread, wall_ns
+from src.core.sync import Event, Lock, current_name, current_participant, start_thread, wall_ns
 
 __all__ = ["WallClock"]
 
 
 #: How often, in real seconds, a condition is asked though nobody's turn has ended: what it looks at may lie outside.
+#: The same for everybody; `poll_ns` is for those who wait for their next step.
 _LOOK_S = 0.05
 
 #: So many turns go to others while one that is ready waits.
@@ -111,6 +113,7 @@ class WallClock(Blocking):
 
     def _seat(self, seat: _Seat) -> None:
         self._seats[seat.name] = seat
+        self._left.discard(seat.name)  # of one that had the name before
         insort(self._order, seat, key=_key_order)
         if self._driving:
             self._start(seat)
@@ -181,15 +184,18 @@ class WallClock(Blocking):
                 return True
             seat.due_ns = self.now_ns() + poll_ns
 
-    def wait_until(self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None) -> bool:
+    def wait_until(
+        self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None, *, by_others: bool = False
+    ) -> bool:
         """See `Clock.wait_until`; the condition is asked when a turn ends, by the thread of that turn."""
+        checked_callable(condition, "a condition")
+        timeout_ns = checked_timeout(timeout_ns, passed=True)
         seat = self._me()
         due_ns = None if timeout_ns is None else self.now_ns() + max(0, timeout_ns)
-        look_s = max(_LOOK_S, seat.participant.poll_ns / 1e9 / self._speed)
         seat.condition, seat.due_ns = condition, due_ns
         try:
             while not self._is_over(seat):
-                self._give_turn_away(seat, look_s)
+                self._give_turn_away(seat, _LOOK_S)
                 if self._is_over(seat):
                     break
                 if condition():
@@ -217,6 +223,11 @@ class WallClock(Blocking):
                 seat.retired = True
                 seat.nudge.set()
 
+    def is_over(self, participant: str) -> bool:
+        """See `Clock.is_over`."""
+        seat = self._seats.get(participant)
+        return self._stopping or (seat is not None and seat.retired)
+
     def _has_left(self, participant: str) -> bool:
         return participant in self._left
 
@@ -238,10 +249,9 @@ class WallClock(Blocking):
     # -- turns -------------------------------------------------------------------------------------
 
     def _me(self) -> _Seat:
-        name = current_participant.get()
-        seat = self._seats.get(name)
+        seat = self._seats.get(current_participant.get())
         if seat is None:
-            what = f"expected a participant of this clock in its turn, found {name}, which cannot wait"
+            what = f"expected a participant of this clock in its turn, found {current_name()}, which cannot wait"
             raise RuntimeError(f"{what}; start threads with `clock.start_thread`")
         return seat
 
@@ -319,5 +329,5 @@ class WallClock(Blocking):
 def _holds(condition: Callable[[], bool]) -> bool:
     try:
         return condition()
-    except Exception:  # raised again in the waiter's own turn, where it belongs
+    except BaseException:  # raised again in the waiter's own turn, where it belongs
         return True

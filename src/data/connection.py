@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from src.core.errors import DataError
+from src.core.program import program
 
 __all__ = ["first_line", "open_store_file"]
 
@@ -68,7 +69,7 @@ def _prepare_schema(connection: duckdb.DuckDBPyConnection, path: Path, read_only
 def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
     if read_only and not path.is_file():
         raise DataError(
-            f"there is no data file {path}; create it with `python main.py data import FILE`", path=str(path)
+            f"there is no data file {path}; create it with `{program()} data import FILE`", path=str(path)
         )
     try:
         if not read_only:

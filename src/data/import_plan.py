@@ -11,10 +11,10 @@ from typing import Any
 
 from src.core.bars import BarSeries
 from src.core.errors import ConfigError
+from src.core.program import program
 
-__all__ = ["COMMAND", "ImportAnswers", "ImportPlan", "ImportReport", "PreviewRow", "Question"]
+__all__ = ["ImportAnswers", "ImportPlan", "ImportReport", "PreviewRow", "Question"]
 
-COMMAND = "python main.py data import"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ class ImportPlan:
             value = getattr(self.answers, field.name) or suggested.get(field.name)
             if value is not None:
                 words.append(f"--{field.name} {shlex.quote(value)}")
-        return f"{COMMAND} {' '.join(words)}"
+        return f"{program()} data import {' '.join(words)}"
 
     def require_complete(self) -> BarSeries:
         """The bars.

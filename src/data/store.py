@@ -18,6 +18,7 @@ import numpy as np
 
 from src.core.bars import BarSeries
 from src.core.errors import DataError, InternalError, PreflightError
+from src.core.program import program
 from src.core.timeframe import format_duration, format_instant
 from src.data.connection import first_line, open_store_file
 from src.data.resample import freeze
@@ -165,7 +166,7 @@ class HistoricalDataStore:
             names = ", ".join(sorted({info.symbol for info in everything})) or "nothing"
             raise PreflightError(
                 f"{self.path.name} has no bars of {symbol}; it has {names}; "
-                f"import them with `python main.py data import FILE --symbol {symbol}`",
+                f"import them with `{program()} data import FILE --symbol {symbol}`",
                 symbol=symbol, path=str(self.path),
             )  # fmt: skip
         return found

@@ -1,6 +1,7 @@
 """How commands end: every exit code, and what stands on which stream. In this process, without a terminal."""
 
 import json
+import re
 import webbrowser
 from pathlib import Path
 
@@ -161,3 +162,53 @@ def test_each_kind_of_end_has_its_exit_code(
     monkeypatch.setattr(app, "run_backtest", ends)
 
     assert backtest(config) == code
+
+
+def test_a_run_under_another_schedule_says_what_repeats_it(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """To people, to programs and in the manifest, as a value of `backtest.schedule`; the written order says nothing."""
+    words = ["--set", "backtest.schedule=preemptive", "--set", "backtest.seed=7"]
+    backtest(config, *words)
+    people = capsys.readouterr().out
+    backtest(config, *words, "--json")
+    value = json.loads(capsys.readouterr().out)
+    backtest(config, "--set", f"backtest.schedule={value['replay']}", "--json")
+    again = json.loads(capsys.readouterr().out)
+    backtest(config)
+    in_order = capsys.readouterr().out
+    manifest = json.loads((Path(value["folder"]) / "manifest.json").read_text(encoding="utf-8"))
+
+    assert "schedule  --set backtest.schedule=1:preemptive:7\n" in people
+    assert (value["schedule"], value["replay"], manifest["schedule"]) == ("1:preemptive:7",) * 3
+    assert again["digest"] == value["digest"]
+    assert "schedule  " not in in_order
+
+
+def test_the_shares_of_a_run_add_up(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is in no other share has a name, too."""
+    backtest(config, "--stats")
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("shares of "))
+    shares = [float(share) for share in re.findall(r"([\d.]+)%", line)]
+
+    assert len(shares) == 6
+    assert sum(shares) == pytest.approx(100.0, abs=0.31)
+
+
+def test_the_help_names_all_that_exit_code_4_can_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    """Strict mode and `explore` have it, too."""
+    main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+
+    assert "4 determinism broken, strict mode found something, or the result depends on the order of turns" in text
+
+
+def test_a_wrong_break_condition_is_refused_before_anything_is_drawn(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what was meant, and nothing else on any stream."""
+    monkeypatch.setattr("src.cli.steering.keys_available", lambda: True)
+    code = backtest(config, "--break", "BTCUSD.close > 1")
+    out, err = capsys.readouterr()
+
+    assert (code, out) == (2, "")
+    assert "did you mean BTCUSDT?" in err
+    assert len(err.splitlines()) == 1

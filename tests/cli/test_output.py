@@ -1,8 +1,11 @@
 """What is printed where, and that messages come out as they are."""
 
+import os
+import sys
+
 import pytest
 
-from src.cli.output import Output
+from src.cli.output import Output, stdout_kept
 
 
 def test_messages_with_brackets_and_colons_come_out_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,3 +35,16 @@ def test_quiet_silences_everything_but_errors(capsys: pytest.CaptureFixture[str]
     out.error("broken")
 
     assert capsys.readouterr() == ("", "error: broken\n")
+
+
+def test_stdout_kept_for_the_result_takes_nothing_else(capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither what is printed, nor what goes past Python; afterwards all is as before."""
+    with stdout_kept():
+        print("printed")
+        os.write(1, b"written\n")
+    sys.stdout.write("the result\n")
+    sys.stdout.flush()
+    out, err = capfd.readouterr()
+
+    assert out == "the result\n"
+    assert {"printed", "written"} <= set(err.split("\n"))

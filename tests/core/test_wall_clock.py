@@ -374,5 +374,23 @@ def test_who_is_no_participant_cannot_wait() -> None:
     """A thread that did not come from the clock is told where it should have come from."""
     clock = WallClock(FAST, origin_ns=0)
 
-    with pytest.raises(RuntimeError, match="found main, which cannot wait; start threads with `clock.start_thread`"):
+    expected = "found MainThread, which cannot wait; start threads with `clock.start_thread`"
+    with pytest.raises(RuntimeError, match=expected):
         clock.sleep(1)
+
+
+def test_a_plain_thread_that_waits_is_called_by_its_own_name() -> None:
+    """Not by that of the main thread."""
+    clock = WallClock(FAST, origin_ns=0)
+    told: list[str] = []
+
+    def act() -> None:
+        with pytest.raises(RuntimeError) as error:
+            clock.sleep(1)
+        told.append(str(error.value))
+
+    thread = threading.Thread(target=act, name="a download")
+    thread.start()
+    thread.join()
+
+    assert "found a download, which cannot wait" in told[0]

@@ -19,8 +19,8 @@ def explored(project: Path, *words: str) -> Ended:
 
 def digest_of(line: str, project: Path) -> str:
     """The digest of the run that a printed line starts."""
-    python, main, *words = shlex.split(line)
-    assert (python, main) == ("python", "main.py")
+    program, *words = shlex.split(line)
+    assert program == "lockstep"
     ended = run(*words, "--json", cwd=project)
     assert ended.code == 0, ended.err
     return str(ended.value["digest"])

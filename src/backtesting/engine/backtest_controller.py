@@ -76,6 +76,7 @@ class BacktestController:
         self.journal = Journal(self._records.extend if keep_records else None)
         self._broker = broker
         self._config = config
+        self._started = False
         self.time_controller = time_controller
         self.probe = probe
         self.foreground = Foreground()
@@ -131,6 +132,11 @@ class BacktestController:
         return self._broker
 
     @property
+    def records(self) -> Sequence[JournalRecord]:
+        """What is settled of the journal so far, in digest order; empty where records are not kept."""
+        return self._records
+
+    @property
     def log_text(self) -> str:
         """What the bot logged so far, one JSON object a line."""
         return self._log_lines.getvalue()
@@ -179,7 +185,13 @@ class BacktestController:
         self.symbol_changes.remove(symbol)
 
     def stop(self, reason: str = "stop requested") -> None:
-        """End the run in order, also while it is paused; from any thread."""
+        """End the run in order, also while it is paused; from any thread.
+
+        Raises:
+            ConfigError: the reason is no text.
+        """
+        if not isinstance(reason, str):
+            raise ConfigError(f"expected the reason of the stop as a text, found {reason!r}")
         self.trading_controller.stop(reason)
 
     def _interrupt(self) -> None:
@@ -193,8 +205,11 @@ class BacktestController:
 
         Raises:
             ConfigError: the configuration turned out to be wrong while the bot was made or while it ran, or the
-                replayed schedule was recorded from another one; there is no result then.
+                replayed schedule was recorded from another one; there is no result then. Or it was run before.
         """
+        if self._started:
+            raise ConfigError("this BacktestController has run already and runs once; make another one for another run")
+        self._started = True
         controller = self.trading_controller
         error: LockstepError | None = None
         began = monotonic_ns()
@@ -256,7 +271,7 @@ class BacktestController:
             error=error,
             failures=dict(controller.failures),
             refusals=controller.refusals,
-            fidelity={**broker.fidelity(), **self._coarse},
+            fidelity={**broker.fidelity(), **self._coarse, **_unseen_bars(controller.unseen)},
         )
 
     def _say(self, text: str) -> None:
@@ -265,6 +280,19 @@ class BacktestController:
     def _began_ns(self, symbol: str) -> int:
         joined = self.symbol_changes.joined.get(symbol)
         return self._start_ns if joined is None else joined.from_ns
+
+
+def _unseen_bars(unseen: Mapping[str, tuple[int, int]]) -> dict[str, str]:
+    """The rule about bars that no strategy saw; empty where there are none.
+
+    Args:
+        unseen: how many bars were shown and how many there were, by symbol.
+    """
+    sentences = [
+        f"{symbol}: the strategy was still waiting when its data ended; it was shown {shown:,} of {there:,} bars"
+        for symbol, (shown, there) in sorted(unseen.items())
+    ]
+    return {"unseen_bars": "; ".join(sentences)} if sentences else {}
 
 
 def _nobody_listens(text: str) -> None:

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from src.core.broker import Broker
 from src.core.journal import Journal, JournalRecord
+from src.core.records import OrderState
 from src.core.timeframe import SECOND_NS
 
-__all__ = ["Happening", "Instant", "World", "names_of"]
+__all__ = ["KINDS", "Happening", "Instant", "World", "names_of"]
 
 _NONE = math.nan
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -93,6 +94,17 @@ _KIND_FIELD = {
     "order": "state", "fill": "fill_kind", "trade": "exit_kind", "refusal": "code", "decision": "verdict",
     "protect": "by", "participant": "how", "limit": "limit",
 }  # fmt: skip
+
+_EXITS = (
+    "exit", "stop", "target", "trailing", "break_even", "time_exit", "daily_loss", "reverse", "end_of_data",
+)  # fmt: skip
+
+#: What a `kind` can be, of the events of which that is known beforehand.
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "order": tuple(state.value for state in OrderState),
+    "fill": ("entry", *_EXITS),
+    "trade": _EXITS,
+}
 
 
 def _happening(entry: JournalRecord) -> Happening:

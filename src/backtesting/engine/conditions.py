@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from src.backtesting.engine.condition_values import World, names_of
+from src.backtesting.engine.condition_values import KINDS, World, names_of
 from src.core.errors import ConfigError
 from src.core.journal import FIELDS
 from src.core.timeframe import parse_duration, parse_instant
 
-__all__ = ["Condition", "World", "compile_condition"]
+__all__ = ["Condition", "World", "check_condition", "compile_condition"]
 
 #: What can be read of each kind of value, and of which kind that is.
 READABLE: Mapping[str, Mapping[str, str]] = {
@@ -83,6 +83,23 @@ def compile_condition(expression: str, world: World) -> Condition:
     Raises:
         ConfigError: it is no such expression; the message names the place and the nearest name that there is.
     """
+    tree = _checked(expression, world.symbols)
+    code = compile(ast.fix_missing_locations(tree), "<break condition>", "eval")
+    return Condition(expression=expression, code=code, world=world, names=names_of(world))
+
+
+def check_condition(expression: str, symbols: Sequence[str]) -> None:
+    """Check an expression before there is a run; see `compile_condition`.
+
+    Raises:
+        ConfigError: it is no condition over a run of these symbols.
+    """
+    _checked(expression, symbols)
+
+
+def _checked(expression: str, symbols: Sequence[str]) -> ast.Expression:
+    if not isinstance(expression, str):
+        raise ConfigError(f"expected a break condition such as account.equity < 9000, found {expression!r}")
     if len(expression) > _LONGEST:
         raise ConfigError(f"expected a break condition of at most {_LONGEST} characters, found {len(expression)}")
     try:
@@ -96,7 +113,7 @@ def compile_condition(expression: str, world: World) -> Condition:
             "account.equity < 9000",
             expression=expression,
         ) from None
-    checker = _Checker(expression, world.symbols)
+    checker = _Checker(expression, symbols)
     try:
         found = checker.check(tree.body)
     except RecursionError:
@@ -104,8 +121,7 @@ def compile_condition(expression: str, world: World) -> Condition:
     if found not in _TESTABLE:
         checker.refuse(tree.body, f"is {_article(found)}, not a condition: compare it with something")
     tree.body = checker.visit(tree.body)
-    code = compile(ast.fix_missing_locations(tree), "<break condition>", "eval")
-    return Condition(expression=expression, code=code, world=world, names=names_of(world))
+    return tree
 
 
 class _Checker(ast.NodeTransformer):
@@ -301,7 +317,8 @@ class _Checker(ast.NodeTransformer):
 
     def _event_call(self, node: ast.Call) -> str:
         fields = READABLE["event"]
-        for text in self._texts(node, node.args):
+        events = self._texts(node, node.args)
+        for text in events:
             if text not in FIELDS:
                 self.refuse(node, f"names the event {text!r}{_nearest(text, FIELDS)}; there are {', '.join(FIELDS)}")
         if len(node.args) > 1:
@@ -314,7 +331,15 @@ class _Checker(ast.NodeTransformer):
             kind = self.check(keyword.value)
             if kind != fields[name]:
                 self.refuse(keyword.value, f"is {_article(kind)}, expected {_article(fields[name])}")
+            if name == "kind" and isinstance(keyword.value, ast.Constant) and node.args:
+                self._kind_of(keyword.value, events[0])
         return "truth"
+
+    def _kind_of(self, node: ast.Constant, event: str) -> None:
+        known = KINDS.get(event)
+        if known is not None and node.value not in known:
+            near = _nearest(str(node.value), known)
+            self.refuse(node, f"is no kind of {event}{near}; there are {', '.join(known)}")
 
     def _texts(self, node: ast.expr, arguments: Sequence[ast.expr]) -> list[str]:
         texts = [each.value for each in arguments if isinstance(each, ast.Constant) and isinstance(each.value, str)]

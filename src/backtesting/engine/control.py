@@ -6,6 +6,7 @@ decides when a step happens, never what happens in it, so that no digest changes
 between its steps; one that is given up again (nothing to wait for any more) takes itself away.
 """
 
+import datetime as dt
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,7 +93,12 @@ class RunControl:
     # -- what anybody may ask ----------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Stand still after the present instant's turns, before the next step."""
+        """Stand still after the present instant's turns, before the next step.
+
+        Raises:
+            ConfigError: the run is over, as for all that follows but `resume` and `clear_break`.
+        """
+        self._refuse_after_the_end("paused")
         self._pause_asked = True
         self._ask(self._do_pause)
 
@@ -108,6 +114,7 @@ class RunControl:
         """
         if isinstance(count, bool) or not isinstance(count, int) or not 0 < count <= _MOST_STEPS:
             raise ConfigError(f"expected a number of steps from 1 to {_MOST_STEPS}, found {count!r}")
+        self._refuse_after_the_end("stepped")
 
         def do(now_ns: int) -> None:
             self._go_on()
@@ -122,7 +129,10 @@ class RunControl:
         Raises:
             ConfigError: it is no instant, or it lies in the past.
         """
+        if isinstance(instant, bool) or not isinstance(instant, str | int | dt.date):
+            raise ConfigError(f"expected an instant such as 2024-01-31 12:00 or nanoseconds, found {instant!r}")
         until_ns = parse_instant(instant)
+        self._refuse_after_the_end("run to an instant")
         now_ns = self._clock.instant_ns
         if until_ns < now_ns:
             raise ConfigError(
@@ -147,6 +157,7 @@ class RunControl:
             ConfigError: the expression is wrong.
         """
         condition = compile_condition(expression, self._world)
+        self._refuse_after_the_end("made to pause")
 
         def do(now_ns: int) -> None:
             self._condition, self._once, self._held = condition, once, False
@@ -172,7 +183,10 @@ class RunControl:
         Raises:
             ConfigError: it is no pace.
         """
+        if pace is not None and not isinstance(pace, str):
+            raise ConfigError(f"expected a pace such as 60x, or one of {', '.join(TimeMode)}, found {pace!r}")
         pacer = pace_named(pace)
+        self._refuse_after_the_end("given another pace")
         name = self._pace = _name_of(pacer)
 
         def do(now_ns: int) -> None:
@@ -318,9 +332,9 @@ class RunControl:
             return True
 
     def _delay_s(self, now_ns: int, at_ns: int, market: bool) -> float:
-        if self._pacer is None or not market or self._steps is not None:
+        if self._pacer is None or self._steps is not None:
             return 0.0
-        return self._pacer.delay_s(now_ns, at_ns)
+        return self._pacer.delay_s(now_ns, at_ns, market=market)
 
     def _retire_if_idle(self) -> None:
         if self._pacer is not None or self._condition is not None:
@@ -333,6 +347,10 @@ class RunControl:
                 self._clock.set_pacer(None)  # this is the thread that performs the step
 
     # -- requests, between steps -------------------------------------------------------------------
+
+    def _refuse_after_the_end(self, what: str) -> None:
+        if self._ended:
+            raise ConfigError(f"the run is over and cannot be {what} any more; make another BacktestController")
 
     def _ask(self, request: Callable[[int], None], *, lifts: bool = False) -> None:
         with self._lock:

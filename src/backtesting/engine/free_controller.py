@@ -147,7 +147,9 @@ class FreeTimeController(TimeController):
             return not (self._ending or seat.retired or (seat.ended and not seat.wake()))
         return True
 
-    def wait_until(self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None) -> bool:
+    def wait_until(
+        self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None, *, by_others: bool = False
+    ) -> bool:
         """See `Clock.wait_until`; other threads ask the condition, when they begin to wait or change a primitive."""
         seat = self._caller("wait")
         due_ns = None if timeout_ns is None else self._now + max(0, timeout_ns)
@@ -157,7 +159,7 @@ class FreeTimeController(TimeController):
                 if self._ending or seat.retired:
                     raise Stopping
                 seat.what, seat.since_ns = what, since_ns
-                seat.waiting, seat.condition, seat.due_ns = CONDITION, condition, due_ns
+                seat.waiting, seat.condition, seat.due_ns, seat.by_others = CONDITION, condition, due_ns, by_others
                 self._active.discard(seat)
                 self._blocked.append(seat)
                 self._uneasy = self._careful = True

@@ -45,13 +45,19 @@ class Pacer:
         named = [mode.value for mode, seconds in _STEP_SECONDS.items() if seconds == self._step_s]
         return named[0] if named else f"{self._step_s:g} s a step"
 
-    def delay_s(self, from_ns: int, to_ns: int) -> float:
-        """The real seconds that a market step from one instant to the other is to take."""
-        return (to_ns - from_ns) / 1e9 / self._factor if self._factor else self._step_s
+    def delay_s(self, from_ns: int, to_ns: int, *, market: bool) -> float:
+        """The real seconds that a step from one instant to the other is to take.
+
+        With a pace of market time a step of timers takes its share of it; a delay for each step is one for each market
+        step.
+        """
+        if self._factor:
+            return (to_ns - from_ns) / 1e9 / self._factor
+        return self._step_s if market else 0.0
 
     def before_step(self, now_ns: int, at_ns: int, *, market: bool) -> None:
-        """See `Gate.before_step`: let the step's real time pass; a step of timers alone takes none."""
-        seconds = self.delay_s(now_ns, at_ns) if market else 0.0
+        """See `Gate.before_step`: let the step's real time pass."""
+        seconds = self.delay_s(now_ns, at_ns, market=market)
         if seconds > 0:
             self._interrupt.wait(seconds)
 

@@ -23,12 +23,15 @@ class Seat:
     """
 
     __slots__ = (
-        "base_order", "carrier", "closing", "condition", "due_ns", "due_order", "ended", "helper", "name",
-        "next_due_ns", "order", "parent", "participant", "queued", "retired", "since_ns", "turns", "waiting", "wake",
-        "what", "yielding", "yields",
+        "base_order", "by_others", "carrier", "closing", "condition", "due_ns", "due_order", "ended", "helper",
+        "name", "next_due_ns", "order", "parent", "participant", "park", "queued", "resume", "retired", "since_ns", "turns",
+        "turns_of_helpers", "waiting", "wake", "what", "yielding", "yields",
     )  # fmt: skip
 
     carrier: Carrier
+    #: The carrier's own, kept here because every hand-over calls them.
+    resume: Callable[[], object]
+    park: Callable[[], object] | None
 
     def __init__(self, participant: Participant, *, parent: str = "") -> None:
         self.participant = participant
@@ -51,16 +54,18 @@ class Seat:
         self.retired = False
         self.closing = False
         self.turns = 0
+        self.turns_of_helpers = 0
         self.yields = 0
         self.yielding = False
         self.since_ns = 0
         self.due_ns: int | None = None
+        self.by_others = False
         self.condition: Callable[[], bool] | None = None
 
     @property
     def hopeless(self) -> bool:
-        """Whether it is blocked until somebody does something, however long that takes."""
-        return self.waiting is CONDITION and self.due_ns is None
+        """Whether it is blocked until another participant does something, however long that takes."""
+        return self.waiting is CONDITION and self.due_ns is None and self.by_others
 
 
 #: The place of a seat among the ready ones: phase, rank, name.

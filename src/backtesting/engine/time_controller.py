@@ -17,18 +17,19 @@ from src.backtesting.engine.pacing import TimeMode, pacer_for
 from src.backtesting.engine.ports import Gate, Market, ParticipantState, TimeStatistics
 from src.backtesting.engine.seat import CONDITION, LEFT, MARKET, YIELDED, Seat
 from src.backtesting.engine.turns import Turns
-from src.backtesting.engine.watchdog import MAX_TURNS_AT_ONE_INSTANT, Watchdog, add_stacks, busy_poller
+from src.backtesting.engine.watchdog import Watchdog, add_stacks, busy_poller
 from src.backtesting.schedules import SchedulePolicy
 from src.backtesting.schedules.fifo import Fifo
 from src.core.blocking import Blocking
 from src.core.clock import Participant
-from src.core.errors import ConfigError, Stopping
-from src.core.sync import Runtime, current_participant, runtime_named
+from src.core.errors import ConfigError, Stopping, invariant
+from src.core.sync import Runtime, current_name, current_participant, runtime_named
 
 __all__ = ["TimeController", "TimeMode"]
 
 #: So many readings of the clock, through whatever port call, in one turn are a loop that waits for what cannot come.
 MAX_CALLS_IN_ONE_TURN = 100_000
+CALLS_BETWEEN_LOOKS = 1_000
 
 
 class TimeController(Turns, Blocking):
@@ -65,9 +66,13 @@ class TimeController(Turns, Blocking):
         self._unwatched = 0
         self._wrap = wake_wrapper
         self._driving = False
+        #: Names of the helpers that have left, and how many turns they had.
+        self._gone: set[str] = set()
+        self._turns_gone = 0
         self._calls = 0
         self._calls_allowed = 0
-        self._last_counted = ("", 0)
+        self._calls_here = 0
+        self._last_counted = ("", 0, 0)
         self.stopped_because: str | None = None
 
     # -- composing ---------------------------------------------------------------------------------
@@ -114,9 +119,9 @@ class TimeController(Turns, Blocking):
             raise ConfigError(f"the participant {name} is registered already; each needs a name of its own")
         seat = Seat(participant, parent=parent)
         seat.since_ns = self._now
-        self._seats[name] = seat
 
         def body() -> None:
+            seat.resume, seat.park = seat.carrier.resume, seat.carrier.park
             try:
                 if not self._ending:
                     run()
@@ -128,7 +133,10 @@ class TimeController(Turns, Blocking):
                 if seat.waiting is not LEFT:
                     self.leave(name)
 
-        seat.carrier = self._runtime.spawn(name, body)
+        seat.carrier = carrier = self._runtime.spawn(name, body)
+        seat.resume = carrier.resume
+        self._seats[name] = seat
+        self._gone.discard(name)
         self._join(seat)
         if self._driving:
             self._enqueue(seat)
@@ -144,6 +152,7 @@ class TimeController(Turns, Blocking):
         self._runtime.drive(first.carrier, self._check_progress)
         if self._error is not None:
             raise self._error
+        invariant(not self._alive, f"the run ended without {', '.join(seat.name for seat in self._alive)}")
 
     # -- what participants call --------------------------------------------------------------------
 
@@ -159,12 +168,18 @@ class TimeController(Turns, Blocking):
         return self._now
 
     def _count_calls(self) -> None:
-        # Counted over turns and looked at rarely, so that a reading costs next to nothing.
+        # Looked at once in a while, so that a reading of the clock costs next to nothing.
+        self._calls_allowed = self._calls + CALLS_BETWEEN_LOOKS  # before the error: who reports it asks the clock too
         seat = self._running
-        counted, here = self._last_counted, ("", 0) if seat is None else (seat.name, seat.turns)
-        # Before the error: who reports it asks the clock as well.
-        self._last_counted, self._calls_allowed = here, self._calls + MAX_CALLS_IN_ONE_TURN
-        if seat is not None and counted == here and seat.name == current_participant.get():
+        if seat is None:
+            return
+        shown = seat.participant.progress
+        here = (seat.name, seat.turns, 0 if shown is None else shown())
+        if here != self._last_counted:
+            self._last_counted, self._calls_here = here, 0
+        self._calls_here += CALLS_BETWEEN_LOOKS
+        if self._calls_here > MAX_CALLS_IN_ONE_TURN and seat.name == current_participant.get():
+            self._calls_here = 0
             raise busy_poller(seat.name, self._now, MAX_CALLS_IN_ONE_TURN)
 
     def wait_for_next_step(self, participant: str) -> bool:
@@ -174,32 +189,32 @@ class TimeController(Turns, Blocking):
             return False
         seat.waiting = MARKET
         self._running = None  # see `_look_around`
-        if seat.wake() or seat.ended:
+        again = seat.wake() or seat.ended
+        if again:
+            self._turns_here += 1
             self._enqueue(seat)
-        ready, turns = self._ready, self._turns_here
-        quiet = not self._uneasy and self._signals.changes == self._changes_seen
-        if quiet and self._in_order and turns < MAX_TURNS_AT_ONE_INSTANT:
+        if self._uneasy or self._signals.changes != self._changes_seen or again:
+            following = self._next_turn()
+        else:
             # What `_next_turn` does when nothing has changed since the last step; this is nearly always so.
-            if ready:
-                self._turns_here = turns + 1
-            else:
+            ready = self._ready
+            if not ready:
                 self._step_until_ready()
             following = ready.pop(0)
             following.queued = False
             following.turns += 1
             self._running = following
-        else:
-            following = self._next_turn()
         if following is not seat:
-            following.carrier.resume()
-            park = seat.carrier.park
-            if park is not None:
-                park()
+            following.resume()
+            if seat.park is not None:
+                seat.park()
         if seat.closing:
             return not (self._ending or seat.retired or (seat.ended and not seat.wake()))
         return True
 
-    def wait_until(self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None) -> bool:
+    def wait_until(
+        self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None, *, by_others: bool = False
+    ) -> bool:
         """See `Clock.wait_until`; the condition is asked between turns and after steps, by other threads."""
         seat = self._caller("wait")
         if self._preempts:
@@ -209,7 +224,7 @@ class TimeController(Turns, Blocking):
         while True:
             if self._ending or seat.retired:
                 raise Stopping
-            seat.waiting, seat.condition, seat.due_ns = CONDITION, condition, due_ns
+            seat.waiting, seat.condition, seat.due_ns, seat.by_others = CONDITION, condition, due_ns, by_others
             self._blocked.append(seat)
             self._uneasy = self._careful = True
             self._pass_turn(seat)
@@ -239,6 +254,8 @@ class TimeController(Turns, Blocking):
             return
         seat.waiting = LEFT
         self._depart(seat)
+        if seat.helper:  # there may be one for each bar
+            self._forget(seat)
         self._uneasy = True  # somebody may be waiting for its end
         self._runtime.finish(self._next_turn().carrier if self._alive else None)
 
@@ -253,12 +270,25 @@ class TimeController(Turns, Blocking):
                     self._enqueue(seat)
 
     def _has_left(self, participant: str) -> bool:
-        return participant in self._seats and self._seats[participant].waiting is LEFT
+        return participant in self._gone or (participant in self._seats and self._seats[participant].waiting is LEFT)
+
+    def _forget(self, helper: Seat) -> None:
+        del self._seats[helper.name]
+        self._gone.add(helper.name)
+        self._turns_gone += helper.turns
+        parent = self._seats.get(helper.parent)
+        if parent is not None:
+            parent.turns_of_helpers += helper.turns
+
+    def is_over(self, participant: str) -> bool:
+        """See `Clock.is_over`."""
+        seat = self._seats.get(participant)
+        return self._ending or (seat is not None and seat.retired)
 
     def _caller(self, what: str) -> Seat:
         seat = self._seats.get(current_participant.get())
         if seat is None:
-            name = current_participant.get()
+            name = current_name()
             raise RuntimeError(f"expected a participant in its turn, found {name}, which cannot {what}")
         return seat
 
@@ -313,7 +343,7 @@ class TimeController(Turns, Blocking):
         return TimeStatistics(
             now_ns=self._now,
             steps=self._steps,
-            turns=sum(seat.turns for seat in seats),
+            turns=self._turns_gone + sum(seat.turns for seat in seats),
             participants=tuple([self._state(seat) for seat in seats]),
         )
 

@@ -7,6 +7,7 @@ lock. A participant that parks asks `_next_turn`; when nobody is ready, it perfo
 from bisect import insort
 from collections import deque
 from collections.abc import Callable
+from operator import attrgetter
 
 from src.backtesting.engine.ports import Gate, Market, NoMarket
 from src.backtesting.engine.seat import MARKET, Seat, key_order
@@ -18,6 +19,8 @@ from src.core.timeframe import format_instant
 from src.core.wake import Signals
 
 __all__ = ["Turns"]
+
+_base_order = attrgetter("base_order")
 
 
 class Turns:
@@ -60,8 +63,8 @@ class Turns:
         self._changes_seen = 0
         self._running: Seat | None = None
         self._ending = False
-        #: Whether anything besides order events has to be looked at before the next turn.
-        self._uneasy = False
+        #: Whether anything besides order events has to be looked at before the next turn, or somebody to be asked.
+        self._uneasy = not policy.in_order
         self._error: BaseException | None = None
 
     def _fail(self, error: BaseException) -> None:
@@ -75,9 +78,9 @@ class Turns:
         following = self._next_turn()
         seat.yielding = False
         if following is not seat:
-            following.carrier.resume()
-            if seat.carrier.park is not None:
-                seat.carrier.park()
+            following.resume()
+            if seat.park is not None:
+                seat.park()
 
     def _join(self, seat: Seat) -> None:
         """Take a seat up; what waits for the market is asked at each step."""
@@ -88,7 +91,7 @@ class Turns:
             lists.append(self._timed)
             self._careful = True
         for each in lists:
-            insort(each, seat, key=key_order)
+            insort(each, seat, key=_base_order)  # not by the place that a sleeper that is due has for a turn
 
     def _depart(self, seat: Seat) -> None:
         for each in (self._alive, self._monitors, self._workers, self._timed):
@@ -108,12 +111,12 @@ class Turns:
                 self._look_around()
             if ready:
                 self._count_turns()
-        except Exception as error:  # ends the run with its own type, blamed on nobody
+        except BaseException as error:  # ends the run with its own type, blamed on nobody
             self._fail(error)
             self._end()
         if not ready:
             self._step_until_ready()
-        seat = ready.pop(0) if self._in_order or len(ready) == 1 else ready.pop(self._chosen())
+        seat = ready.pop(0 if self._in_order or len(ready) == 1 else self._chosen())
         seat.queued = False
         seat.turns += 1
         self._running = seat
@@ -127,6 +130,7 @@ class Turns:
             while not ready:
                 if self._inbox:
                     self._inbox.popleft()()
+                    self._look_around()
                     continue
                 at = market.next_ns()
                 if (self._careful or at is None) and (self._is_another_step(at) or at is None):
@@ -142,18 +146,18 @@ class Turns:
                 # In key order, so that appending keeps it. Two loops with the same text: a call that meets two kinds of
                 # wakes in turn costs several times as much as one that always meets the same.
                 for seat in self._monitors:
-                    if seat.wake() and seat.waiting is MARKET:
+                    if seat.wake() and seat.waiting is MARKET and not seat.queued:
                         seat.queued = True
                         ready.append(seat)
                 for seat in self._workers:
-                    if seat.wake() and seat.waiting is MARKET:
+                    if seat.wake() and seat.waiting is MARKET and not seat.queued:
                         seat.queued = True
                         ready.append(seat)
                 for symbol in ended:
                     self._end_symbol(symbol)
                 if self._blocked:
                     self._release_blocked()
-        except Exception as error:  # as above
+        except BaseException as error:  # as above
             self._fail(error)
             self._end()
 
@@ -172,8 +176,12 @@ class Turns:
     def _chosen(self) -> int:
         self._forget_yields()
         try:
-            return self.policy.choose(self._ready, self._now)
-        except Exception as error:  # as for a step: the fault of nobody whose thread asked
+            chosen = self.policy.choose(self._ready, self._now)
+            if not 0 <= chosen < len(self._ready):
+                name, most = self.policy.describe(), len(self._ready) - 1
+                raise InternalError(f"the schedule {name} chose {chosen!r}, expected a whole number from 0 to {most}")
+            return chosen
+        except BaseException as error:  # as for a step: the fault of nobody whose thread asked
             self._fail(error)
             self._end()
             return 0
@@ -205,7 +213,7 @@ class Turns:
             self._release_blocked()
         if self._error is not None and not self._ending:
             self._end()
-        self._uneasy = bool(self._blocked)
+        self._uneasy = not self._in_order or bool(self._blocked)
 
     def _count_turns(self) -> None:
         self._turns_here += 1
@@ -259,9 +267,8 @@ class Turns:
     def _release_blocked(self) -> None:
         now = self._now
         for seat in list(self._blocked):
-            condition = seat.condition
             due = seat.due_ns is not None and seat.due_ns <= now
-            if due or (condition is not None and condition()):
+            if due or _holds(seat):
                 self._blocked.remove(seat)
                 seat.order = seat.due_order if due else seat.base_order
                 self._enqueue(seat)
@@ -291,6 +298,13 @@ class Turns:
         for seat in self._alive:
             seat.closing = True
             self._enqueue(seat)
+
+
+def _holds(seat: Seat) -> bool:
+    try:
+        return seat.condition is not None and seat.condition()
+    except BaseException:  # raised again in the waiter's own turn, where it belongs
+        return True
 
 
 def _is_due(seat: Seat, now_ns: int) -> bool:

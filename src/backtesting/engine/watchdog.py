@@ -44,10 +44,13 @@ def add_stacks(error: BaseException, alive: Sequence[Seat]) -> None:
 
 def livelock(alive: Sequence[Seat], now_ns: int) -> LivelockError:
     """The error for turns that follow each other without time moving."""
-    names = [seat.name for seat in sorted(alive, key=lambda seat: (-seat.turns, seat.name))[:3]]
+    # Threads that they have started count for them: a timer that sets the next one is another thread each time.
+    own = sorted(alive, key=lambda seat: (-seat.turns - seat.turns_of_helpers, seat.name))
+    names = [seat.name for seat in own[:3]]
     return LivelockError(
-        f"more than {MAX_TURNS_AT_ONE_INSTANT} turns at {format_instant(now_ns)} without time moving; the busiest "
-        f"participants are {', '.join(names)}: look for an order event that always causes another",
+        f"more than {MAX_TURNS_AT_ONE_INSTANT:,} turns at {format_instant(now_ns)} without time moving; the busiest "
+        f"participants are {', '.join(names)}: look for an order event that always causes another, or for a wait of no "
+        "length in a loop",
         participants=names,
     )
 

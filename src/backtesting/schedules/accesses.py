@@ -2,7 +2,8 @@
 
 Two runs that differ in the order of two turns are compared call by call. A participant that was told something else
 than before raced for what the answer speaks of (a slot, margin, an order ...); one that was told the same and yet asked
-for something else got its reason from somewhere else: state outside the ports.
+for something else got its reason from somewhere else: state outside the ports. That what a participant read
+differs does not mean that it acted on it: a run in which it is told again what it was told before (`Retold`) tells.
 
 Composed only for a run that is to be explained. A log is written by whoever has the turn, so it needs no lock.
 """
@@ -19,7 +20,7 @@ from src.core.records import OrderEvent, OrderRequest, OrderResult, Position, Sn
 from src.core.risk_manager import EntryIntent, RiskManager, Verdict
 from src.core.sync import current_participant
 
-__all__ = ["RESOURCES", "Divergence", "PortCall", "PortLogs", "first_divergence", "resource_of_code"]
+__all__ = ["READS", "RESOURCES", "Divergence", "PortCall", "PortLogs", "Retold", "first_divergence", "resource_of_code"]
 
 #: What a refusal's code says the two were after.
 RESOURCES = {
@@ -33,6 +34,9 @@ RESOURCES = {
     "nothing_to_reduce": "position",
     "not_working": "order",
 }
+
+#: Calls that only look; the answers to all others are what a participant was granted or refused.
+READS = ("snapshot", "equity", "position", "positions")
 
 #: How many of its latest calls are kept for each participant.
 MOST_CALLS = 200_000
@@ -52,6 +56,20 @@ class PortCall(NamedTuple):
     call: str
     asked: tuple[Any, ...]
     answer: Any
+
+
+@record
+class Retold:
+    """What a participant is to be told, whatever is true, as long as it asks what it asked before.
+
+    Attributes:
+        begin: which of its calls is the first whose answer is replaced.
+        calls: from that one on, with the answers of the other run; of those only reads are replaced.
+    """
+
+    participant: str
+    begin: int
+    calls: tuple[PortCall, ...]
 
 
 @record
@@ -75,9 +93,11 @@ class PortLogs:
 
     Args:
         since_ns: calls before this instant are not kept.
+        retold: whose reads are answered with something else than what is true.
     """
 
-    def __init__(self, since_ns: int = 0) -> None:
+    def __init__(self, since_ns: int = 0, retold: Retold | None = None) -> None:
+        self._retold = retold
         self._now_ns: Callable[[], int] = _begin
         self._since_ns = since_ns
         self._calls: dict[str, deque[PortCall]] = {}
@@ -123,9 +143,21 @@ class PortLogs:
         if now >= self._since_ns:
             if who not in self._calls:
                 self._calls[who] = deque(maxlen=MOST_CALLS)
+            number = self._counts.get(who, 0)
+            if self._retold is not None and who == self._retold.participant and number >= self._retold.begin:
+                answer = self._told_before(self._retold, number, PortCall(now, call, asked, None), answer)
             self._calls[who].append(PortCall(now, call, asked, told(answer)))
-            self._counts[who] = self._counts.get(who, 0) + 1
+            self._counts[who] = number + 1
         return answer
+
+    def _told_before(self, retold: Retold, number: int, asks: PortCall, answer: Answer) -> Answer:
+        """What the other run answered; once the participant asks for something else it is told the truth again."""
+        place = number - retold.begin
+        before = retold.calls[place] if place < len(retold.calls) else None
+        if before is None or not _same_question(before, asks):
+            self._retold = None
+            return answer
+        return cast(Answer, before.answer) if asks.call in READS else answer
 
     def unnoted(self, question: Callable[[], Answer]) -> Answer:
         """Ask without keeping anything."""
@@ -145,10 +177,7 @@ def first_divergence(one: PortLogs, other: PortLogs, participant: str) -> Diverg
     for i, (first, second) in enumerate(zip(a, b, strict=False)):
         if first is second or _same(first, second):
             continue
-        asked_same = (first.instant_ns, first.call) == (second.instant_ns, second.call) and _same(
-            first.asked, second.asked
-        )
-        resource = _resource(first, second) if asked_same else ""
+        resource = _resource(first, second) if _same_question(first, second) else ""
         return Divergence(instant_ns=second.instant_ns, index=begin + i, call=second.call, resource=resource)
     if len(a) != len(b):
         more = max(a, b, key=len)[min(len(a), len(b))]
@@ -162,6 +191,10 @@ def _begin() -> int:
 
 def _same(a: object, b: object) -> bool:
     return a == b or repr(a) == repr(b)  # a number that is none equals nothing, not even itself
+
+
+def _same_question(a: PortCall, b: PortCall) -> bool:
+    return (a.instant_ns, a.call) == (b.instant_ns, b.call) and _same(a.asked, b.asked)
 
 
 def _resource(first: PortCall, second: PortCall) -> str:

@@ -87,16 +87,18 @@ class TracedClock(Blocking):
         else:
             self._probe.waiting(track, Kind.WAIT, "sleep", wait)
 
-    def wait_until(self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None) -> bool:
+    def wait_until(
+        self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None, *, by_others: bool = False
+    ) -> bool:
         """See `Clock.wait_until`."""
         track = self._probe.track()
         if track is None:
-            return self._clock.wait_until(condition, what, timeout_ns)
+            return self._clock.wait_until(condition, what, timeout_ns, by_others=by_others)
         return self._probe.waiting(
             track,
             Kind.WAIT,
             "lock wait" if what.startswith(_LOCKS) else "wait",
-            lambda: self._clock.wait_until(condition, what, timeout_ns),
+            lambda: self._clock.wait_until(condition, what, timeout_ns, by_others=by_others),
             what,
         )
 
@@ -125,6 +127,10 @@ class TracedClock(Blocking):
     def retire(self, participant: str) -> None:
         """See `Clock.retire`."""
         self._clock.retire(participant)
+
+    def is_over(self, participant: str) -> bool:
+        """See `Clock.is_over`."""
+        return self._clock.is_over(participant)
 
     def stop(self, reason: str) -> None:
         """See `Clock.stop`."""

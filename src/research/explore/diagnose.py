@@ -7,12 +7,14 @@ result. For another order of the symbols, the list is one of swaps of neighbours
 
 Both searches halve an interval of which the lower end gives the reference's result and the upper end another one, so
 what they end with really is such a pair, also where more deviations undo what fewer did. All runs are made by a
-callable that is handed in; their number grows with the logarithm of the deviations. Called by one thread.
+callable that is handed in; their number grows with the logarithm of the deviations, and one of which it is only asked
+whether it differs ends where it does. Called by one thread.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from src.backtesting.schedules.accesses import Divergence, PortLogs, first_divergence, resource_of_code
+from src.backtesting.schedules.accesses import READS, Divergence, PortLogs, Retold, first_divergence, resource_of_code
 from src.core.errors import invariant
 from src.core.journal import JournalRecord
 from src.core.record import record
@@ -59,6 +61,9 @@ class Script:
         symbols: another order of the symbols.
         watch_ns: the instant of which all decisions are wanted.
         logs_since_ns: from when on the calls through the ports are wanted; None for not at all.
+        unlike: the run ends as soon as its journal is another one than this; its key is none of a whole run then.
+        watch_only: the run ends after `watch_ns`.
+        retold: a participant whose reads are answered as in another run; only with `logs_since_ns`.
     """
 
     schedule: str | None = None
@@ -67,6 +72,9 @@ class Script:
     symbols: tuple[str, ...] | None = None
     watch_ns: int | None = None
     logs_since_ns: int | None = None
+    unlike: Sequence[JournalRecord] | None = None
+    watch_only: bool = False
+    retold: Retold | None = None
 
 
 @record
@@ -139,21 +147,24 @@ def explain(run: Run, reference: Seen, variant: Variant, symbols: Sequence[str])
 
 def _explain_turns(run: Run, reference: Seen, variant: Variant) -> Race | None:
     preempts = variant.kind == "preemptive"
-    seen = run(Script(schedule=variant.schedule))
+    seen = run(Script(schedule=variant.schedule, unlike=reference.records))
     difference = first_difference(reference.records, seen.records)
     if seen.key == reference.key:
         return None
     # What comes after the first difference did not cause it.
     moves = tuple(each for each in seen.deviations if difference is None or each[0] <= difference.instant_ns)
 
-    def make(script_moves: tuple[Move, ...], watch_ns: int | None = None, logs_since_ns: int | None = None) -> Seen:
-        return run(Script(moves=script_moves, preempts=preempts, watch_ns=watch_ns, logs_since_ns=logs_since_ns))
+    def make(script_moves: tuple[Move, ...], **wanted: Any) -> Seen:
+        return run(Script(moves=script_moves, preempts=preempts, **wanted))
+
+    def choices(script_moves: tuple[Move, ...], at: int) -> tuple[Choice, ...]:
+        return make(script_moves, watch_ns=at, watch_only=True).choices
 
     known: dict[tuple[Move, ...], bool] = {}
 
     def flips(script_moves: tuple[Move, ...]) -> bool:
         if script_moves not in known:
-            known[script_moves] = make(script_moves).key != reference.key
+            known[script_moves] = make(script_moves, unlike=reference.records).key != reference.key
         return known[script_moves]
 
     if not moves or flips(()) or not flips(moves):
@@ -165,8 +176,8 @@ def _explain_turns(run: Run, reference: Seen, variant: Variant) -> Race | None:
     count = _turning_point(len(moves), lambda n: flips(moves[:n]))
     before, move = _least(flips, moves[: count - 1], moves[count - 1])
     at = move[0]
-    plain = [each for each in make(before, at).choices if each.number >= move[1]]
-    made = next((each for each in make((*before, move), at).choices if each.number == move[1]), None)
+    plain = [each for each in choices(before, at) if each.number >= move[1]]
+    made = next((each for each in choices((*before, move), at) if each.number == move[1]), None)
     if made is None or not plain or plain[0].names != made.names:
         return None
     mover = made.chosen
@@ -180,7 +191,7 @@ def _explain_turns(run: Run, reference: Seen, variant: Variant) -> Race | None:
         return (*before, (at, choice.number, choice.names.index(mover)))
 
     wait = limit - _turning_point(limit, lambda n: flips(delayed(limit - n)))
-    swapped, twin = make(delayed(wait), None, at), make(delayed(wait + 1), None, at)
+    swapped, twin = make(delayed(wait), logs_since_ns=at), make(delayed(wait + 1), logs_since_ns=at)
     difference = first_difference(reference.records, swapped.records)
     if swapped.key == reference.key or twin.key != reference.key:
         return None
@@ -188,7 +199,13 @@ def _explain_turns(run: Run, reference: Seen, variant: Variant) -> Race | None:
     return Race(
         first=first,
         second=mover,
-        resource=_raced_for(twin, swapped, (first, mover), difference),
+        resource=_raced_for(
+            twin,
+            swapped,
+            (first, mover),
+            difference,
+            lambda retold: make(delayed(wait), logs_since_ns=at, retold=retold),
+        ),
         instant_ns=at,
         difference=difference,
         schedule=swapped.replay,
@@ -218,7 +235,7 @@ def _explain_order(run: Run, reference: Seen, configured: tuple[str, ...], order
     orders = _by_neighbours(configured, order)
 
     def flips(symbols: tuple[str, ...]) -> bool:
-        return run(Script(symbols=symbols)).key != reference.key
+        return run(Script(symbols=symbols, unlike=reference.records)).key != reference.key
 
     if not flips(order):
         return None
@@ -241,7 +258,13 @@ def _explain_order(run: Run, reference: Seen, configured: tuple[str, ...], order
     return Race(
         first=first,
         second=second,
-        resource=_raced_for(twin, swapped, (first, second), difference),
+        resource=_raced_for(
+            twin,
+            swapped,
+            (first, second),
+            difference,
+            lambda retold: run(Script(symbols=symbols, logs_since_ns=0, retold=retold)),
+        ),
         instant_ns=min(met, default=None),
         difference=difference,
         schedule=REFERENCE,
@@ -282,17 +305,32 @@ def _turning_point(count: int, flips: Callable[[int], bool]) -> int:
     return high
 
 
-def _raced_for(twin: Seen, swapped: Seen, pair: tuple[str, str], difference: Difference | None) -> str:
+def _raced_for(
+    twin: Seen, swapped: Seen, pair: tuple[str, str], difference: Difference | None, again: Callable[[Retold], Seen]
+) -> str:
     """What the answer speaks of in which broker or risk manager told one of the two something else than before.
 
-    The one whose event differs is asked first. One that did something else although it was told the same had its reason
-    from outside.
+    The one whose event differs is asked first. What it was granted or refused names the resource at once. What it only
+    read may have been the mere consequence of what the other one did: then the swapped run is made once more, in which
+    it reads what it read in the twin. If it now does the same as there, the reading decided; if it still does something
+    else, it had its reason from outside, as has one that did something else although it was told the same.
+
+    Args:
+        again: the swapped run with other answers.
     """
     loser = "" if difference is None else difference.participant
     for name in sorted(pair, key=lambda name: name != loser):
         divergence = _divergence(twin, swapped, name)
-        if divergence is not None:
-            return divergence.resource or OUTSIDE
+        if divergence is None:
+            continue
+        if divergence.resource and divergence.call in READS and twin.logs is not None:
+            skipped, calls = twin.logs.of(name)
+            told = again(
+                Retold(participant=name, begin=divergence.index, calls=tuple(calls[divergence.index - skipped :]))
+            )
+            still = _divergence(twin, told, name)
+            return divergence.resource if still is None else still.resource or OUTSIDE
+        return divergence.resource or OUTSIDE
     if difference is not None and loser in pair and difference.code:
         return resource_of_code(difference.code)
     return OUTSIDE

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from src.backtesting.engine.backtest_controller import BacktestController
 from src.backtesting.run import compose
 from src.backtesting.schedules import Candidate, SchedulePolicy, policy_named
 from src.backtesting.schedules.accesses import PortLogs
@@ -57,6 +58,7 @@ class Watched:
         watch_ns: the instant of which all decisions are kept.
 
     Attributes:
+        at_instant: called at the first decision of each instant.
         deviations: so far, in order.
         choices: those of the watched instant.
     """
@@ -71,11 +73,13 @@ class Watched:
         self._watch_ns = watch_ns
         self._now_ns = -1
         self._number = 0
+        self.at_instant: Callable[[int], None] = _nothing
 
     def choose(self, ready: Sequence[Candidate], now_ns: int) -> int:
         """See `SchedulePolicy`."""
         if now_ns != self._now_ns:
             self._now_ns, self._number = now_ns, 0
+            self.at_instant(now_ns)
         index = self._policy.choose(ready, now_ns)
         if index != undisturbed(ready):
             self.deviations.append((now_ns, self._number, index))
@@ -93,6 +97,37 @@ class Watched:
         """The value of `backtest.schedule` that repeats the run."""
         moves = [Deviation(instant_ns=at, number=number, index=index) for at, number, index in self.deviations]
         return replay_string(moves, preempts=self.preempts)
+
+
+class _Enough:
+    """Stops a run of which nothing more is wanted; asked once at each instant, inside the run."""
+
+    def __init__(self, script: Script, controller: BacktestController) -> None:
+        self._unlike = script.unlike
+        self._last_ns = script.watch_ns if script.watch_only else None
+        self._controller = controller
+        self._same = 0
+
+    def __call__(self, now_ns: int) -> None:
+        if (self._last_ns is not None and now_ns > self._last_ns) or self._differs():
+            self._controller.stop("nothing more is wanted of this run")
+
+    def _differs(self) -> bool:
+        if self._unlike is None:
+            return False
+        records, unlike = self._controller.records, self._unlike
+        while self._same < len(records):
+            if self._same >= len(unlike):
+                return True
+            a, b = records[self._same], unlike[self._same]
+            if a != b and repr(a) != repr(b):  # a value that is no number equals nothing, not even itself
+                return True
+            self._same += 1
+        return False
+
+
+def _nothing(now_ns: int) -> None:
+    return
 
 
 class Lab:
@@ -131,8 +166,11 @@ class Lab:
         if script.schedule is not None:
             policy = policy_named(script.schedule, prepared.config.backtest.seed)
         watched = Watched(policy, script.watch_ns)
-        logs = None if script.logs_since_ns is None else PortLogs(script.logs_since_ns)
-        result = compose(replace(prepared, policy=watched), logs=logs).run()
+        logs = None if script.logs_since_ns is None else PortLogs(script.logs_since_ns, script.retold)
+        controller = compose(replace(prepared, policy=watched), logs=logs)
+        if script.unlike is not None or script.watch_only:
+            watched.at_instant = _Enough(script, controller)
+        result = controller.run()
         return Seen(
             key=(result.digest, result.outcome.value, "" if result.error is None else type(result.error).__name__),
             records=result.records,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from src.backtesting.summary import money_text, percent_text
+from src.core.program import program
 from src.core.timeframe import format_instant
 from src.research.explore.diagnose import OUTSIDE, Race
 from src.research.explore.differences import event_text
@@ -35,6 +36,12 @@ def headline(found: Exploration) -> str:
         return "1 schedule was tried: that tells nothing about others"
     if found.agrees:
         return f"{count} schedules, one result: it does not depend on the order of turns"
+    if not found.repeats:
+        return (
+            f"{count} schedules, {len(found.groups)} results, but the same schedule, run again, gives another result: "
+            f"the bot is not deterministic, whatever the order of turns; `{program()} verify` looks for the first "
+            "event that differs"
+        )
     return f"{count} schedules, {len(found.groups)} results: the result depends on the order of turns"
 
 
@@ -107,6 +114,7 @@ def as_dict(found: Exploration, command: Command, exit_code: int) -> dict[str, A
     return {
         "schedules": len(found.results),
         "agree": found.agrees,
+        "repeats": found.repeats,
         "exit_code": exit_code,
         "headline": headline(found),
         "groups": [_group(group, command) for group in found.groups],

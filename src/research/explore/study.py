@@ -22,8 +22,14 @@ MOST_RUNS = 120
 #: The kinds of schedules of which one that differs is explained, the plainest first.
 _KINDS = ("seeded", "order", "preemptive")
 
-_NOT_AGAIN = "run again it did not differ in the same way, so something besides the order of turns decides"
+_NOT_AGAIN = "the order of turns that was written down did not repeat what differs"
+_OTHER_AGAIN = "the same schedule, run again, gave another result: something besides the order of turns decides"
 _NOT_REPEATED = "the written order, run again, gave another result itself: something besides the order of turns decides"
+_ELSEWHERE = (
+    "the written order gives one result in this process and another one in a process beside others: it depends on the "
+    "process, such as on hashes of texts, or shares something, such as a file, with the runs beside it; --workers 1 "
+    "runs one at a time"
+)
 _HANGS = "a thread hangs under it, and would hang the search as well"
 _LOST = "its process died or never ended, and the search would as well"
 _TOO_MANY = "not looked for: too many runs were spent already"
@@ -67,6 +73,7 @@ class Exploration:
         trades, profit, drawdown_percent: how the figures spread over all variants; None where no run has them.
         findings: one for each race that was found and each variant that was not explained.
         runs: how many runs the search for races took.
+        repeats: False when a schedule, run again, gave another result: then nothing was said about the order of turns.
     """
 
     symbols: tuple[str, ...]
@@ -77,6 +84,7 @@ class Exploration:
     drawdown_percent: Spread | None
     findings: tuple[Finding, ...]
     runs: int
+    repeats: bool = True
 
     @property
     def agrees(self) -> bool:
@@ -118,6 +126,7 @@ def explore(
         drawdown_percent=spread_of(result.drawdown_percent for result in results),
         findings=tuple(findings),
         runs=lab.runs,
+        repeats=all(finding.reason not in (_NOT_REPEATED, _ELSEWHERE, _OTHER_AGAIN) for finding in findings),
     )
 
 
@@ -131,7 +140,8 @@ def _findings(
         ]
     reference = lab.run(Script(schedule=REFERENCE))
     if reference.key[0] != results[0].digest:
-        return [Finding(number=groups[1].numbers[0], race=None, reason=_NOT_REPEATED)]
+        steady = lab.run(Script(schedule=REFERENCE)).key == reference.key
+        return [Finding(number=groups[1].numbers[0], race=None, reason=_ELSEWHERE if steady else _NOT_REPEATED)]
     found: list[Finding] = []
     seen: set[tuple[frozenset[str], str]] = set()
     for number in _to_explain(results, groups):
@@ -142,13 +152,21 @@ def _findings(
             continue
         race = explain(lab.run, reference, result.variant, symbols)
         if race is None:
-            found.append(Finding(number=number, race=None, reason=_NOT_AGAIN))
+            reason = _NOT_AGAIN if _repeats(lab, reference, result) else _OTHER_AGAIN
+            found.append(Finding(number=number, race=None, reason=reason))
             continue
         same = (frozenset((race.first, race.second)), race.resource)
         if same not in seen:
             seen.add(same)
             found.append(Finding(number=number, race=race))
     return found
+
+
+def _repeats(lab: Laboratory, reference: Seen, result: Observed) -> bool:
+    """Whether the written order and the variant give again what they gave."""
+    variant = result.variant
+    again = lab.run(Script(schedule=variant.schedule, symbols=variant.symbols))
+    return again.key == result.key and lab.run(Script(schedule=REFERENCE)).key == reference.key
 
 
 def _unsafe(result: Observed) -> str:

@@ -28,6 +28,7 @@ class Seat:
         self.born, self.at_market, self.retired, self.ended = True, False, False, False
         self.condition: Callable[[], bool] = never
         self.due: int | None = None
+        self.by_others = False
         self.wake: Any = None  # of a participant that waits for the market
         self.wants: Any = None  # what somebody else has and this one waits for without an end
         self.on_failure: Callable[[BaseException], None] | None = None
@@ -100,7 +101,7 @@ class Model:
     def is_deadlocked(self, *, over: bool) -> bool:
         """Whether all are blocked for good, or one when the market is over, if nobody sleeps past the end."""
         able = [seat for seat in self.seats if seat.key[0] != PHASE_MONITOR]  # who never does a thing for others
-        stuck = [seat for seat in able if not seat.at_market and seat.due is None]
+        stuck = [seat for seat in able if not seat.at_market and seat.due is None and seat.by_others]
         over = over and all(seat.due is None for seat in able)
         found = any(not seat.helper for seat in stuck) and (over or len(stuck) == len(able))
         if found:
@@ -123,9 +124,10 @@ class Model:
         if self.ending or self.me.retired:
             raise Stopping
 
-    def wait_until(self, condition: Callable[[], bool], timeout: int | None = None) -> Steps:
+    def wait_until(self, condition: Callable[[], bool], timeout: int | None = None, by_others: bool = False) -> Steps:
         self.check()
         self.me.condition, self.me.due = condition, None if timeout is None else self.now + timeout
+        self.me.by_others = by_others
         me = self.me
         yield
         me.condition, me.due = never, None
@@ -200,7 +202,7 @@ class Thread:
         if timeout is None:
             self.model.want(me, self)
         try:
-            return (yield from self.model.wait_until(lambda: self.owner is None, timeout))
+            return (yield from self.model.wait_until(lambda: self.owner is None, timeout, by_others=True))
         finally:
             me.wants = None
 

@@ -40,7 +40,7 @@ class Shared:
         if place not in line:
             line.append(place)
         try:
-            yield from self.model.wait_until(lambda: place.granted or lost(), timeout)
+            yield from self.model.wait_until(lambda: place.granted or lost(), timeout, by_others=True)
         except Stopping:
             if place.granted:
                 give_back(place)
@@ -121,7 +121,9 @@ class Condition(Shared):
         lock.pass_on()
         self.line.append(place)
         try:
-            yield from self.model.wait_until(lambda: place.granted or (place.notified and lock.orphaned()), timeout)
+            yield from self.model.wait_until(
+                lambda: place.granted or (place.notified and lock.orphaned()), timeout, by_others=True
+            )
             if not place.granted and not place.notified:
                 self.line.remove(place)
                 if lock.is_free():

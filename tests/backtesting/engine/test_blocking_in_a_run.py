@@ -339,7 +339,7 @@ def test_workers_that_hold_what_the_other_wants_end_the_run(on_error: str, runti
 
 @both
 def test_who_sleeps_when_the_data_end_is_told_to_stop(runtime: str) -> None:
-    """The run is complete; `on_stop` of the sleeper is not called, because its turn did not come to an end."""
+    """The run is complete; `on_stop` of the sleeper comes all the same, though its turn did not come to an end."""
     stopped: list[str] = []
 
     class Oversleeps(BarStrategy):
@@ -355,7 +355,7 @@ def test_who_sleeps_when_the_data_end_is_told_to_stop(runtime: str) -> None:
 
     ends = {r.participant: r.values[0] for r in result.records if r.kind == "participant"}
     assert result.outcome is Outcome.COMPLETED
-    assert stopped == ["BBB"]
+    assert stopped == ["BBB", "AAA"]
     assert (ends["worker:AAA"], ends["worker:BBB"]) == ("stopped", "left")
 
 

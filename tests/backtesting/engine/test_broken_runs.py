@@ -17,8 +17,8 @@ both = pytest.mark.parametrize("runtime", ["threads", "fibers"])
 def test_a_deadlock_names_everybody_and_what_they_wait_for(runtime: str) -> None:
     """Nobody ready, no timer, nobody waiting for the market: an error with names, never a hang."""
     stage = Stage([10], runtime=runtime)
-    stage.add("worker:AAA", lambda: void(stage.clock.wait_until(lambda: False, "a lock of BBB")), symbol="AAA")
-    stage.add("worker:BBB", lambda: void(stage.clock.wait_until(lambda: False, "a lock of AAA")), symbol="BBB", rank=1)
+    stage.add("worker:AAA", lambda: blocked(stage, "a lock of BBB"), symbol="AAA")
+    stage.add("worker:BBB", lambda: blocked(stage, "a lock of AAA"), symbol="BBB", rank=1)
 
     with pytest.raises(DeadlockError, match="worker:AAA waits for a lock of BBB .*worker:BBB waits for") as caught:
         stage.run()
@@ -27,6 +27,11 @@ def test_a_deadlock_names_everybody_and_what_they_wait_for(runtime: str) -> None
     assert caught.value.since_ns == [10, 10]
     assert all("in wait_until" in caught.value.stacks[name] for name in caught.value.participants)
     assert stage.stopped == ["worker:AAA", "worker:BBB"]
+
+
+def blocked(stage: Stage, what: str) -> None:
+    """Wait for what only another participant could do, and none does."""
+    stage.clock.wait_until(lambda: False, what, by_others=True)
 
 
 def void(value: object) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from src.backtesting.engine.backtest_controller import BacktestController
+from src.backtesting.engine.condition_values import KINDS
 from src.backtesting.engine.conditions import compile_condition
 from src.backtesting.result import Outcome
 from src.core.bars import Bar
@@ -15,6 +16,7 @@ from src.testing import bar_series, bot_config, build_world
 from tests.backtesting.engine.underway import Underway
 
 START = parse_instant("2024-01-01")  # a Monday
+FIELD_OF = (("order", "state"), ("fill", "fill_kind"), ("trade", "exit_kind"))
 
 
 class Plan(BarStrategy):
@@ -114,6 +116,9 @@ def test_a_condition_pauses_where_it_begins_to_hold(expression: str, minute: int
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
+        ('event("fill", kind="bogus")', "is no kind of fill; there are entry, exit, stop, target"),
+        ('event("trade", kind="stopp")', "did you mean stop?"),
+        ('event("order", kind="fill")', "is no kind of order; did you mean filled?"),
         ("acount.equity < 1", "did you mean account?"),
         ("aaa.close > 1", "did you mean AAA?"),
         ("AAA.clos > 1", "did you mean close?"),
@@ -228,3 +233,15 @@ def test_events_are_those_since_the_last_step() -> None:
 
     # Minute 6: BBB's order is cancelled; 8: AAA's stop; the rest of the run is quiet.
     assert seen == [6, 8]
+
+
+def test_every_kind_that_a_run_has_is_known() -> None:
+    """What is refused can never happen."""
+    controller = world()
+    records = controller.run().records
+    seen = {
+        (entry.kind, dict(entry.fields)[field]) for entry in records for kind, field in FIELD_OF if entry.kind == kind
+    }
+
+    assert seen
+    assert [each for each in sorted(seen) if each[1] not in KINDS[each[0]]] == []

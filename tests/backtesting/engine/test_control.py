@@ -402,15 +402,55 @@ def test_the_records_stand_in_the_run_s_folder(tmp_path: Path) -> None:
     assert after == again == [{"instant_ns": START, "action": "pace", "pace": "1000000000000x"}]
 
 
-def test_what_is_asked_after_the_end_does_nothing() -> None:
-    """No error, no record."""
+def test_what_is_asked_after_the_end_is_refused_and_leaves_no_record() -> None:
+    """With the reason; to go on and to forget a break are always allowed."""
     series = [bar_series("AAA", [100.0, 101.0])]
     controller = build_world(series, [Idle])
     controller.run()
-    controller.pause()
+    refused: list[Callable[[], None]] = [
+        controller.pause,
+        controller.step,
+        lambda: controller.run_to("2030-01-01"),
+        lambda: controller.break_when("account.equity < 1"),
+        lambda: controller.set_pace("60x"),
+    ]
+    for ask in refused:
+        with pytest.raises(ConfigError, match="the run is over and cannot be"):
+            ask()
     controller.resume()
-    controller.step()
+    controller.clear_break()
 
     assert controller.control.state.status == "ended"
     assert controller.control_records == ()
     assert run_world(series, [Idle]).outcome is Outcome.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda run: run.run_to(None), "expected an instant such as"),
+        (lambda run: run.run_to(1.5), "expected an instant such as"),
+        (lambda run: run.set_pace(0), "expected a pace such as 60x"),
+        (lambda run: run.break_when(3), "expected a break condition such as"),
+        (lambda run: run.stop(3), "expected the reason of the stop as a text"),
+        (lambda run: run.step("2"), "expected a number of steps"),
+    ],
+)
+def test_what_is_no_instant_pace_condition_or_reason_is_refused(ask: Callable[[Any], None], told: str) -> None:
+    """With a sentence that says what was expected, and the run is as if it had not been asked."""
+    controller = build_world([bar_series("AAA", [100.0, 101.0])], [Idle])
+    with pytest.raises(ConfigError, match=told):
+        ask(controller)
+
+    assert controller.run().outcome is Outcome.COMPLETED
+    assert controller.control_records == ()
+
+
+def test_a_controller_runs_once() -> None:
+    """A second run is refused; it would show the figures of the first."""
+    controller = build_world([bar_series("AAA", [100.0, 101.0])], [Idle])
+    first = controller.run()
+    with pytest.raises(ConfigError, match="runs once; make another one"):
+        controller.run()
+
+    assert first.outcome is Outcome.COMPLETED

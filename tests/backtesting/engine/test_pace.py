@@ -98,7 +98,7 @@ def test_a_pacer_of_another_kind_makes_room_too() -> None:
     """Whatever stands between the steps is replaced by the control, which keeps its delay until it is changed."""
 
     class Slow(Pacer):
-        def delay_s(self, from_ns: int, to_ns: int) -> float:
+        def delay_s(self, from_ns: int, to_ns: int, *, market: bool) -> float:
             return 3_600.0
 
     controller = world(Idle, pacer=Slow())

@@ -57,6 +57,24 @@ class Sleeping(Racing):
         self.clock.sleep(SECOND_NS)
 
 
+class Counting(Healthy):
+    """Reads the account, of which it makes no use, and acts on a count that all workers share."""
+
+    def on_bar(self, bar: Bar) -> None:
+        account = self.account
+        taken["slots"] += 1
+        if taken["slots"] % 5 == 0 and self.position.is_flat and account.equity > 0:
+            self.enter(bar)
+
+
+class Looking(Healthy):
+    """Goes in only when nobody else has an order: what it reads decides."""
+
+    def on_bar(self, bar: Bar) -> None:
+        if self.wants_in() and not self._runner.broker.snapshot().orders:
+            self.enter(bar)
+
+
 class Losing(Healthy):
     """Reads a count, asks the broker, and writes it back: an update is lost only where a turn is cut in two."""
 

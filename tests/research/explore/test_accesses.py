@@ -1,12 +1,13 @@
 """Comparing what a participant asked of the ports and was told, in two runs."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
 
-from src.backtesting.schedules.accesses import Divergence, PortLogs, first_divergence
+from src.backtesting.schedules.accesses import Divergence, PortLogs, Retold, first_divergence
 from src.core.broker import Broker
 from src.core.clock import Clock, Participant
 from src.core.records import Account, OrderResult, Position, Side, Snapshot
@@ -55,13 +56,13 @@ class Ports:
         return self.verdict
 
 
-def logs_of(ports: Ports, calls: str, since_ns: int = 0, now_ns: int = 5) -> PortLogs:
+def logs_of(ports: Ports, calls: str, since_ns: int = 0, now_ns: int = 5, retold: Retold | None = None) -> PortLogs:
     """The log of one participant's calls: each letter is one."""
-    logs = PortLogs(since_ns)
+    logs = PortLogs(since_ns, retold)
     logs.clock(cast(Clock, ports), lambda: now_ns)
     broker, risk = logs.broker(cast(Broker, ports)), logs.risk(cast(RiskManager, ports))
     intent = EntryIntent(client_id="k", book="book", symbol="AAA", side=Side.BUY, stop=float("nan"))
-    made = {
+    made: dict[str, Callable[[], object]] = {
         "p": lambda: broker.position("book", "AAA"),
         "s": broker.snapshot,
         "c": lambda: broker.cancel("o"),
@@ -152,3 +153,20 @@ def test_what_a_wake_asks_is_noted_for_nobody() -> None:
 
     assert asked == (True, 0)
     assert logs.of(ME) == (0, ())
+
+
+def test_who_is_told_again_what_was_before_hears_it_until_asking_for_something_else() -> None:
+    """Reads are replaced, verdicts are not."""
+    before = logs_of(Ports(), "psrp")
+    retold = Retold(participant=ME, begin=0, calls=tuple(before.of(ME)[1]))
+    other = Ports(held=1.0, margin_used=9.0, verdict=Verdict(code="open_risk"))
+    same, astray = logs_of(other, "psp", retold=retold), logs_of(other, "spp", retold=retold)
+    verdict = logs_of(other, "psr", retold=retold)
+
+    assert [each.answer for each in same.of(ME)[1]][:2] == [each.answer for each in before.of(ME)[1]][:2]
+    assert [each.answer for each in astray.of(ME)[1]] == [
+        Ports(margin_used=9.0).snapshot(), position(1.0), position(1.0)
+    ]  # fmt: skip
+    found = first_divergence(before, verdict, ME)
+    assert found is not None
+    assert (found.index, found.resource) == (2, "open risk")

@@ -61,6 +61,18 @@ def test_a_race_for_a_limit_is_reported_as_what_it_is_for(tmp_path: Path, risk: 
     assert {race.resource for race in races} == {resource}
 
 
+@pytest.mark.parametrize(("strategy", "resource"), [("Counting", OUTSIDE), ("Looking", "order")])
+def test_what_is_only_read_is_the_resource_when_the_decision_depends_on_it(
+    tmp_path: Path, strategy: str, resource: str
+) -> None:
+    """Told again what it read before, the one still does something else, and the other one does the same."""
+    found, races = explored(write_project(tmp_path, strategy), 4)
+
+    assert len(found.groups) > 1
+    assert races
+    assert {race.resource for race in races} == {resource}
+
+
 def test_a_bot_without_shared_limits_has_one_result(tmp_path: Path) -> None:
     """Nothing is diagnosed where nothing differs."""
     found, races = explored(write_project(tmp_path, "Healthy"), 8)

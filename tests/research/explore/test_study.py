@@ -86,6 +86,18 @@ def test_a_written_order_that_does_not_repeat_itself_is_said_and_no_race_invente
     assert "something besides the order of turns" in found.findings[0].reason
 
 
+def test_a_bot_that_is_not_deterministic_is_called_so_and_not_dependent_on_the_order() -> None:
+    """In the sentence for people and in the one for programs, with where to look next."""
+    found = found_by(TwoWorkers(repeats=False))
+    value = as_dict(found, lambda variant: command("config.yaml", [], variant), 4)
+
+    assert "depends on the order of turns" not in headline(found)
+    assert "the bot is not deterministic" in headline(found)
+    assert "verify` looks for" in headline(found)
+    assert (value["headline"], value["repeats"]) == (headline(found), False)
+    assert found_by(TwoWorkers()).repeats
+
+
 @pytest.mark.parametrize(
     ("error", "digest", "words"),
     [("StalledThreadError: it hangs", "second", "hangs"), ("Lost: it died", "", "died")],
