@@ -198,11 +198,9 @@ class TradingController:
     # -- the threads -------------------------------------------------------------------------------
 
     def _symbol_worker(self, symbol: str) -> None:
-        me = worker_name(symbol)
+        me, clock, how = worker_name(symbol), self._clock, "left"
         orchestrator = self._orchestrators[symbol]
-        clock = self._clock
         try:
-            how = "left"
             for part in (self._turns, self._last_turn):
                 try:
                     part(symbol)
@@ -288,8 +286,7 @@ class TradingController:
         while trace is not None:
             # A method has its strategy in `self`, a function inside a method among what it closes over.
             own = [each for each in trace.tb_frame.f_locals.values() if any(each is one for one in strategies)]
-            name = own[0].name if own else name
-            trace = trace.tb_next
+            name, trace = own[0].name if own else name, trace.tb_next
         now = self._clock.now_ns()
         failed = StrategyError(
             f"strategy {name} raised {_cause(error)} in the thread {current_participant.get()} on {symbol} at "

@@ -68,9 +68,7 @@ def _prepare_schema(connection: duckdb.DuckDBPyConnection, path: Path, read_only
 
 def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
     if read_only and not path.is_file():
-        raise DataError(
-            f"there is no data file {path}; create it with `{program()} data import FILE`", path=str(path)
-        )
+        raise DataError(f"there is no data file {path}; create it with `{program()} data import FILE`", path=str(path))
     try:
         if not read_only:
             path.parent.mkdir(parents=True, exist_ok=True)

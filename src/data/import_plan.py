@@ -16,7 +16,6 @@ from src.core.program import program
 __all__ = ["ImportAnswers", "ImportPlan", "ImportReport", "PreviewRow", "Question"]
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportAnswers:
     """What a file cannot say itself; None is not answered. The order is the order of questions and of the command.

@@ -60,7 +60,7 @@ def test_a_length_of_time_is_a_whole_number_of_nanoseconds(kind: str, name: str)
     """Not a float, a truth value, a text or nothing a number; the message says what to write."""
     wrong: list[Any] = [0.5, 2.0, float("nan"), float("inf"), True, "30s", [1]]
 
-    found = refusals(kind, [lambda clock, x=x: LENGTHS[name](clock, x) for x in wrong])  # type: ignore[misc]
+    found = refusals(kind, [lambda clock, x=x: LENGTHS[name](clock, x) for x in wrong])  # type: ignore[misc]  # untyped on purpose
 
     what = {"sleep": "duration_ns", "set_timer": "delay_ns"}.get(name, "timeout_ns")
     start = f"TypeError: expected {what} as a whole number of nanoseconds such as 30 * SECOND_NS, found "
@@ -71,7 +71,7 @@ def test_a_length_of_time_is_a_whole_number_of_nanoseconds(kind: str, name: str)
 @pytest.mark.parametrize("name", LENGTHS)
 def test_a_length_of_time_is_neither_negative_nor_absurd(kind: str, name: str) -> None:
     """Also one of more digits than Python writes out is refused with a sentence."""
-    found = refusals(kind, [lambda clock, x=x: LENGTHS[name](clock, x) for x in (-1, 2**63, 10**5000)])  # type: ignore[misc]
+    found = refusals(kind, [lambda clock, x=x: LENGTHS[name](clock, x) for x in (-1, 2**63, 10**5000)])  # type: ignore[misc]  # untyped on purpose
 
     assert [each.partition(" of ")[2] for each in found] == [
         "at least 0, found -1", *["at most 100 years in nanoseconds, found more"] * 2,

@@ -289,7 +289,7 @@ def _unseen_bars(unseen: Mapping[str, tuple[int, int]]) -> dict[str, str]:
         unseen: how many bars were shown and how many there were, by symbol.
     """
     sentences = [
-        f"{symbol}: the strategy was still waiting when its data ended; it was shown {shown:,} of {there:,} bars"
+        f"{symbol}: the strategy was still waiting when it was told to end; it was shown {shown:,} of {there:,} bars"
         for symbol, (shown, there) in sorted(unseen.items())
     ]
     return {"unseen_bars": "; ".join(sentences)} if sentences else {}

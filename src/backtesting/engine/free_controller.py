@@ -23,6 +23,7 @@ from src.backtesting.engine.watchdog import MAX_TURNS_AT_ONE_INSTANT, Watchdog, 
 from src.backtesting.schedules import SchedulePolicy
 from src.backtesting.schedules.free import Free
 from src.backtesting.schedules.order import TurnOrder
+from src.core.arguments import checked_callable, checked_timeout
 from src.core.clock import Participant
 from src.core.errors import ConfigError, StalledThreadError, Stopping
 from src.core.sync import Lock, ReentrantLock, Runtime, current_participant, runtime_named
@@ -152,6 +153,8 @@ class FreeTimeController(TimeController):
     ) -> bool:
         """See `Clock.wait_until`; other threads ask the condition, when they begin to wait or change a primitive."""
         seat = self._caller("wait")
+        checked_callable(condition, "a condition")
+        timeout_ns = checked_timeout(timeout_ns, passed=True)
         due_ns = None if timeout_ns is None else self._now + max(0, timeout_ns)
         since_ns = self._now
         while True:

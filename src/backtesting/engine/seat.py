@@ -24,8 +24,8 @@ class Seat:
 
     __slots__ = (
         "base_order", "by_others", "carrier", "closing", "condition", "due_ns", "due_order", "ended", "helper",
-        "name", "next_due_ns", "order", "parent", "participant", "park", "queued", "resume", "retired", "since_ns", "turns",
-        "turns_of_helpers", "waiting", "wake", "what", "yielding", "yields",
+        "name", "next_due_ns", "order", "parent", "park", "participant", "queued", "resume", "retired",
+        "since_ns", "turns", "turns_of_helpers", "waiting", "wake", "what", "yielding", "yields",
     )  # fmt: skip
 
     carrier: Carrier

@@ -20,6 +20,7 @@ from src.backtesting.engine.turns import Turns
 from src.backtesting.engine.watchdog import Watchdog, add_stacks, busy_poller
 from src.backtesting.schedules import SchedulePolicy
 from src.backtesting.schedules.fifo import Fifo
+from src.core.arguments import checked_callable, checked_timeout
 from src.core.blocking import Blocking
 from src.core.clock import Participant
 from src.core.errors import ConfigError, Stopping, invariant
@@ -126,7 +127,8 @@ class TimeController(Turns, Blocking):
                 if not self._ending:
                     run()
             except Stopping:
-                pass
+                if seat.helper and not self.is_over(name):
+                    self._failed(seat, RuntimeError("Stopping was raised though nothing stops; return instead"))
             except BaseException as error:  # kept and raised again by `drive`, or taken by whoever answers for it
                 self._failed(seat, error)
             finally:
@@ -217,6 +219,8 @@ class TimeController(Turns, Blocking):
     ) -> bool:
         """See `Clock.wait_until`; the condition is asked between turns and after steps, by other threads."""
         seat = self._caller("wait")
+        checked_callable(condition, "a condition")
+        timeout_ns = checked_timeout(timeout_ns, passed=True)
         if self._preempts:
             self._count_yield(seat)
         due_ns = None if timeout_ns is None else self._now + max(0, timeout_ns)

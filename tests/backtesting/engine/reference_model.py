@@ -41,7 +41,7 @@ class Model:
         self.instants, self.end_ns, self.ends = list(instants), end_ns, ends
         self.now, self.count = 0, 0
         self.seats: list[Seat] = []
-        self.me: Seat = Seat(None, "", (), iter(()))  # type: ignore[arg-type]
+        self.me: Seat = Seat(None, "", (), iter(()))  # type: ignore[arg-type]  # a generator stands for the thread
         self.stopped = self.ending = False
         self.error: BaseException | None = None
         self.numbers: Counter[Seat] = Counter()

@@ -179,3 +179,21 @@ def test_the_place_of_a_helper_without_user_code_is_where_it_was_started(runtime
     assert isinstance(result.error, StrategyError)
     assert "RuntimeError" in result.error.message
     assert line_of(result.error.message, Starts.on_bar)
+
+
+@pytest.mark.parametrize("runtime", ["threads", "fibers"])
+def test_a_helper_that_raises_stopping_itself_has_failed(runtime: str) -> None:
+    """Nothing stops, so nobody has told it to; its strategy answers for it."""
+
+    class Bad(BarStrategy):
+        def on_bar(self, bar: Bar) -> None:
+            if len(self.bars) == 2:
+                self.clock.start_thread(self.give_up)
+
+        def give_up(self) -> None:
+            raise Stopping
+
+    result = run_world([bar_series("AAA", [100.0] * 5)], [Bad], runtime=runtime)
+
+    assert result.outcome is Outcome.FAILED
+    assert "Stopping was raised though nothing stops" in str(result.error)

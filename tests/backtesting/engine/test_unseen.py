@@ -31,5 +31,5 @@ def test_bars_that_no_strategy_saw_are_a_line_of_the_result() -> None:
     """With how many were shown, of how many; a strategy that saw all has no such line."""
     told = ran(Waiting).fidelity["unseen_bars"]
 
-    assert told == "AAA: the strategy was still waiting when its data ended; it was shown 2 of 5 bars"
+    assert told == "AAA: the strategy was still waiting when it was told to end; it was shown 2 of 5 bars"
     assert "unseen_bars" not in ran(Looking).fidelity
