@@ -59,14 +59,26 @@ class DelayedThreads(ThreadRuntime):
     def __init__(self, delays: Delays) -> None:
         super().__init__(core=None)
         self._delays = delays
+        self.handed_over = 0
 
-    def hand_over(self, current: Carrier, to: Carrier) -> None:
-        self._delays()
-        to.release()  # type: ignore[attr-defined]  # only carriers made by this runtime come back to it
-        # Here two threads run at once; the one that handed over must touch nothing that is shared.
-        Delays(self._delays.count)()
-        current.acquire()  # type: ignore[attr-defined]  # as above
-        self._delays()
+    def spawn(self, name: str, run: Callable[[], None]) -> Carrier:
+        carrier = super().spawn(name, run)
+        resume, park = carrier.resume, carrier.park
+        assert park is not None
+
+        def delayed_resume() -> None:
+            self._delays()
+            self.handed_over += 1
+            resume()
+            # Here two threads run at once; the one that handed over must touch nothing that is shared.
+            Delays(self._delays.count)()
+
+        def delayed_park() -> None:
+            park()
+            self._delays()
+
+        carrier.resume, carrier.park = delayed_resume, delayed_park
+        return carrier
 
     def finish(self, to: Carrier | None) -> None:
         self._delays()

@@ -353,11 +353,11 @@ def rare_collections() -> Iterator[None]:
     """While inside, the cyclic garbage collector looks at new objects rarely and at the old ones hardly ever.
 
     A run keeps its records to the end and makes few cycles, so that the default thresholds would walk over all of them
-    again and again for nothing.
+    again and again for nothing. What a strategy leaves in cycles waits until so many objects are new.
     """
     thresholds = gc.get_threshold()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(300_000, 20, 100)
     try:
         yield
     finally:

@@ -10,8 +10,10 @@ import pytest
 
 from src.backtesting.schedules import policy_named
 from src.core.journal import JournalRecord
+from src.core.strategy import BarStrategy
+from src.testing import bar_series, run_world
 from tests.backtesting.contended import SYMBOLS, check_limits, contended_run
-from tests.delays import Delays
+from tests.delays import DelayedThreads, Delays
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = 200
@@ -36,6 +38,15 @@ def test_the_scenario_really_is_one_of_contention() -> None:
     assert {trade.exit_kind for trade in result.trades} >= {"exit", "stop", "trailing", "end_of_data"}
     deciders = {record.participant for record in result.records if record.kind == "decision"}
     assert deciders == {"monitor:positions", *(f"worker:{symbol}" for symbol in SYMBOLS)}
+
+
+def test_the_delays_lie_in_the_hand_overs_too() -> None:
+    """Each passage of the turn from one thread to another is delayed, or the next test would show less than it says."""
+    runtime = DelayedThreads(Delays(1))
+    pair = ("AAA", "BBB")
+    run_world([bar_series(symbol, [100.0] * 30) for symbol in pair], [BarStrategy], runtime=runtime)
+
+    assert runtime.handed_over >= 60
 
 
 @pytest.mark.slow

@@ -191,11 +191,11 @@ class TimeController(Turns, Blocking):
             return False
         seat.waiting = MARKET
         self._running = None  # see `_look_around`
-        again = seat.wake() or seat.ended
-        if again:
+        if seat.wake() or seat.ended:
             self._turns_here += 1
             self._enqueue(seat)
-        if self._uneasy or self._signals.changes != self._changes_seen or again:
+            following = self._next_turn()
+        elif self._uneasy or self._signals.changes != self._changes_seen:
             following = self._next_turn()
         else:
             # What `_next_turn` does when nothing has changed since the last step; this is nearly always so.
