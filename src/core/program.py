@@ -1,19 +1,25 @@
-"""How this program is called from where it was started, for the commands that messages and results tell to paste.
+"""How this program was started, for the commands that messages and results tell to paste.
 
 Pure but for a look at the current folder; any thread.
 """
 
+import shlex
 import sys
 from pathlib import Path
 
-__all__ = ["program"]
+__all__ = ["program", "program_words"]
 
 _MAIN = Path(__file__).resolve().parents[2] / "main.py"
 
 
 def program() -> str:
-    """`python main.py` in the folder of Lockstep's own `main.py`, `lockstep` where it was started so or elsewhere."""
-    if Path(sys.argv[0]).stem == "lockstep":
-        return "lockstep"
-    here = Path("main.py")
-    return "python main.py" if here.is_file() and here.resolve() == _MAIN else "lockstep"
+    """`python main.py` with the path as it was typed, or `lockstep` where that or a program of the user's started it."""
+    return shlex.join(program_words())
+
+
+def program_words() -> list[str]:
+    """The words of `program`."""
+    typed = Path(sys.argv[0] if sys.argv else "")
+    if typed.name != "main.py" or typed.resolve() != _MAIN:
+        return ["lockstep"]
+    return ["python", typed.as_posix()]

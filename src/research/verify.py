@@ -14,7 +14,7 @@ from itertools import groupby
 from src.backtesting.run import PreparedRun
 from src.backtesting.strict import refuse_real_locks
 from src.core.errors import ConfigError, InternalError
-from src.core.program import program
+from src.core.program import program_words
 from src.core.record import record
 from src.research.explore.differences import Difference, first_difference
 from src.research.processes import Lost, in_processes
@@ -258,14 +258,14 @@ class _Plan:
     def _run_line(self, variables: Mapping[str, str], runtime: str) -> str:
         """The run by itself, as a shell takes it."""
         before = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
-        words = [*program().split(), "--mode", "backtest", "--config", self._config]
+        words = [*program_words(), "--mode", "backtest", "--config", self._config]
         for override in (*self._overrides, *([f"backtest.runtime={runtime}"] if runtime else [])):
             words += ["--set", override]
         return f"{before} {shlex.join(words)}"
 
     def _verify_line(self, name: str) -> str:
         """The comparison by itself, for what no option of a run sets."""
-        words = [*program().split(), "verify", "--config", self._config]
+        words = [*program_words(), "verify", "--config", self._config]
         for override in self._overrides:
             words += ["--set", override]
         return shlex.join([*words, "--only", name])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import backtest, run, run_names
+from tests.end_to_end.command import MAIN, backtest, run, run_names
 
 pytestmark = pytest.mark.slow
 
@@ -146,6 +146,6 @@ def test_an_open_question_without_a_terminal_is_refused_with_the_command_to_past
     command = refused.err.splitlines()[-1].split()
     pasted = run(*command[2:], cwd=tmp_path)
 
-    assert (refused.code, command[:4]) == (2, ["python", "main.py", "data", "import"])
+    assert (refused.code, command[:4]) == (2, ["python", str(MAIN), "data", "import"])
     assert pasted.code == 0
     assert "stored 10 new of 10 1m trade bars of XYZUSD" in pasted.out

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.command import Ended, run
+from tests.end_to_end.command import MAIN, Ended, run
 from tests.research.explore.bots import TWO_SLOTS, write_project
 
 pytestmark = pytest.mark.slow
@@ -19,8 +19,8 @@ def explored(project: Path, *words: str) -> Ended:
 
 def digest_of(line: str, project: Path) -> str:
     """The digest of the run that a printed line starts."""
-    program, *words = shlex.split(line)
-    assert program == "lockstep"
+    python, main, *words = shlex.split(line)
+    assert (python, main) == ("python", str(MAIN))
     ended = run(*words, "--json", cwd=project)
     assert ended.code == 0, ended.err
     return str(ended.value["digest"])

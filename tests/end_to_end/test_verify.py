@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import run
+from tests.end_to_end.command import MAIN, run
 from tests.research.projects import write_project
 
 pytestmark = pytest.mark.slow
@@ -45,8 +45,8 @@ def test_a_bot_with_another_input_ends_with_4_and_names_the_first_differing_even
     assert "first differing event: 2024-01-01 01:30:00Z, stream BTCUSDT, decision by worker:BTCUSDT" in ended.out
     assert "  reference: 2024-01-01 01:30:00Z BTCUSDT decision by worker:BTCUSDT: " in ended.out
     assert "  process-1: 2024-01-01 01:30:00Z BTCUSDT decision by worker:BTCUSDT: " in ended.out
-    assert "\n  PYTHONHASHSEED=0 lockstep --mode backtest --config config.yaml\n" in ended.out
-    assert "\n  PYTHONHASHSEED=1 LC_ALL=C TZ=Asia/Kolkata lockstep --mode backtest " in ended.out
+    assert f"\n  PYTHONHASHSEED=0 python {MAIN} --mode backtest --config config.yaml\n" in ended.out
+    assert f"\n  PYTHONHASHSEED=1 LC_ALL=C TZ=Asia/Kolkata python {MAIN} --mode backtest " in ended.out
 
 
 def test_programs_read_both_records(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 
-from src.core.program import program
+from src.core.program import program_words
 from src.core.record import record
 from src.core.rng import stable_hash, stream
 
@@ -71,7 +71,7 @@ def command(config: str, overrides: Sequence[str], variant: Variant) -> str:
         config: the configuration file as it was given.
         overrides: the overrides that were given.
     """
-    words = [*program().split(), "--mode", "backtest", "--config", config]
+    words = [*program_words(), "--mode", "backtest", "--config", config]
     for override in (*overrides, *override_words(variant)):
         words += ["--set", override]
     return shlex.join(words)

@@ -59,11 +59,12 @@ def test_the_overrides_of_a_variant_say_what_they_mean_whatever_the_names(symbol
     assert (values["backtest"]["schedule"], values["symbols"]) == ("1:seeded:5", list(symbols))
 
 
-def test_the_line_holds_every_override_and_survives_a_shell() -> None:
+def test_the_line_holds_every_override_and_survives_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     """The variant's overrides come after the user's, so that they win."""
+    monkeypatch.setattr("sys.argv", ["lockstep"])
     line = command("my config.yaml", ["a=b c"], Variant(kind="order", schedule="1:fifo", symbols=("B", "A")))
 
     assert shlex.split(line) == [
-        "python", "main.py", "--mode", "backtest", "--config", "my config.yaml",
+        "lockstep", "--mode", "backtest", "--config", "my config.yaml",
         "--set", "a=b c", "--set", "backtest.schedule=1:fifo", "--set", "symbols=[B,A]",
     ]  # fmt: skip
