@@ -6,6 +6,7 @@ Called while a run is composed, by one thread.
 import difflib
 import hashlib
 import importlib.util
+import os
 import sys
 import traceback
 from dataclasses import dataclass
@@ -123,10 +124,16 @@ def _forget_neighbours() -> None:
 
     Who has imported them keeps them.
     """
+    folders = {str(folder) for folder in _FOLDERS}
     for name, module in list(sys.modules.items()):
         top = name.partition(".")[0]
         if top in ("src", "__main__"):
             continue
         file = getattr(sys.modules.get(top, module), "__file__", None)
-        if file and any(file in (str(folder / f"{top}.py"), str(folder / top / "__init__.py")) for folder in _FOLDERS):
+        if not file:
+            continue
+        folder, base = os.path.split(file)
+        if base == "__init__.py":
+            folder, base = os.path.split(folder)
+        if folder in folders and base in (top, f"{top}.py"):
             del sys.modules[name]

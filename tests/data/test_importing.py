@@ -125,7 +125,7 @@ def test_what_a_file_cannot_say_is_asked_in_one_go(tmp_path: Path) -> None:
         ("stamp", ("open", "close"), "open"),
         ("price", ("bid", "ask", "mid", "trade"), "bid"),
     ]
-    assert plan.command.startswith("python main.py data import ")
+    assert plan.command.startswith("lockstep data import ")
     assert plan.command.endswith(
         "DAT_ASCII_EURUSD_M1_201701.csv --symbol EURUSD --kind fx --zone America/New_York --stamp open --price bid"
     )

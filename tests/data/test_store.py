@@ -202,7 +202,7 @@ def test_an_absent_file_is_answered_with_the_command_that_makes_one(tmp_path: Pa
     """Reading a store that does not exist creates nothing."""
     path = tmp_path / "none.duckdb"
 
-    with pytest.raises(DataError, match=r"none\.duckdb; create it with `python main.py data import FILE`"):
+    with pytest.raises(DataError, match=r"none\.duckdb; create it with `lockstep data import FILE`"):
         HistoricalDataStore(path, read_only=True)
 
     assert not path.exists()

@@ -36,10 +36,10 @@ def test_every_way_is_there_and_can_be_repeated_by_one_line(tmp_path: Path) -> N
     options = f"--config {config} --set risk.max_open_positions=2"
 
     assert [*lines, *(each.name for each in skipped)] == ALL
-    assert lines["reference"] == f"PYTHONHASHSEED=0 python main.py --mode backtest {options}"
-    assert lines["fibers"] == f"PYTHONHASHSEED=0 python main.py --mode backtest {options} --set backtest.runtime=fibers"
-    assert lines["paced"] == f"python main.py verify {options} --only paced"
-    assert lines["process-1"].startswith("PYTHONHASHSEED=1 LC_ALL=C TZ=Asia/Kolkata python main.py --mode backtest ")
+    assert lines["reference"] == f"PYTHONHASHSEED=0 lockstep --mode backtest {options}"
+    assert lines["fibers"] == f"PYTHONHASHSEED=0 lockstep --mode backtest {options} --set backtest.runtime=fibers"
+    assert lines["paced"] == f"lockstep verify {options} --only paced"
+    assert lines["process-1"].startswith("PYTHONHASHSEED=1 LC_ALL=C TZ=Asia/Kolkata lockstep --mode backtest ")
 
 
 def test_the_other_runtime_is_the_one_that_is_not_configured(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_the_order_of_a_set_is_the_same_where_the_hash_seed_is(tmp_path: Path) -
 @pytest.mark.slow
 def test_a_bot_that_ends_its_process_is_no_result(tmp_path: Path) -> None:
     """The error says how to see it happen."""
-    with pytest.raises(InternalError, match=r"exit code 7.*repeat it with PYTHONHASHSEED=0 python main\.py"):
+    with pytest.raises(InternalError, match=r"exit code 7.*repeat it with PYTHONHASHSEED=0 lockstep"):
         verified(tmp_path, "Deadly", "again")
 
 
