@@ -62,8 +62,7 @@ class Book:
         sign = fill.side.sign
         if self.volume * sign < 0:
             raise InternalError(f"{fill.fill_id} opens against the position of {self.symbol}")
-        if self.volume == 0.0:
-            self._reset()
+        if self.volume == 0.0:  # everything else is as `_reset` left it
             self.position_id = fill.position_id
             self.side = fill.side
             self.opened_ns = fill.filled_ns

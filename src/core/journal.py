@@ -144,24 +144,52 @@ def encode(entry: JournalRecord) -> str:
 
 
 def _encode_all(entries: list[JournalRecord]) -> str:
-    """The records' texts, a line each; what `encode` gives, all at once.
+    """The records of one instant, a line each; what `encode` gives, all at once.
 
     Raises:
         InternalError: values do not fit their kind.
     """
-    lines, separators = [], 0
-    for instant_ns, stream, kind, participant, values in entries:
-        count = len(values)
-        if count != _COUNTS[kind]:
-            raise InternalError(f"a {kind} record has {count} values, expected {_COUNTS[kind]}")
-        separators += count + 3
-        texts = "\x1f".join([
-            value if isinstance(value, str) else "None" if value is None
-            else value.hex() if value.__class__ is float else str(value)
-            for value in values
-        ])  # fmt: skip
-        lines.append(f"{instant_ns}\x1f{stream}\x1f{kind}\x1f{participant}\x1f{texts}")
+    at = str(entries[0].instant_ns)
+    separators = 0
+    lines = []
+    try:
+        for _, stream, kind, participant, values in entries:
+            lines.append(_LINE_OF[kind](at, stream, participant, values))
+            separators += _SEPARATORS[kind]
+    except (TypeError, ValueError):
+        return "\n".join(map(encode, entries))  # a value of another type than the field mostly has, or too few of them
     text = "\n".join(lines)
     if text.count("\n") != len(entries) - 1 or text.count("\x1f") != separators:
         return "\n".join(map(encode, entries))  # some value holds a separator itself
     return text
+
+
+#: The fields that are always text.
+_TEXTS = frozenset(
+    ("book", "action", "verdict", "id", "side", "type", "reason", "code", "order", "state", "position", "by", "fill",
+     "fill_kind", "trade", "exit_kind", "limit", "how", "error")
+)  # fmt: skip
+
+_SEPARATORS = {kind: len(names) + 3 for kind, names in FIELDS.items()}
+
+
+def _line_of(kind: str) -> Callable[[str, str, str, tuple[Any, ...]], str]:
+    """What makes one line, with a place for each value: several records are encoded for every order.
+
+    It raises TypeError or ValueError for values that do not fit, which `encode` then takes or refuses.
+    """
+    texts = [
+        name
+        if name in _TEXTS
+        else f'{name}.hex() if {name}.__class__ is F else "None" if {name} is None else S({name})'
+        for name in FIELDS[kind]
+    ]
+    head = f"{', '.join(FIELDS[kind])}, = values"
+    lines = ("def line(at, stream, participant, values):", head, f'return join((at, stream, "{kind}", participant,')
+    names: dict[str, Any] = {"F": float, "S": str, "join": "\x1f".join}
+    exec("\n    ".join((*lines, ", ".join(texts) + "))")), names)
+    line: Callable[[str, str, str, tuple[Any, ...]], str] = names["line"]
+    return line
+
+
+_LINE_OF = {kind: _line_of(kind) for kind in FIELDS}

@@ -13,7 +13,7 @@ _MAIN = Path(__file__).resolve().parents[2] / "main.py"
 
 
 def program() -> str:
-    """`python main.py` with the path as it was typed, or `lockstep` where that or a program of the user's started it."""
+    """`python main.py` with the path as it was typed, or `lockstep` where something else started it."""
     return shlex.join(program_words())
 
 

@@ -13,12 +13,19 @@ __all__ = ["ManagedState", "MonitorWake", "Signals", "WorkerWake"]
 
 
 class Signals:
-    """A count that grows whenever something happened that may wake somebody besides the closing of bars."""
+    """What a broker tells whoever waits for the market.
 
-    __slots__ = ("changes",)
+    Attributes:
+        changes: grows whenever something happened that may wake somebody besides the closing of bars.
+        close_ns: the next close of a bar, where that is known to be the next event of the market; else None, and the
+            market has to be asked.
+    """
+
+    __slots__ = ("changes", "close_ns")
 
     def __init__(self) -> None:
         self.changes = 0
+        self.close_ns: int | None = None
 
 
 class WorkerWake:
@@ -74,17 +81,20 @@ class MonitorWake:
     """The monitor waits for a closed bar under an armed rule, a crossed threshold, or its timer.
 
     A stop or target that rests at the broker wakes nobody.
+
+    Attributes:
+        state: what it asks; a clock that finds `state.watching` false need not ask the predicate.
     """
 
-    __slots__ = ("_state",)
+    __slots__ = ("state",)
 
     def __init__(self, state: ManagedState) -> None:
-        self._state = state
+        self.state = state
 
     def __call__(self) -> bool:
-        state = self._state
+        state = self.state
         return state.watching and state.has_work()
 
     def next_due_ns(self) -> int | None:
         """The trade manager's next timer."""
-        return self._state.next_due_ns()
+        return self.state.next_due_ns()

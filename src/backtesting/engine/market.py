@@ -81,6 +81,7 @@ class SimulatedMarket:
             self._instant = now_ns
             self._acts.append(act)
             self._unfinished = True
+            self.signals.close_ns = None
             return
         place = sum(at > instant_ns for at, _ in self._planned)  # the earliest stands last
         self._planned.insert(place, (instant_ns, act))
@@ -127,17 +128,22 @@ class SimulatedMarket:
         """See `Market.advance`."""
         times, at = self._times, self._next
         if times[at] != instant_ns or self._unfinished:
+            self.signals.close_ns = None
             return self._open_or_end(instant_ns)
         closed = self._groups[at]
         if self._has_derived:
             closed = self._show_derived(closed)
         at += 1
-        if times[at] is None:
+        following = times[at]
+        if following is None:
             self._refill()
             self._journal.settle(instant_ns)
         else:
             self._next = at
-        self._broker.advance_time(instant_ns, closed)
+        broker = self._broker
+        broker.advance_time(instant_ns, closed)
+        if broker.awaited_open_ns is None and broker.next_ending_ns is None:
+            self.signals.close_ns = following
         if instant_ns >= self._next_end:
             self._instant = instant_ns
             self._collect_ends(instant_ns)
@@ -173,6 +179,7 @@ class SimulatedMarket:
         while self._planned and self._planned[-1][0] <= instant_ns:
             self._acts.append(self._planned.pop()[1])
         self._unfinished = bool(self._ending or self._acts)
+        self.signals.close_ns = None
         self._find_next_end()
 
     def _find_next_end(self) -> None:
@@ -196,6 +203,7 @@ class SimulatedMarket:
 
     def _refill(self) -> None:
         times, self._groups = next(self._chunks, ([], []))
+        self.signals.close_ns = None
         self._times = [*times, None]  # the None ends the chunk without a comparison of lengths at each bar
         self._next = 0
 

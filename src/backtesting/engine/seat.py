@@ -2,15 +2,30 @@
 
 from collections.abc import Callable
 from operator import attrgetter
+from typing import Protocol
 
 from src.core.blocking import helper_order
 from src.core.clock import PHASE_TIMER, Participant
 from src.core.sync import Carrier
+from src.core.wake import MonitorWake
 
 __all__ = ["BORN", "CONDITION", "LEFT", "MARKET", "YIELDED", "Seat", "key_order"]
 
 #: What a seat waits for when it has not the turn; compared by identity, shown in errors.
 BORN, MARKET, CONDITION, YIELDED, LEFT = "its first turn", "the next step", "a condition", "its turn", "nothing"
+
+
+class _Watching(Protocol):
+    watching: bool
+
+
+class _Always:
+    """What the wake of a seat asks, where that is not known."""
+
+    watching = True
+
+
+_ALWAYS = _Always()
 
 
 class Seat:
@@ -20,12 +35,13 @@ class Seat:
         closing: whether its next wait has to ask why it goes on: the run, its symbol or itself comes to an end.
         yields: how often it gave its turn away at this instant; `yielding` is true while that decision is made.
         helper: whether it is a thread that another participant started.
+        state: while its `watching` is false, `wake` is false as well and is not called.
     """
 
     __slots__ = (
         "base_order", "by_others", "carrier", "closing", "condition", "due_ns", "due_order", "ended", "helper",
         "name", "next_due_ns", "order", "parent", "park", "participant", "queued", "resume", "retired",
-        "since_ns", "turns", "turns_of_helpers", "waiting", "wake", "what", "yielding", "yields",
+        "since_ns", "state", "turns", "turns_of_helpers", "waiting", "wake", "what", "yielding", "yields",
     )  # fmt: skip
 
     carrier: Carrier
@@ -41,6 +57,7 @@ class Seat:
         # The bound method: calling it costs half of calling the object.
         self.wake = participant.wake.__call__
         self.next_due_ns = participant.wake.next_due_ns
+        self.state: _Watching = participant.wake.state if isinstance(participant.wake, MonitorWake) else _ALWAYS
         # A helper comes after its participant, in the order in which it was started.
         place = helper_order(participant.name) if parent else (participant.name,)
         self.base_order: tuple[int | str, ...] = (participant.phase, participant.rank, *place)

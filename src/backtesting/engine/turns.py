@@ -132,7 +132,9 @@ class Turns:
                     self._inbox.popleft()()
                     self._look_around()
                     continue
-                at = market.next_ns()
+                at = signals.close_ns
+                if at is None:
+                    at = market.next_ns()
                 if (self._careful or at is None) and (self._is_another_step(at) or at is None):
                     continue
                 if at > self._now:
@@ -146,7 +148,7 @@ class Turns:
                 # In key order, so that appending keeps it. Two loops with the same text: a call that meets two kinds of
                 # wakes in turn costs several times as much as one that always meets the same.
                 for seat in self._monitors:
-                    if seat.wake() and seat.waiting is MARKET and not seat.queued:
+                    if seat.state.watching and seat.wake() and seat.waiting is MARKET and not seat.queued:
                         seat.queued = True
                         ready.append(seat)
                 for seat in self._workers:

@@ -186,7 +186,8 @@ class SimulatedBroker:
 
     def exit_per_unit(self, symbol: str, price: float) -> float:
         """See `CostEstimate.exit_per_unit`."""
-        return self.entry_per_unit(symbol, price)
+        costs = self._desk(symbol).costs
+        return costs.commission.of(1.0, price) + costs.slippage.of(price)
 
     def margin_per_unit(self, symbol: str, price: float) -> float:
         """See `CostEstimate.margin_per_unit`; the spread is in it, which a fill takes from the equity at once."""
@@ -345,6 +346,7 @@ class SimulatedBroker:
         venue = self._venue
         venue.review_endings()
         self.awaited_open_ns, self.next_ending_ns = venue.awaited_open_ns, venue.next_ending_ns
+        self.signals.close_ns = None
 
     def _record_order(self, order: Order | WorkingOrder) -> None:
         request = order.request

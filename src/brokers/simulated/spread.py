@@ -28,7 +28,9 @@ class QuoteRule:
 
     def half(self, quote: float, *, ask: bool) -> float:
         """Half the spread at the instant at which the ask, or else the bid, is `quote`."""
-        return self.shown(quote, ask=ask) * self.half_factor + self.half_offset
+        if ask:  # `shown`, without a call for each fill
+            return (quote - self.ask_offset) / self.ask_factor * self.half_factor + self.half_offset
+        return (quote + self.bid_offset) / self.bid_factor * self.half_factor + self.half_offset
 
     def across(self, quote: float, *, ask: bool) -> float:
         """The bid that belongs to the ask `quote`, or the ask that belongs to the bid `quote`."""

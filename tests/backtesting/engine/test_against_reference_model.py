@@ -233,7 +233,7 @@ def test_the_engine_does_what_the_rules_say_in_hundreds_of_worlds() -> None:
     """As above, many more; and in these worlds things do happen: waits in vain, refusals, errors of all kinds."""
     seen: set[tuple[str, object]] = set()
 
-    @settings(max_examples=500)
+    @settings(max_examples=500, derandomize=True, database=None)  # what it asserts below must not depend on luck
     @given(worlds(most=8))
     def try_out(world: World) -> None:
         play = agree(world)
