@@ -7,7 +7,7 @@ from typing import Protocol
 from src.core.blocking import helper_order
 from src.core.clock import PHASE_TIMER, Participant
 from src.core.sync import Carrier
-from src.core.wake import MonitorWake
+from src.core.wake import MonitorWake, WorkerWake
 
 __all__ = ["BORN", "CONDITION", "LEFT", "MARKET", "YIELDED", "Seat", "key_order"]
 
@@ -32,6 +32,8 @@ class Seat:
     """The scheduler's record of one participant; belongs to the holder of the turn.
 
     Attributes:
+        asks: whether there may be news although a turn has just ended: the participant takes only some in a turn, or
+            time moved on during the turn.
         closing: whether its next wait has to ask why it goes on: the run, its symbol or itself comes to an end.
         yields: how often it gave its turn away at this instant; `yielding` is true while that decision is made.
         helper: whether it is a thread that another participant started.
@@ -39,8 +41,8 @@ class Seat:
     """
 
     __slots__ = (
-        "base_order", "by_others", "carrier", "closing", "condition", "due_ns", "due_order", "ended", "helper",
-        "name", "next_due_ns", "order", "parent", "park", "participant", "queued", "resume", "retired",
+        "asks", "base_order", "by_others", "carrier", "closing", "condition", "due_ns", "due_order", "ended", "helper",
+        "leaves_news", "name", "next_due_ns", "order", "parent", "park", "participant", "queued", "resume", "retired",
         "since_ns", "state", "turns", "turns_of_helpers", "waiting", "wake", "what", "yielding", "yields",
     )  # fmt: skip
 
@@ -57,6 +59,8 @@ class Seat:
         # The bound method: calling it costs half of calling the object.
         self.wake = participant.wake.__call__
         self.next_due_ns = participant.wake.next_due_ns
+        # A worker takes all that is new in each turn.
+        self.asks = self.leaves_news = not isinstance(participant.wake, WorkerWake)
         self.state: _Watching = participant.wake.state if isinstance(participant.wake, MonitorWake) else _ALWAYS
         # A helper comes after its participant, in the order in which it was started.
         place = helper_order(participant.name) if parent else (participant.name,)

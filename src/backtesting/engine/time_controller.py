@@ -191,7 +191,7 @@ class TimeController(Turns, Blocking):
             return False
         seat.waiting = MARKET
         self._running = None  # see `_look_around`
-        if seat.wake() or seat.ended:
+        if (seat.asks and _has_news(seat)) or seat.ended:
             self._turns_here += 1
             self._enqueue(seat)
             following = self._next_turn()
@@ -225,6 +225,7 @@ class TimeController(Turns, Blocking):
             self._count_yield(seat)
         due_ns = None if timeout_ns is None else self._now + max(0, timeout_ns)
         seat.what, seat.since_ns = what, self._now
+        seat.asks = True
         while True:
             if self._ending or seat.retired:
                 raise Stopping
@@ -385,3 +386,8 @@ class _Nothing:
 
     def next_due_ns(self) -> None:
         return
+
+
+def _has_news(seat: Seat) -> bool:
+    seat.asks = seat.leaves_news
+    return seat.wake()

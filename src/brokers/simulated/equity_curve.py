@@ -36,11 +36,10 @@ def equity_curve(
     for desk, close_ns in zip(by_name, closes, strict=True):
         if desk.history:
             mark = _marks(instants, desk, close_ns)
-            when, books = [at for at, _ in desk.history], [held for _, held in desk.history]
+            lengths = _lengths(instants, [at for at, _ in desk.history])
+            books = [held for _, held in desk.history]
             for slot in range(max(map(len, books))):
-                _add_slot(
-                    total, instants, desk, mark, when, [held[slot] if slot < len(held) else FLAT for held in books]
-                )
+                _add_slot(total, desk, mark, lengths, [held[slot] if slot < len(held) else FLAT for held in books])
     return instants, total
 
 
@@ -74,22 +73,26 @@ def _marks(instants: IntArray, desk: Desk, close_ns: IntArray) -> FloatArray:
 
 
 def _add_slot(
-    total: FloatArray, instants: IntArray, desk: Desk, mark: FloatArray, when: Sequence[int],
-    held: Sequence[tuple[float, float]],
-) -> None:  # fmt: skip
-    pairs = np.array(held, dtype=np.float64)
-    volume, entry = _in_force(instants, when, pairs[:, 0]), _in_force(instants, when, pairs[:, 1])
+    total: FloatArray, desk: Desk, mark: FloatArray, lengths: IntArray, held: Sequence[tuple[float, float]]
+) -> None:
+    pairs = np.array([FLAT, *held], dtype=np.float64)
+    volume, entry = np.repeat(pairs[:, 0], lengths), np.repeat(pairs[:, 1], lengths)
     quotes = desk.quotes
-    long, short = volume > 0, volume < 0
+    long, short = np.flatnonzero(volume > 0), np.flatnonzero(volume < 0)
     total[long] += volume[long] * (mark[long] * quotes.bid_factor - quotes.bid_offset - entry[long])
     total[short] += volume[short] * (mark[short] * quotes.ask_factor + quotes.ask_offset - entry[short])
+
+
+def _lengths(instants: IntArray, when: Sequence[int] | IntArray) -> IntArray:
+    """At how many instants nothing is in force yet, and then each of what is from `when` on; of several the last."""
+    begin = np.searchsorted(instants, np.asarray(when, dtype=np.int64), side="left")
+    lengths: IntArray = np.diff(begin, prepend=0, append=len(instants))
+    return lengths
 
 
 def _in_force(
     instants: IntArray, when: Sequence[int] | IntArray, values: Sequence[float] | FloatArray, before: float = 0.0
 ) -> FloatArray:
     """The value in force at each instant, `before` ahead of the first; of several at one instant the last."""
-    begin = np.searchsorted(instants, np.asarray(when, dtype=np.int64), side="left")
-    lengths = np.diff(begin, prepend=0, append=len(instants))
-    out: FloatArray = np.repeat(np.concatenate(([before], values)), lengths)
+    out: FloatArray = np.repeat(np.concatenate(([before], values)), _lengths(instants, when))
     return out
