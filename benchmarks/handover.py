@@ -1,7 +1,7 @@
 """The cost of handing the turn over: `python benchmarks/handover.py --json`.
 
-Ours: a real TimeController with N participants that do nothing, over a market whose every step wakes all of them, so
-that each turn ends with a hand-over to another participant. A figure is the time between the first and the last turn
+Ours: a real TimeController with N workers that do nothing, over a market whose every step wakes all of them, so that
+each turn ends with a hand-over to another participant. A figure is the time between the first and the last turn
 of one participant over all turns in between: the hand-overs, everything the controller does for a turn, and each turn's
 Nth part of a step. Nothing is subtracted.
 
@@ -28,14 +28,16 @@ from time import perf_counter
 from typing import Any
 
 import greenlet
+import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from src.backtesting.engine.time_controller import TimeController  # noqa: E402 - the path has to be set first
+from src.core.bars import BarSeries, BarsView  # noqa: E402 - as above
 from src.core.clock import PHASE_WORKER, Participant  # noqa: E402 - as above
 from src.core.sync import runtime_named  # noqa: E402 - as above
-from src.core.wake import Signals  # noqa: E402 - as above
+from src.core.wake import Signals, WorkerWake  # noqa: E402 - as above
 
 PARTICIPANTS = (2, 5, 10, 20)
 #: What is measured, in the order in which a round does it: ours beside the raw one, so that a slow moment hits both.
@@ -46,41 +48,26 @@ FIBER_FACTOR = 4
 
 
 class EmptyMarket:
-    """So many steps, a nanosecond apart, in which nothing happens."""
+    """So many steps, a nanosecond apart, at each of which one bar closes for everybody and nothing else happens."""
 
     start_ns = 0
 
     def __init__(self, steps: int) -> None:
         self.end_ns = steps
         self.signals = Signals()
-        self.step = 0
+        stamps, prices = np.arange(steps, dtype=np.int64), np.ones(steps)
+        self.series = BarSeries("S", 1, stamps, prices, prices, prices, prices, prices, length=0)
 
     def next_ns(self) -> int | None:
         """The next step, until the last."""
-        return self.step + 1 if self.step < self.end_ns else None
+        step = self.series.length
+        return step + 1 if step < self.end_ns else None
 
     def advance(self, instant_ns: int) -> Sequence[str]:
-        """Take the step."""
-        self.step = instant_ns
+        """Take the step; the next one is told as the market of a backtest tells it."""
+        self.series.length = instant_ns
+        self.signals.close_ns = instant_ns + 1 if instant_ns < self.end_ns else None
         return ()
-
-
-class EveryStep:
-    """There is something to do at each step, once."""
-
-    __slots__ = ("market", "seen")
-
-    def __init__(self, market: EmptyMarket) -> None:
-        self.market = market
-        self.seen = 0
-
-    def __call__(self) -> bool:
-        """Whether there was a step that was not seen."""
-        return self.seen < self.market.step
-
-    def next_due_ns(self) -> None:
-        """No timer."""
-        return
 
 
 def ours(count: int, laps: int, runtime: str) -> float:
@@ -91,24 +78,27 @@ def ours(count: int, laps: int, runtime: str) -> float:
     clock.attach(market)
 
     times: list[float] = []
+    series = market.series
 
     def participant(symbol: str, rank: int) -> None:
-        name, wake = f"worker:{symbol}", EveryStep(market)
+        name, view = f"worker:{symbol}", BarsView(market.series, 0)
 
         def run() -> None:
             wait = clock.wait_for_next_step
             wait(name)  # the way there and what comes after the last lap are not measured, as with the others
-            wake.seen = market.step
+            view.end = series.length
             if rank == 0:
                 times.append(perf_counter())
             for _ in range(laps):
                 wait(name)
-                wake.seen = market.step
+                view.end = series.length
             if rank == 0:
                 times.append(perf_counter())
             clock.leave(name)
 
-        clock.spawn(Participant(name=name, phase=PHASE_WORKER, rank=rank, wake=wake, symbol=symbol), run)
+        clock.spawn(
+            Participant(name=name, phase=PHASE_WORKER, rank=rank, wake=WorkerWake((), [view]), symbol=symbol), run
+        )
 
     for rank, symbol in enumerate(symbols):
         participant(symbol, rank)

@@ -34,19 +34,22 @@ class WorkerWake:
     Args:
         mailbox: the order events of the worker's symbol that were not delivered yet.
         views: the bars that the symbol's strategies have reached; their series run ahead.
+
+    Attributes:
+        view, series: the first of them; a clock that finds `view.end < series.length` need not ask the predicate.
     """
 
-    __slots__ = ("_mailbox", "_series", "_view", "_views")
+    __slots__ = ("_mailbox", "_views", "series", "view")
 
     def __init__(self, mailbox: Sized, views: Sequence[BarsView]) -> None:
         self._mailbox = mailbox
         first = views[0] if views else BarsView(BarSeries.empty("", 1), 0)
-        self._view = first
-        self._series = first.series
+        self.view = first
+        self.series = first.series
         self._views = tuple(views[1:])
 
     def __call__(self) -> bool:
-        if self._view.end < self._series.length or self._mailbox:
+        if self.view.end < self.series.length or self._mailbox:
             return True
         if self._views:
             for view in self._views:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Protocol
 
+from src.core.bars import BarSeries, BarsView
 from src.core.blocking import helper_order
 from src.core.clock import PHASE_TIMER, Participant
 from src.core.sync import Carrier
@@ -26,6 +27,7 @@ class _Always:
 
 
 _ALWAYS = _Always()
+_NO_BARS = BarsView(BarSeries.empty("", 1), 0)
 
 
 class Seat:
@@ -38,12 +40,14 @@ class Seat:
         yields: how often it gave its turn away at this instant; `yielding` is true while that decision is made.
         helper: whether it is a thread that another participant started.
         state: while its `watching` is false, `wake` is false as well and is not called.
+        view, series: while the series is longer than what the view has reached, `wake` is true and is not called.
     """
 
     __slots__ = (
-        "asks", "base_order", "by_others", "carrier", "closing", "condition", "due_ns", "due_order", "ended", "helper",
-        "leaves_news", "name", "next_due_ns", "order", "parent", "park", "participant", "queued", "resume", "retired",
-        "since_ns", "state", "turns", "turns_of_helpers", "waiting", "wake", "what", "yielding", "yields",
+        "asks", "base_order", "by_others", "carrier", "closing", "condition", "due_ns", "due_order", "ended",
+        "helper", "leaves_news", "name", "next_due_ns", "order", "parent", "park", "participant", "queued", "resume",
+        "retired", "series", "since_ns", "state", "turns", "turns_of_helpers", "view", "waiting", "wake", "what",
+        "yielding", "yields",
     )  # fmt: skip
 
     carrier: Carrier
@@ -59,8 +63,10 @@ class Seat:
         # The bound method: calling it costs half of calling the object.
         self.wake = participant.wake.__call__
         self.next_due_ns = participant.wake.next_due_ns
+        worker = participant.wake if isinstance(participant.wake, WorkerWake) else None
         # A worker takes all that is new in each turn.
-        self.asks = self.leaves_news = not isinstance(participant.wake, WorkerWake)
+        self.asks = self.leaves_news = worker is None
+        self.view, self.series = (_NO_BARS, _NO_BARS.series) if worker is None else (worker.view, worker.series)
         self.state: _Watching = participant.wake.state if isinstance(participant.wake, MonitorWake) else _ALWAYS
         # A helper comes after its participant, in the order in which it was started.
         place = helper_order(participant.name) if parent else (participant.name,)

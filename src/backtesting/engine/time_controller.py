@@ -190,8 +190,7 @@ class TimeController(Turns, Blocking):
         if seat.closing and (self._ending or seat.retired):
             return False
         seat.waiting = MARKET
-        self._running = None  # see `_look_around`
-        if (seat.asks and _has_news(seat)) or seat.ended:
+        if (seat.asks and self._has_news(seat)) or seat.ended:
             self._turns_here += 1
             self._enqueue(seat)
             following = self._next_turn()
@@ -213,6 +212,11 @@ class TimeController(Turns, Blocking):
         if seat.closing:
             return not (self._ending or seat.retired or (seat.ended and not seat.wake()))
         return True
+
+    def _has_news(self, seat: Seat) -> bool:
+        self._running = None  # see `_look_around`
+        seat.asks = seat.leaves_news
+        return seat.wake()
 
     def wait_until(
         self, condition: Callable[[], bool], what: str, timeout_ns: int | None = None, *, by_others: bool = False
@@ -386,8 +390,3 @@ class _Nothing:
 
     def next_due_ns(self) -> None:
         return
-
-
-def _has_news(seat: Seat) -> bool:
-    seat.asks = seat.leaves_news
-    return seat.wake()

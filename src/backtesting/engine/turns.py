@@ -152,7 +152,11 @@ class Turns:
                         seat.queued = True
                         ready.append(seat)
                 for seat in self._workers:
-                    if seat.wake() and seat.waiting is MARKET and not seat.queued:
+                    if (
+                        (seat.view.end < seat.series.length or seat.wake())
+                        and seat.waiting is MARKET
+                        and not seat.queued
+                    ):
                         seat.queued = True
                         ready.append(seat)
                 for symbol in ended:
