@@ -16,7 +16,6 @@ from tests.backtesting.contended import SYMBOLS, check_limits, contended_run
 from tests.delays import DelayedThreads, Delays
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNS = 200
 
 
 def first_difference(a: list[JournalRecord], b: list[JournalRecord]) -> str:
@@ -51,11 +50,12 @@ def test_the_delays_lie_in_the_hand_overs_too() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # half a minute on an idle machine; the limit leaves room for a busy one
-def test_two_hundred_runs_under_real_delays_give_one_digest_and_break_no_limit() -> None:
+@pytest.mark.parametrize("runs", [30, pytest.param(200, marks=pytest.mark.soak)])
+def test_runs_under_real_delays_give_one_digest_and_break_no_limit(runs: int) -> None:
     """Random real delays at every call of the broker and at every hand-over change nothing."""
     expected, _ = contended_run("fibers")
     delayed = 0
-    for seed in range(RUNS):
+    for seed in range(runs):
         delays = Delays(seed)
         result, series = contended_run(delays=delays)
         check_limits(result, series)
@@ -63,7 +63,7 @@ def test_two_hundred_runs_under_real_delays_give_one_digest_and_break_no_limit()
         assert result.turns == expected.turns
         delayed += delays.count
 
-    assert delayed > RUNS * 10_000
+    assert delayed > runs * 10_000
 
 
 def in_a_process(seed: int, hash_seed: str) -> "subprocess.Popen[str]":

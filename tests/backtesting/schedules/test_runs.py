@@ -30,12 +30,13 @@ def small_run(policy: SchedulePolicy, runtime: str = "fibers") -> tuple[Backtest
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # under a minute on an idle machine; the limit leaves room for a busy one
+@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("kind", ["seeded", "preemptive"])
-def test_a_thousand_schedules_break_no_limit_and_replay_from_their_strings(kind: str) -> None:
+def test_no_schedule_breaks_a_limit_and_each_replays_from_its_string(kind: str, count: int) -> None:
     """Slots and margin hold in every order and however turns are cut; each run's strings give its own digest again."""
     digests = set()
     refusals = {"max_open_positions": 0, "margin": 0}
-    for seed in range(1000):
+    for seed in range(count):
         recording = Recording(policy_named(kind, seed))
         result, series = small_run(recording)
         check_limits(result, series)
@@ -48,8 +49,8 @@ def test_a_thousand_schedules_break_no_limit_and_replay_from_their_strings(kind:
         for code in refusals:
             refusals[code] += result.refusals[code]
 
-    assert len(digests) > 300
-    assert min(refusals.values()) > 5_000
+    assert len(digests) > 0.3 * count
+    assert min(refusals.values()) > 5 * count
 
 
 @pytest.mark.slow
