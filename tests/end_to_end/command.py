@@ -38,7 +38,7 @@ def run(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> 
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
-        timeout=100,
+        timeout=280,  # a hanging run, not a slow machine
         check=False,
     )
     return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
