@@ -3,13 +3,32 @@
 Prices lie on a coarse grid, so that touches, gaps and ties happen all the time and not once in a million cases.
 """
 
+import datetime as dt
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
+import numpy as np
 from hypothesis import strategies as st
 
 from src.backtesting.schedules.deviations import Deviation
+from src.core.bars import BarSeries, IntArray
+from src.core.calendars import BoolArray, Sessions
+from src.core.timeframe import DAY_NS, MINUTE_NS, parse_instant
 
-__all__ = ["Action", "Op", "Role", "Story", "World", "bars", "deviations", "stories", "worlds"]
+__all__ = [
+    "Action",
+    "Op",
+    "Role",
+    "Story",
+    "TableCalendar",
+    "World",
+    "bars",
+    "deviations",
+    "series_of_sessions",
+    "session_calendars",
+    "stories",
+    "worlds",
+]
 
 
 @dataclass(frozen=True)
@@ -244,3 +263,93 @@ def worlds(draw: st.DrawFn, most: int = 20) -> World:
         semaphores=tuple(draw(st.lists(st.integers(0, 2), min_size=1, max_size=2))),
         queues=tuple(draw(st.lists(st.integers(0, 2), min_size=1, max_size=2))),
     )
+
+
+# -- sessions and bars -----------------------------------------------------------------------------
+
+# Each row is a change of clocks and a zone in which it happens; Tokyo has none.
+_CLOCKS = (
+    ("America/New_York", "2021-03-14"),
+    ("America/New_York", "2021-11-07"),
+    ("Europe/London", "2021-03-28"),
+    ("Europe/London", "2021-10-31"),
+    ("Australia/Sydney", "2021-04-04"),
+    ("Asia/Tokyo", "2021-11-07"),
+)
+
+
+@dataclass(frozen=True)
+class TableCalendar:
+    """A `Calendar` that is a list of sessions: open, close and date, in order."""
+
+    rows: tuple[tuple[int, int, int], ...]
+    name: str = "table"
+    days_per_year: float = 250.0
+
+    def sessions(self, start_ns: int, end_ns: int) -> Sessions:
+        """See `Calendar.sessions`."""
+        found = np.array([row for row in self.rows if row[0] < end_ns and row[1] > start_ns], np.int64).reshape(-1, 3)
+        return Sessions(open_ns=found[:, 0].copy(), close_ns=found[:, 1].copy(), day=found[:, 2].copy())
+
+    def session_at(self, instant_ns: int) -> tuple[int, int] | None:
+        """See `Calendar.session_at`."""
+        return next((row[:2] for row in self.rows if row[0] <= instant_ns < row[1]), None)
+
+    def is_open(self, instant_ns: int) -> bool:
+        """See `Calendar.is_open`."""
+        return self.session_at(instant_ns) is not None
+
+    def next_open_ns(self, instant_ns: int) -> int | None:
+        """See `Calendar.next_open_ns`."""
+        return next((row[0] for row in self.rows if row[0] >= instant_ns), None)
+
+    def close_ns(self, instant_ns: int) -> int | None:
+        """See `Calendar.close_ns`; sessions that touch are taken for themselves."""
+        held = self.session_at(instant_ns)
+        return None if held is None else held[1]
+
+    def in_session(self, open_ns: IntArray) -> BoolArray:
+        """See `Calendar.in_session`."""
+        return np.array([self.is_open(at_ns) for at_ns in open_ns.tolist()], np.bool_)
+
+
+@st.composite
+def session_calendars(draw: st.DrawFn) -> TableCalendar:
+    """Six weeks around a change of clocks: some weekdays, holidays, early closes; by day, or overnight and touching.
+
+    All edges lie on quarters of an hour.
+    """
+    zone_name, change = draw(st.sampled_from(_CLOCKS))
+    zone, first = ZoneInfo(zone_name), dt.date.fromisoformat(change) - dt.timedelta(days=21)
+    weekdays = draw(st.sets(st.integers(0, 6), min_size=1))
+    overnight = draw(st.booleans())
+    opening, length = draw(st.integers(0, 40)), draw(st.integers(1, 55))
+    closed, early = draw(st.sets(st.integers(0, 41), max_size=6)), draw(st.sets(st.integers(0, 41), max_size=6))
+
+    def at(date: dt.date, quarters: int) -> int:
+        local = dt.datetime(date.year, date.month, date.day, quarters // 4, quarters % 4 * 15, tzinfo=zone)
+        return parse_instant(local)
+
+    rows = []
+    for i in range(42):
+        date = first + dt.timedelta(days=i)
+        if date.weekday() in weekdays and i not in closed:
+            begin = at(date - dt.timedelta(days=1), 68) if overnight else at(date, opening)
+            end = at(date, 68) if overnight else at(date, opening + length)
+            if i in early:
+                end = begin + max((end - begin) // 2 // (15 * MINUTE_NS), 1) * 15 * MINUTE_NS
+            rows.append((begin, end, (date - dt.date(1970, 1, 1)).days))
+    return TableCalendar(tuple(row for row in rows if row[0] < row[1]))
+
+
+@st.composite
+def series_of_sessions(draw: st.DrawFn, calendar: TableCalendar, base_ns: int, most: int = 120) -> BarSeries:
+    """Up to `most` bars in the middle of the calendar's weeks, inside its sessions and between them, with holes."""
+    middle_ns = (calendar.rows[0][0] + calendar.rows[-1][1]) // 2 if calendar.rows else parse_instant("2021-06-01")
+    start = (middle_ns - draw(st.integers(0, 5)) * DAY_NS) // base_ns
+    steps = st.one_of(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3 * DAY_NS // base_ns // 4))
+    places = np.cumsum(np.array([start, *draw(st.lists(steps, max_size=most - 1))], np.int64))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    low, high = np.sort(rng.uniform(1, 2, (2, len(places))), axis=0)
+    opening, close = rng.uniform(low, high), rng.uniform(low, high)
+    return BarSeries("AAA", base_ns, places * base_ns, opening, high, low, close, rng.lognormal(0, 5, len(places)))

@@ -13,10 +13,28 @@ from src.backtesting.schedules.free import Free
 from src.core.config import BotConfig, DurationNs, InstantNs, Section, exactly_one
 from src.core.errors import ConfigError
 from src.core.symbols import ADD, REMOVE, Roster
-from src.core.timeframe import format_instant
+from src.core.timeframe import HOUR_NS, format_instant
 from src.core.trading_controller import MONITOR, worker_name
 
-__all__ = ["BacktestConfig", "BacktestSection", "ControlSection", "CostsSection", "DataSection", "LatencySection"]
+__all__ = [
+    "EVERY_SYMBOL",
+    "AcceptedGapSection",
+    "BacktestConfig",
+    "BacktestSection",
+    "ControlSection",
+    "CostsSection",
+    "DataSection",
+    "GapSection",
+    "HoleSection",
+    "LatencySection",
+]
+
+#: The key of `gaps` that stands for the symbols without an entry of their own.
+EVERY_SYMBOL = "*"
+
+# The keys of a synthetic market alone, and the word that keeps it from having a file.
+_SYNTHETIC = ("trend_bp_per_hour", "outage_every_days", "absent_share", "holes", "ticks")
+_NO_STORE = "none"
 
 _FIRST_NS = 10**17  # the year 1973
 
@@ -31,15 +49,107 @@ def _not_a_year(value: Any) -> Any:
     return value
 
 
-class DataSection(Section):
-    """Where the bars come from; paths are relative to the configuration file.
+class GapSection(Section):
+    """How much of a symbol's bars may be absent where its calendar has them; what is not stated is the default.
 
-    `seed` belongs to the synthetic market and is not the run's seed.
+    Both are counted in the calendar's open hours. A hole of up to three bars of the series is never too long, because
+    a series of days has a holiday now and then.
+    """
+
+    absent_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    longest_ns: DurationNs | None = Field(default=None, alias="longest", gt=0)
+
+
+class AcceptedGapSection(Section):
+    """A span in which a symbol may have no bars, and why that is right; it is part of the run's identity."""
+
+    symbol: str
+    from_ns: InstantNs = Field(alias="from")
+    to_ns: InstantNs = Field(alias="to")
+    reason: Annotated[str, Field(max_length=500)]
+
+    @field_validator("from_ns", "to_ns", mode="before")
+    @classmethod
+    def _no_bare_year(cls, value: Any) -> Any:
+        return _not_a_year(value)
+
+    @field_validator("reason")
+    @classmethod
+    def _says_something(cls, value: str) -> str:
+        if sum(letter.isalpha() for letter in value) < 3:
+            raise ValueError(f"expected a reason in words, such as 'maintenance of the venue', found {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _forward(self) -> "AcceptedGapSection":
+        if self.to_ns <= self.from_ns:
+            raise ValueError("to must lie after from")
+        return self
+
+
+class HoleSection(Section):
+    """Bars that a synthetic market leaves out on purpose: of one symbol, or of all."""
+
+    from_ns: InstantNs = Field(alias="from")
+    to_ns: InstantNs = Field(alias="to")
+    symbol: str | None = None
+
+    @field_validator("from_ns", "to_ns", mode="before")
+    @classmethod
+    def _no_bare_year(cls, value: Any) -> Any:
+        return _not_a_year(value)
+
+    @model_validator(mode="after")
+    def _forward(self) -> "HoleSection":
+        if self.to_ns <= self.from_ns:
+            raise ValueError("to must lie after from")
+        return self
+
+
+class DataSection(Section):
+    """Where the bars come from, and what may be absent of them; paths are relative to the configuration file.
+
+    `seed` belongs to the synthetic market and is not the run's seed. `gaps` is by symbol, `*` for those without an
+    entry of their own; it changes no result. A market order that would open something is cancelled when no bar comes
+    for longer than `no_entry_across` of open hours. `sync` names the source, such as ccxt:binanceusdm, that is asked
+    for absent bars when somebody wants that, with its own `sync_options`.
+
+    The last five describe the synthetic market: a planted edge (`trend_bp_per_hour`, 0 plants none), one outage in so
+    many days (0 for none), the share of minutes without a trade, holes, and whether its file gets quotes and trades.
+    It is generated in memory, and nothing is opened or written, with `store: none`.
     """
 
     source: Literal["synthetic", "store"] = "store"
     store: str | None = None
     seed: int = 7
+    gaps: dict[str, GapSection] = Field(default_factory=dict)
+    accept_gaps: tuple[AcceptedGapSection, ...] = ()
+    no_entry_across_ns: DurationNs = Field(default=HOUR_NS, alias="no_entry_across", gt=0)
+    sync: str | None = None
+    sync_options: dict[str, Any] = Field(default_factory=dict)
+    trend_bp_per_hour: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    outage_every_days: Annotated[int, Field(ge=0, le=36_500)] = 60
+    absent_share: Annotated[float, Field(ge=0, le=0.9)] | None = None
+    holes: tuple[HoleSection, ...] = ()
+    ticks: bool = False
+
+    @model_validator(mode="after")
+    def _synthetic_alone(self) -> "DataSection":
+        if self.source != "synthetic":
+            fields = type(self).model_fields
+            given = [name for name in _SYNTHETIC if getattr(self, name) != fields[name].default]
+            if given:
+                raise ValueError(f"{given[0]} describes the synthetic market; write source: synthetic or leave it out")
+            if self.store == _NO_STORE:
+                raise ValueError("store: none is for the synthetic market; write source: synthetic or name a file")
+        elif self.in_memory and self.ticks:
+            raise ValueError("ticks are written to the store of the synthetic market; name a file instead of none")
+        return self
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the bars are generated in memory and no store is opened."""
+        return self.source == "synthetic" and self.store == _NO_STORE
 
     @property
     def path(self) -> str:
@@ -185,6 +295,22 @@ class BacktestConfig(BotConfig):
         return self
 
     @model_validator(mode="after")
+    def _known_gaps(self) -> "BacktestConfig":
+        data, known = self.backtest.data, list(self.instruments)
+        named = [(f"backtest.data.gaps.{symbol}", symbol) for symbol in data.gaps if symbol != EVERY_SYMBOL]
+        named += [(f"backtest.data.accept_gaps.{i}.symbol", one.symbol) for i, one in enumerate(data.accept_gaps)]
+        named += [(f"backtest.data.holes.{i}.symbol", one.symbol) for i, one in enumerate(data.holes) if one.symbol]
+        problems = []
+        for place, symbol in named:
+            if symbol not in known:
+                close = difflib.get_close_matches(symbol, known, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                problems.append(f"{place}: expected one of the instruments {', '.join(known)}, found {symbol!r}{hint}")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @model_validator(mode="after")
     def _possible_changes(self) -> "BacktestConfig":
         section = self.backtest
         problems: list[str] = []
@@ -220,6 +346,9 @@ class BacktestConfig(BotConfig):
             values["backtest"].pop(key, None)
         values["backtest"].pop("schedule", None)  # one policy has several spellings; the identity has it by itself
         values["backtest"].pop("control", None)  # likewise, together with what was done from outside
-        values["backtest"]["data"].pop("store", None)
+        for key in ("store", "ticks"):
+            values["backtest"]["data"].pop(key, None)
+        for key in ("gaps", "sync", "sync_options"):  # they refuse a run or let it be; accepted gaps stay
+            values["backtest"]["data"].pop(key, None)
         values.pop("poll", None)
         return values

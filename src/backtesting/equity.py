@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.core.bars import FloatArray, IntArray
+from src.core.calendars import ALWAYS, Calendar
 from src.core.day import AccountDay
 from src.core.timeframe import DAY_NS
 
 __all__ = ["Drawdown", "annual_return", "calmar", "daily_equity", "daily_returns", "drawdown", "sharpe", "sortino"]
 
-DAYS_PER_YEAR = 365
+#: Daily returns a year where the market never closes: each calendar day gives one.
+DAYS_PER_YEAR = 365.0
 
 # Equity is float64: a daily return below this is rounding, and so is a deviation.
 _NOISE = 1e-14
@@ -65,21 +67,33 @@ def drawdown(instants_ns: IntArray, equity: FloatArray) -> Drawdown | None:
 
 
 def daily_equity(
-    instants_ns: IntArray, equity: FloatArray, start_ns: int, end_ns: int, day: AccountDay | None = None
-) -> FloatArray:
+    instants_ns: IntArray, equity: FloatArray, start_ns: int, end_ns: int, day: AccountDay | None = None,
+    calendar: Calendar | None = None,
+) -> FloatArray:  # fmt: skip
     """Equity at the start and at the end of each day, flat days included, shape (days + 1,).
 
     A day ends at the next midnight; what was marked exactly then still belongs to it, because a bar that closes at
     midnight is a bar of the day before. A first or last day of which the window holds only a part counts as a day.
+    Where the market closes, a day in which no session ends, such as Saturday or a holiday, is a part of the next one in
+    which one does, so that a year has as many days as the calendar has sessions.
 
     Args:
         instants_ns: shape (n,), not decreasing; of several samples at one instant the last counts.
         equity: shape (n,).
         day: when the account's day starts; midnight UTC by default.
+        calendar: when the account's market is open; always by default.
+
+    Raises:
+        ConfigError: the calendar does not know the window.
     """
     if len(equity) == 0 or end_ns <= start_ns:
         return equity[:1].astype(np.float64)
     ends = _day_ends(start_ns, end_ns, day)
+    if calendar is not None and calendar.name != ALWAYS:
+        closes = calendar.sessions(start_ns, end_ns).close_ns
+        traded = np.unique(np.searchsorted(ends, np.minimum(closes, end_ns), side="left"))
+        # The last day lasts to the end of the window, so that the returns compound to that of the whole.
+        ends = ends[np.append(traded[:-1], len(ends) - 1)]
     at = np.searchsorted(instants_ns, ends, side="right") - 1
     return np.concatenate((equity[:1], equity[np.maximum(at, 0)])).astype(np.float64)
 
@@ -88,7 +102,8 @@ def _day_ends(start_ns: int, end_ns: int, day: AccountDay | None) -> IntArray:
     if day is None:
         first = (start_ns // DAY_NS + 1) * DAY_NS
         last = -(-end_ns // DAY_NS) * DAY_NS
-        return np.arange(first, last + 1, DAY_NS, dtype=np.int64)
+        # Counted in days: over nanoseconds `np.arange` finds its length in floats, and loses the last day of a year.
+        return np.arange(first // DAY_NS, last // DAY_NS + 1, dtype=np.int64) * DAY_NS
     ends = [day.next_start_ns(start_ns)]
     while ends[-1] < end_ns:
         ends.append(day.next_start_ns(ends[-1]))
@@ -102,20 +117,22 @@ def daily_returns(equity: FloatArray) -> FloatArray | None:
     return equity[1:] / equity[:-1] - 1.0
 
 
-def sharpe(returns: FloatArray | None) -> float | None:
-    """`mean(r) / std(r, n - 1) * sqrt(365)` without a risk-free rate; None under two days or without variance.
+def sharpe(returns: FloatArray | None, days_per_year: float = DAYS_PER_YEAR) -> float | None:
+    """`mean(r) / std(r, n - 1) * sqrt(days per year)` without a risk-free rate.
+
+    None under two days or without variance.
 
     Source: W. F. Sharpe, "The Sharpe Ratio", Journal of Portfolio Management 21 (1994), ex post ratio; annualised by
-    the square root of the calendar days of a year, because each calendar day gives one return.
+    the square root of the days of a year that give a return each.
     """
     if returns is None or len(returns) < 2:
         return None
     deviation = float(np.std(returns, ddof=1))
-    return None if deviation <= _NOISE else float(np.mean(returns)) / deviation * math.sqrt(DAYS_PER_YEAR)
+    return None if deviation <= _NOISE else float(np.mean(returns)) / deviation * math.sqrt(days_per_year)
 
 
-def sortino(returns: FloatArray | None) -> float | None:
-    """`mean(r) / sqrt(mean(min(r, 0)^2)) * sqrt(365)`; None under two days or without a losing day.
+def sortino(returns: FloatArray | None, days_per_year: float = DAYS_PER_YEAR) -> float | None:
+    """`mean(r) / sqrt(mean(min(r, 0)^2)) * sqrt(days per year)`; None under two days or without a losing day.
 
     Source: F. A. Sortino and L. N. Price, "Performance Measurement in a Downside Risk Framework", Journal of Investing
     3 (1994), with 0 as the least acceptable return; the mean of squares is over all days.
@@ -123,25 +140,25 @@ def sortino(returns: FloatArray | None) -> float | None:
     if returns is None or len(returns) < 2:
         return None
     downside = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
-    return None if downside <= _NOISE else float(np.mean(returns)) / downside * math.sqrt(DAYS_PER_YEAR)
+    return None if downside <= _NOISE else float(np.mean(returns)) / downside * math.sqrt(days_per_year)
 
 
-def annual_return(equity: FloatArray) -> float | None:
-    """The compound yearly return of daily equity, as a fraction: `(last / first) ** (365 / days) - 1`.
+def annual_return(equity: FloatArray, days_per_year: float = DAYS_PER_YEAR) -> float | None:
+    """The compound yearly return of daily equity, as a fraction: `(last / first) ** (days per year / days) - 1`.
 
     None under two days, when equity is not positive at an end, or when the number is beyond a float.
     """
     days = len(equity) - 1
     if days < 2 or equity[0] <= 0 or equity[-1] <= 0:
         return None
-    growth = math.log(float(equity[-1]) / float(equity[0])) * DAYS_PER_YEAR / days
+    growth = math.log(float(equity[-1]) / float(equity[0])) * days_per_year / days
     return math.expm1(growth) if growth < 700 else None
 
 
-def calmar(equity: FloatArray, drawdown_percent: float | None) -> float | None:
+def calmar(equity: FloatArray, drawdown_percent: float | None, days_per_year: float = DAYS_PER_YEAR) -> float | None:
     """Compound yearly return over the largest drawdown of the same window; None without either.
 
     Source: T. W. Young, "Calmar Ratio: A Smoother Tool", Futures 20 (1991), over the whole window instead of 36 months.
     """
-    yearly = annual_return(equity)
+    yearly = annual_return(equity, days_per_year)
     return None if yearly is None or not drawdown_percent else yearly / (drawdown_percent / 100)

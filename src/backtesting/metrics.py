@@ -13,7 +13,9 @@ from typing import Any
 from src.backtesting import equity as curve
 from src.backtesting.reconcile import Replay, replay_fills
 from src.backtesting.result import BacktestResult, Outcome, SymbolSummary
+from src.core.calendars import ALWAYS, Calendar, calendar_named
 from src.core.day import AccountDay
+from src.core.errors import ConfigError
 from src.core.records import Trade
 
 __all__ = ["GroupMetrics", "Metrics", "compute_metrics"]
@@ -64,7 +66,9 @@ class Metrics:
         expectancy: mean net of a trade.
         average_r, total_r: over the `r_counted` trades that have an initial stop; `without_r` have none.
         max_drawdown_percent, max_drawdown: largest fall from a peak in percent of it, and in money, over the samples.
-        sharpe, sortino, calmar: from daily returns, see `src.backtesting.equity`; `days` counts these returns.
+        sharpe, sortino, calmar: from daily returns, see `src.backtesting.equity`; `days` counts these returns, and
+            `days_per_year` is how many a year has: the sessions of the symbols' calendar, or 365 where they differ, or
+            where it does not know the window.
         exposure_percent: share of the window during which at least one position was open.
         longest_flat_ns: longest time without any position.
         net_worst, net_best: the net if every ambiguous fill had gone the worse, the better way.
@@ -113,6 +117,7 @@ class Metrics:
     max_drawdown_trough_ns: int | None
     longest_underwater_ns: int | None
     days: int
+    days_per_year: float
     sharpe: float | None
     sortino: float | None
     calmar: float | None
@@ -143,6 +148,7 @@ def compute_metrics(result: BacktestResult, *, day: AccountDay | None = None) ->
 
     Raises:
         InternalError: a fill closes more than its position holds.
+        ConfigError: a symbol's calendar is none.
     """
     replay = replay_fills(result.fills)
     initial, final = result.initial_balance, result.account.equity
@@ -230,17 +236,34 @@ def _lived_until(result: BacktestResult) -> int:
     return result.end_ns if whole or not len(result.equity_ns) else int(result.equity_ns[-1])
 
 
+def _calendar_of(result: BacktestResult) -> Calendar:
+    """The calendar that all symbols share; where they differ, or it does not know the window, one that never closes."""
+    calendars = {calendar.name: calendar for calendar in (calendar_named(each.calendar) for each in result.symbols)}
+    always = calendar_named(ALWAYS)
+    if len(calendars) != 1:
+        return always
+    shared = next(iter(calendars.values()))
+    try:
+        shared.sessions(result.start_ns, max(result.start_ns + 1, result.end_ns))
+    except ConfigError:  # the run is over; its figures are not lost for want of a calendar
+        return always
+    return shared
+
+
 def _of_equity(result: BacktestResult, day: AccountDay | None) -> dict[str, Any]:
-    daily = curve.daily_equity(result.equity_ns, result.equity, result.start_ns, _lived_until(result), day)
+    calendar = _calendar_of(result)
+    daily = curve.daily_equity(result.equity_ns, result.equity, result.start_ns, _lived_until(result), day, calendar)
     returns = curve.daily_returns(daily)
     fall = curve.drawdown(result.equity_ns, result.equity)
-    yearly = curve.annual_return(daily)
+    year = calendar.days_per_year
+    yearly = curve.annual_return(daily, year)
     return {
         "days": max(0, len(daily) - 1),
+        "days_per_year": year,
         "annual_return_percent": None if yearly is None else yearly * 100,
-        "sharpe": curve.sharpe(returns),
-        "sortino": curve.sortino(returns),
-        "calmar": curve.calmar(daily, fall.percent if fall else None),
+        "sharpe": curve.sharpe(returns, year),
+        "sortino": curve.sortino(returns, year),
+        "calmar": curve.calmar(daily, fall.percent if fall else None, year),
         "max_drawdown_percent": fall.percent if fall else None,
         "max_drawdown": fall.money if fall else None,
         "max_drawdown_start_ns": fall.start_ns if fall else None,

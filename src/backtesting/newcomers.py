@@ -4,23 +4,27 @@ Those that the configuration names are read before the run begins, the others wh
 be called from any thread, one at a time.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from src.backtesting.config import BacktestConfig
 from src.backtesting.engine.symbols import Newcomer, SymbolChange
+from src.backtesting.generated import BarOpener
+from src.core.bars import BarSeries
 from src.core.config_file import ConfigDocument
 from src.core.errors import ConfigError, PreflightError
 from src.core.instrument import Instrument
 from src.core.strategy import Strategy
-from src.core.strategy_runner import declared_lookback, strategy_timeframes
+from src.core.strategy_runner import declared_lookbacks, strategy_timeframes
 from src.core.symbols import ADD
 from src.core.timeframe import format_instant
 from src.data.market import load_market
-from src.data.store import HistoricalDataStore
 
-__all__ = ["DataNeeds", "StoreSupply", "changes_inside", "data_needs", "instrument_of"]
+__all__ = ["DataNeeds", "Judge", "StoreSupply", "changes_inside", "data_needs", "instrument_of"]
+
+#: What is wrong with the bars of a symbol, as sentences: symbol, base bars, derived ones by their length in ns, source
+#: of the bars, and the instant from which they are traded.
+Judge = Callable[[str, BarSeries, Mapping[int, BarSeries], str, int], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,32 +35,40 @@ class DataNeeds:
         warmup_ns: how much earlier than the run the bars begin.
         lookbacks: bars before the run, by timeframe.
         timeframes: the timeframes of each strategy, in configured order.
+        demands: the lookbacks of each strategy by itself, in configured order.
     """
 
     warmup_ns: int
     lookbacks: dict[int, int]
     timeframes: tuple[tuple[int, ...], ...]
+    demands: tuple[dict[int, int], ...] = ()
 
 
 def data_needs(config: BacktestConfig, classes: Mapping[str, type[Strategy]]) -> DataNeeds:
     """What the strategies of a configuration need.
 
     Raises:
-        ConfigError: a timeframe is not one.
+        ConfigError: see `declared_lookbacks`.
     """
     trailing = config.manage.trailing
     managed = trailing.atr + 1 if trailing is not None and trailing.distance_atr is not None else 0
     warmup_ns = 0
     lookbacks: dict[int, int] = {}
     timeframes: list[tuple[int, ...]] = []
+    demands: list[dict[int, int]] = []
     for strategy in config.strategies:
         cls = classes[strategy.instance]
         wanted = strategy_timeframes(cls, strategy)
-        lookback = max(declared_lookback(cls, strategy), managed)
-        warmup_ns = max(warmup_ns, lookback * wanted[0])
-        lookbacks[wanted[0]] = max(lookbacks.get(wanted[0], 0), lookback)
+        needed = declared_lookbacks(cls, strategy)
+        needed[wanted[0]] = max(needed[wanted[0]], managed)
+        for timeframe_ns, bars in needed.items():
+            warmup_ns = max(warmup_ns, bars * timeframe_ns)
+            lookbacks[timeframe_ns] = max(lookbacks.get(timeframe_ns, 0), bars)
         timeframes.append(tuple(wanted))
-    return DataNeeds(warmup_ns=warmup_ns, lookbacks=lookbacks, timeframes=tuple(timeframes))
+        demands.append(needed)
+    return DataNeeds(
+        warmup_ns=warmup_ns, lookbacks=lookbacks, timeframes=tuple(timeframes), demands=tuple(demands)
+    )  # fmt: skip
 
 
 def instrument_of(config: BacktestConfig, symbol: str) -> Instrument:
@@ -96,15 +108,19 @@ class StoreSupply:
     """See `Supply`: bars of a store, read again for each symbol that joins.
 
     Args:
-        path: the store's file.
+        opener: opens the bars that the run reads.
         end_ns: the end of the run's window.
+        judge: what is wrong with the bars of a symbol that joins; nothing is asked without it.
     """
 
-    def __init__(self, config: BacktestConfig, needs: DataNeeds, path: Path, end_ns: int) -> None:
+    def __init__(
+        self, config: BacktestConfig, needs: DataNeeds, opener: BarOpener, end_ns: int, judge: Judge | None = None
+    ) -> None:
         self._config = config
         self._needs = needs
-        self._path = path
+        self._open = opener
         self._end_ns = end_ns
+        self._judge = judge
         self._loaded: dict[tuple[str, int], Newcomer] = {}
 
     def load(self, changes: Iterable[SymbolChange]) -> "StoreSupply":
@@ -122,21 +138,22 @@ class StoreSupply:
                 except PreflightError as error:
                     problems.append(error.message)
         if problems:
-            raise PreflightError("\n".join(problems), problems=problems)
+            raise PreflightError("\n".join(problems), problems=problems, code="newcomer")
         return self
 
     def check(self, symbol: str, instant_ns: int) -> None:
         """See `Supply.check`."""
         instrument_of(self._config, symbol)
-        with HistoricalDataStore(self._path, read_only=True) as store:
+        with self._open() as store:
             try:
                 found = store.series_of(symbol)
             except PreflightError as error:
                 raise ConfigError(error.message, symbol=symbol) from None
+            name = store.path.name
         last_ns = max(info.last_ns for info in found)
         if last_ns < instant_ns:
             raise ConfigError(
-                f"{symbol} has no bars after {format_instant(instant_ns)}; {self._path.name} has them to "
+                f"{symbol} has no bars after {format_instant(instant_ns)}; {name} has them to "
                 f"{format_instant(last_ns)}",
                 symbol=symbol,
             )
@@ -154,15 +171,21 @@ class StoreSupply:
             if strategy.symbols is None
             for timeframe_ns in timeframes
         }
-        with HistoricalDataStore(self._path, read_only=True) as store:
+        with self._open() as store:
             market = load_market(
-                store, [symbol], {symbol: wanted}, instant_ns, self._end_ns, needs.warmup_ns, needs.lookbacks
-            )
+                store, [symbol], {symbol: wanted}, instant_ns, self._end_ns, needs.warmup_ns, needs.lookbacks,
+                {symbol: self._config.instruments[symbol].calendar},
+            )  # fmt: skip
+        base = market.base[symbol]
+        derived = {timeframe_ns: series for (_, timeframe_ns), series in market.derived.items()}
+        wrong = self._judge(symbol, base, derived, market.sources[symbol], instant_ns) if self._judge else ()
+        if wrong:
+            raise PreflightError("\n".join(wrong), problems=list(wrong), symbol=symbol)
         return Newcomer(
             instrument=instrument,
             from_ns=instant_ns,
-            base=market.base[symbol],
-            derived={timeframe_ns: series for (_, timeframe_ns), series in market.derived.items()},
+            base=base,
+            derived=derived,
             fingerprint=market.fingerprint,
             source=market.sources[symbol],
         )

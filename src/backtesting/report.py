@@ -69,6 +69,7 @@ def report_html(
             _groups_section("By book", metrics.per_book),
             _trades_section(result.trades, metrics.currency),
             _pair_section(result, metrics),
+            _gaps_section(manifest),
             _manifest_section(manifest),
         ]
     )
@@ -246,6 +247,20 @@ def _counts(items: Sequence[tuple[str, int]], title: str, nothing: str) -> str:
         return f'<p class="dim">{safe(nothing)}</p>'
     rows = "".join(f'<tr><td class="t"><code>{safe(name)}</code></td><td>{count:,}</td></tr>' for name, count in items)
     return f"<table>{_header((title, 'Times'), 1)}{rows}</table>"
+
+
+def _gaps_section(manifest: Mapping[str, Any]) -> str:
+    """The spans without bars that the configuration accepts, each with its reason; nothing where it accepts none."""
+    backtest = manifest.get("configuration", {}).get("backtest", {})
+    accepted = backtest.get("data", {}).get("accept_gaps", ())
+    if not accepted:
+        return ""
+    rows = ""
+    for one in accepted:
+        cells = "".join(f'<td class="t">{safe(one[key])}</td>' for key in ("symbol", "from", "to"))
+        rows += f'<tr>{cells}<td class="wrap">{safe(one["reason"])}</td></tr>'
+    head = _header(("Symbol", "From", "To", "Reason"), 3)
+    return f"<section><h2>Accepted spans without bars</h2><table>{head}{rows}</table></section>"
 
 
 def _manifest_section(manifest: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from src.core.bars import FloatArray, IntArray
+from src.core.calendars import ALWAYS
 from src.core.errors import LockstepError
 from src.core.journal import JournalRecord
 from src.core.records import Account, Fill, Order, Position, Trade
@@ -22,7 +23,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SymbolSummary:
-    """What one symbol's data were: first open and last close inside the window, bars, and how far its worker came."""
+    """What one symbol's data were: first open and last close inside the window, bars, and its calendar's name."""
 
     symbol: str
     bars: int
@@ -30,6 +31,7 @@ class SymbolSummary:
     last_close: float | None
     first_ns: int | None
     last_ns: int | None
+    calendar: str = ALWAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from src.backtesting.artifacts import ensure_writable, write_free_run, write_run
-from src.backtesting.config import BacktestConfig, CostsSection
+from src.backtesting.config import BacktestConfig
 from src.backtesting.engine.backtest_controller import BacktestController
 from src.backtesting.engine.free_controller import FreeTimeController, time_controller_for
 from src.backtesting.engine.latency import Latency, late_participant
@@ -19,16 +19,18 @@ from src.backtesting.engine.pacing import pacer_for
 from src.backtesting.engine.ports import Gate
 from src.backtesting.engine.symbols import Supply, input_of
 from src.backtesting.engine.wakes import EveryStep
+from src.backtesting.generated import bar_opener
 from src.backtesting.identity import identity_inputs, run_id, user_file_hash, user_files, versions
 from src.backtesting.metrics import Metrics, compute_metrics
-from src.backtesting.newcomers import DataNeeds, StoreSupply, changes_inside, data_needs, instrument_of
+from src.backtesting.newcomers import StoreSupply, changes_inside, data_needs, instrument_of
+from src.backtesting.preflight import Examiner, PreflightReport
 from src.backtesting.result import BacktestResult
 from src.backtesting.schedules import SchedulePolicy, policy_named
 from src.backtesting.schedules.accesses import PortLogs
 from src.backtesting.schedules.free import Free
 from src.backtesting.strict import StrictReport, StrictRuntime, StrictWatch, refuse_real_locks, strict_report
 from src.backtesting.tracing import Probe
-from src.brokers.simulated import Commission, Costs, FillRules, SimulatedBroker, Slippage
+from src.brokers.simulated import Costs, FillRules, SimulatedBroker
 from src.core.clock import Participant
 from src.core.config_file import ConfigDocument
 from src.core.day import AccountDay
@@ -36,17 +38,10 @@ from src.core.errors import InternalError, PreflightError, StalledThreadError
 from src.core.instrument import Instrument
 from src.core.strategy import Strategy
 from src.core.sync import runtime_named
-from src.core.timeframe import DAY_NS, MINUTE_NS, format_instant
-from src.data.market import MarketData, load_market
-from src.data.store import HistoricalDataStore
-from src.data.synthetic import SyntheticSpec, default_symbol
-from src.data.synthetic_store import market_store
+from src.data.market import MarketData
 from src.strategies import LoadedStrategy, load_strategy
 
 __all__ = ["FinishedRun", "PreparedRun", "compose", "execute", "prepare"]
-
-#: A window may begin or end so long before or after the data: a week holds any weekend and holiday.
-MOST_DAYS_WITHOUT_DATA = 7
 
 Watch = Callable[[BacktestController], AbstractContextManager[object]]
 
@@ -61,6 +56,7 @@ class PreparedRun:
         supply: where the bars of symbols come from that join on the way.
         synthetic: the seed of the synthetic market, None for real data.
         user_files: the strategies' files and the modules beside them that they import.
+        preflight: what was found in the data; None when that was skipped.
     """
 
     config: BacktestConfig
@@ -77,6 +73,7 @@ class PreparedRun:
     synthetic: int | None
     supply: Supply
     user_files: tuple[Path, ...] = ()
+    preflight: PreflightReport | None = None
 
     @property
     def deterministic(self) -> bool:
@@ -105,16 +102,18 @@ class FinishedRun:
     replay: str | None = None
 
 
-def prepare(document: ConfigDocument, *, stored: bool = True) -> PreparedRun:
-    """Validate a configuration, load its strategies and its data, and identify the run.
+def prepare(document: ConfigDocument, *, stored: bool = True, preflight: bool = True) -> PreparedRun:
+    """Validate a configuration, load its strategies and its data, judge them, and identify the run.
 
     Args:
         stored: whether the run is to be stored, so that its folder has to be one that can be written to.
+        preflight: whether the bars are judged; what cannot be loaded is refused all the same.
 
     Raises:
         ConfigError: the configuration, a strategy file or the runs folder is wrong.
         DataError: the store is not what it must be.
-        PreflightError: the data lack what the run needs, or a cost has no number.
+        PreflightError: the data lack what the run needs, or a cost has no number; it carries the report, see
+            `PreflightReport.refusal`.
     """
     config = document.validate(BacktestConfig)
     section = config.backtest
@@ -126,11 +125,16 @@ def prepare(document: ConfigDocument, *, stored: bool = True) -> PreparedRun:
         refuse_real_locks(own_files)
     instruments = {symbol: instrument_of(config, symbol) for symbol in config.symbols}
     needs = data_needs(config, classes)
-    costs = _costs(section.costs)
     runs_dir = (document.folder / section.runs).resolve()
-    market, start_ns, end_ns = _market(config, needs, document.folder)
+    examiner = Examiner(config, document, needs, judging=preflight)
+    examined = examiner.examine()
+    market, start_ns, end_ns = examined.market, examined.start_ns, examined.end_ns
     changes_inside(document, config, start_ns, end_ns)
-    supply = StoreSupply(config, needs, document.folder / section.data.path, end_ns).load(config.changes)
+    opener, judge = bar_opener(config, document.folder), examiner.judge(end_ns)
+    try:
+        supply = StoreSupply(config, needs, opener, end_ns, judge).load(config.changes)
+    except PreflightError as error:
+        raise examiner.refusal(examined.report, error) from None
     if stored:
         ensure_writable(runs_dir)  # last of the checks, because it makes the folder: a refused run leaves none behind
     inputs = identity_inputs(
@@ -143,11 +147,36 @@ def prepare(document: ConfigDocument, *, stored: bool = True) -> PreparedRun:
         user_files=_hashes(config, loaded),
         changes=[input_of(change, supply) for change in config.changes],
     )
+    manifest = _manifest(config, policy, market, inputs)
+    return PreparedRun(
+        config=config,
+        classes=classes,
+        instruments=instruments,
+        market=market,
+        costs=examined.costs,
+        policy=policy,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        run_id=run_id(inputs) if manifest["deterministic"] else "free",
+        manifest=manifest,
+        runs_dir=runs_dir,
+        synthetic=manifest["synthetic_seed"],
+        supply=supply,
+        user_files=own_files,
+        preflight=examined.report if preflight else None,
+    )
+
+
+def _manifest(
+    config: BacktestConfig, policy: SchedulePolicy, market: MarketData, inputs: dict[str, Any]
+) -> dict[str, Any]:
+    """What is known of a run before it begins; the settings of a source may hold a key and are left out."""
+    section = config.backtest
     synthetic = section.data.seed if section.data.source == "synthetic" else None
-    deterministic = not isinstance(policy, Free)
-    manifest = {
-        "deterministic": deterministic,
-        "configuration": config.model_dump(mode="json", by_alias=True, exclude={"paper", "live"}),
+    unsaid: dict[str, Any] = {"paper": True, "live": True, "backtest": {"data": {"sync_options"}}}
+    return {
+        "deterministic": not isinstance(policy, Free),
+        "configuration": config.model_dump(mode="json", by_alias=True, exclude=unsaid),
         "inputs": inputs,
         "versions": versions(),
         "seed": section.seed,
@@ -157,22 +186,6 @@ def prepare(document: ConfigDocument, *, stored: bool = True) -> PreparedRun:
         "synthetic": synthetic is not None,
         "synthetic_seed": synthetic,
     }
-    return PreparedRun(
-        config=config,
-        classes=classes,
-        instruments=instruments,
-        market=market,
-        costs=costs,
-        policy=policy,
-        start_ns=start_ns,
-        end_ns=end_ns,
-        run_id=run_id(inputs) if deterministic else "free",
-        manifest=manifest,
-        runs_dir=runs_dir,
-        synthetic=synthetic,
-        supply=supply,
-        user_files=own_files,
-    )
 
 
 def compose(
@@ -195,7 +208,10 @@ def compose(
     """
     config = prepared.config
     section, market = config.backtest, prepared.market
-    rules = FillRules(limit_fill=section.limit_fill, intrabar=section.intrabar, at_end=section.at_end)
+    rules = FillRules(
+        limit_fill=section.limit_fill, intrabar=section.intrabar, at_end=section.at_end,
+        no_entry_across_ns=section.data.no_entry_across_ns,
+    )  # fmt: skip
     broker = SimulatedBroker(config.account, prepared.instruments, market.base, market.derived, prepared.costs, rules)
     latencies = {name: Latency(delay_ns=one.delay_ns, jitter_ns=one.jitter_ns) for name, one in section.latency.items()}
     # On all cores where several run at once.
@@ -252,7 +268,7 @@ def execute(
     series = {**prepared.market.base, **{symbol: each.base for symbol, each in joined.items()}}
     stored: dict[str, Any] = {
         "runs_dir": prepared.runs_dir, "price_series": series, "report": report, "timing": timing,
-        "control": controller.control_records, "metrics": metrics, "log": controller.log_text,
+        "control": (*_skipped(prepared), *controller.control_records), "metrics": metrics, "log": controller.log_text,
     }  # fmt: skip
     identity, replay, clock = run_id(inputs), None, controller.time_controller
     if isinstance(clock, FreeTimeController):
@@ -264,6 +280,13 @@ def execute(
         run_id=identity, result=result, metrics=metrics, folder=folder, synthetic=prepared.synthetic, timing=timing,
         strict=None if strict is None else strict_report(strict, prepared.user_files), replay=replay,
     )  # fmt: skip
+
+
+def _skipped(prepared: PreparedRun) -> tuple[dict[str, Any], ...]:
+    """The control record of a run whose data were not judged."""
+    if prepared.preflight is not None:
+        return ()
+    return ({"instant_ns": prepared.start_ns, "action": "skip_preflight"},)
 
 
 def _timing(prepared: PreparedRun, controller: BacktestController) -> dict[str, Any]:
@@ -305,85 +328,3 @@ def _figures(result: BacktestResult, day: AccountDay) -> Metrics | None:
 def is_stuck(result: BacktestResult) -> bool:
     """True when a participant's thread never came back, so that the process has to end without it."""
     return isinstance(result.error, StalledThreadError)
-
-
-def _costs(section: CostsSection) -> Costs:
-    missing = [
-        f"backtest.costs has no {name}: write {one} or {other} (0 where there is none)"
-        for name, one, other in (
-            ("spread", "spread_percent", "spread_points"),
-            ("commission", "commission_percent", "commission_per_unit"),
-            ("slippage", "slippage_percent", "slippage_points"),
-        )
-        if getattr(section, one) is None and getattr(section, other) is None
-    ]
-    if missing:
-        raise PreflightError("\n".join(missing), problems=missing)
-    return Costs(
-        commission=Commission(section.commission_percent or 0.0, section.commission_per_unit or 0.0),
-        slippage=Slippage(section.slippage_percent or 0.0, section.slippage_points or 0.0),
-        spread_percent=section.spread_percent or 0.0,
-        spread_points=section.spread_points or 0.0,
-        latency_ns=section.latency_ns,
-    )
-
-
-def _market(config: BacktestConfig, needs: DataNeeds, folder: Path) -> tuple[MarketData, int, int]:
-    """The data of the run and its exact window."""
-    section = config.backtest
-    path = folder / section.data.path
-    if section.data.source == "synthetic" and section.start_ns is not None and section.end_ns is not None:
-        # With every symbol that may join on the way.
-        symbols = [*config.symbols, *(symbol for symbol in config.instruments if symbol not in config.symbols)]
-        market_store(
-            SyntheticSpec(
-                seed=section.data.seed, start_ns=section.start_ns, end_ns=section.end_ns,
-                symbols=tuple(default_symbol(symbol) for symbol in symbols),
-            ),
-            path,
-        )  # fmt: skip
-    timeframes: dict[str, set[int]] = {symbol: set() for symbol in config.symbols}
-    for strategy, wanted in zip(config.strategies, needs.timeframes, strict=True):
-        for symbol in strategy.symbols or config.symbols:
-            timeframes[symbol].update(wanted)
-    with HistoricalDataStore(path, read_only=True) as store:
-        start_ns, end_ns = _window(store, config)
-        _check_coverage(_edges(store, config), start_ns, end_ns)
-        market = load_market(store, config.symbols, timeframes, start_ns, end_ns, needs.warmup_ns, needs.lookbacks)
-    return market, start_ns, end_ns
-
-
-def _edges(store: HistoricalDataStore, config: BacktestConfig) -> tuple[int, int]:
-    """The first open and the last close that the store has of the configuration's symbols."""
-    known = [info for symbol in config.symbols for info in store.series_of(symbol)]
-    return min(info.first_ns for info in known), max(info.last_ns + info.timeframe_ns for info in known)
-
-
-def _check_coverage(edges: tuple[int, int], start_ns: int, end_ns: int) -> None:
-    """Refuse a window that reaches far beyond the data: its figures would count days on which nothing could happen."""
-    first_ns, last_ns = edges
-    if first_ns >= end_ns or last_ns <= start_ns:
-        return  # no data at all is reported with the symbols' own names
-    for key, instant_ns, edge_ns, beyond_ns in (
-        ("start", start_ns, first_ns, first_ns - start_ns),
-        ("end", end_ns, last_ns, end_ns - last_ns),
-    ):
-        if beyond_ns > MOST_DAYS_WITHOUT_DATA * DAY_NS:
-            raise PreflightError(
-                f"backtest.{key} is {format_instant(instant_ns)}, {beyond_ns // DAY_NS} days beyond the stored bars; "
-                f"write backtest.{key}: {format_instant(edge_ns)[:10]} or import more",
-                key=f"backtest.{key}",
-            )
-
-
-def _window(store: HistoricalDataStore, config: BacktestConfig) -> tuple[int, int]:
-    """The stated window; where an end is open, that of the symbols' stored bars."""
-    section = config.backtest
-    if section.start_ns is not None and section.end_ns is not None:
-        return section.start_ns, section.end_ns
-    first_ns, last_ns = _edges(store, config)
-    start_ns = first_ns if section.start_ns is None else section.start_ns
-    end_ns = last_ns if section.end_ns is None else section.end_ns
-    if end_ns <= start_ns:
-        raise PreflightError("the stored bars end before backtest.start; choose dates that the store covers")
-    return start_ns - start_ns % MINUTE_NS, end_ns

@@ -21,6 +21,7 @@ from src import __version__
 from src.cli.data_commands import data_app, output_of
 from src.cli.explore_command import explore_command
 from src.cli.init_command import write_project
+from src.cli.lookahead_command import lookahead_command
 from src.cli.options import (
     BreakOption,
     DebugOption,
@@ -28,8 +29,10 @@ from src.cli.options import (
     KindOption,
     PauseOption,
     PriceOption,
+    ProgressOption,
     QuietOption,
     RunToOption,
+    SkipPreflightOption,
     SourceOption,
     StampOption,
     StatsOption,
@@ -42,6 +45,7 @@ from src.cli.options import (
     answers_of,
 )
 from src.cli.output import Output, stdout_kept
+from src.cli.preflight_command import preflight_command
 from src.cli.quick import quick_document
 from src.cli.run_command import EXIT_INTERRUPTED, default_config, error_json, run_backtest
 from src.cli.steering import Steering
@@ -69,6 +73,8 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.command("explore")(explore_command)
+app.command("lookahead")(lookahead_command)
+app.command("preflight")(preflight_command)
 app.command("verify")(verify_command)
 
 
@@ -84,14 +90,12 @@ def run(
         typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.", rich_help_panel=_RUN),
     ] = None,
     open_report: Annotated[bool, typer.Option("--open", help="Open the report.", rich_help_panel=_RUN)] = False,
-    progress: Annotated[
-        bool | None,
-        typer.Option("--progress/--no-progress", help="Draw the progress bar anyway, or never.", rich_help_panel=_RUN),
-    ] = None,
+    progress: ProgressOption = None,
     watch: WatchOption = False,
     trace: TraceOption = None,
     stats: StatsOption = False,
     strict: StrictOption = False,
+    skip_preflight: SkipPreflightOption = False,
     pause: PauseOption = False,
     run_to: RunToOption = None,
     break_when: BreakOption = None,
@@ -140,8 +144,9 @@ def run(
             document = quick_document(data, use, answers, overrides, save_config, out)
     steering = Steering(pause=pause, run_to=run_to, break_when=break_when, watched=watch)
     return run_backtest(
-        document, out, open_report=open_report, progress=progress, trace=trace, stats=stats, steering=steering
-    )
+        document, out, open_report=open_report, progress=progress, trace=trace, stats=stats, steering=steering,
+        preflight=not skip_preflight,
+    )  # fmt: skip
 
 
 @app.command("init")

@@ -38,15 +38,22 @@ def plan_import(path: Path, answers: ImportAnswers, out: Output) -> ImportPlan:
 
 def show_report(report: ImportReport, store: Path, out: Output) -> None:
     """What was stored, with the instrument's defaults."""
+    what = report.holds
+    if what == "bars":
+        sides = " and ".join((report.price_side, *report.sides))
+        what = f"{format_duration(report.timeframe_ns)} {sides} bars"
     out.say(
-        f"stored {report.written:,} new of {report.rows:,} {format_duration(report.timeframe_ns)} {report.price_side} "
-        f"bars of {report.symbol}, {format_instant(report.first_ns)} to {format_instant(report.last_ns)}, in {store}"
+        f"stored {report.written:,} new of {report.rows:,} {what} of {report.symbol}, "
+        f"{format_instant(report.first_ns)} to {format_instant(report.last_ns)}, in {store}"
     )
     defaults = ", ".join(f"{key}: {value}" for key, value in report.instrument.items())
     out.say(f"instrument defaults of {report.kind}: {{{defaults}}}")
 
 
 def _show_plan(plan: ImportPlan, out: Output) -> None:
+    if plan.holds != "bars":
+        known = ", ".join(f"{key} {value}" for key, value in plan.settled.items())
+        out.say(f"{plan.path.name}: {plan.rows:,} {plan.holds}; {known}")
     if plan.preview:
         understood = "with the suggestions below, " if plan.questions else ""
         known = ", ".join(f"{key} {value}" for key, value in plan.settled.items())

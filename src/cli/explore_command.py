@@ -29,6 +29,7 @@ from src.research.explore.report import (
 from src.research.explore.schedules import REFERENCE, Variant, command, override_words
 from src.research.explore.study import Exploration, explore
 from src.research.processes import cores
+from src.research.snapshot import frozen_market
 from src.research.trial import Trial, prepared_for, run_trials
 
 __all__ = ["explore_command"]
@@ -77,13 +78,14 @@ def explore_command(
     with stdout_kept():
         # The configuration is checked and its market made before any process starts.
         prepared = prepared_for(Trial(path=str(config), overrides=overrides_here))
-        found = explore(
-            prepared.config.symbols,
-            schedules,
-            prepared.config.backtest.seed,
-            observe,
-            Lab(config, overrides_here, told.searched),
-        )
+        with frozen_market(prepared.config, config.resolve().parent):
+            found = explore(
+                prepared.config.symbols,
+                schedules,
+                prepared.config.backtest.seed,
+                observe,
+                Lab(config, overrides_here, told.searched),
+            )
 
     def line(variant: Variant) -> str:
         return command(str(config), words, variant)

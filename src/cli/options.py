@@ -5,17 +5,21 @@ from typing import Annotated
 
 import typer
 
+from src.cli.output import Output
 from src.data.importing import ImportAnswers
 
 __all__ = [
+    "DEFAULT_STORE",
     "BreakOption",
     "DebugOption",
     "JsonOption",
     "KindOption",
     "PauseOption",
     "PriceOption",
+    "ProgressOption",
     "QuietOption",
     "RunToOption",
+    "SkipPreflightOption",
     "SourceOption",
     "StampOption",
     "StatsOption",
@@ -27,12 +31,16 @@ __all__ = [
     "WatchOption",
     "ZoneOption",
     "answers_of",
+    "output_of",
 ]
+
+DEFAULT_STORE = Path("data") / "market.duckdb"
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
 
+_RUN = "The run"
 _WHILE_IT_RUNS = "While it runs"
 
 
@@ -44,6 +52,13 @@ TraceOption = Annotated[Path | None, _watched("trace", "Write a trace of the thr
 WatchOption = Annotated[bool, _watched("watch", "Show the run live on the terminal; keys control it.")]
 StatsOption = Annotated[bool, _watched("stats", "Show the threads' real time.")]
 StrictOption = Annotated[bool, _watched("strict", "Name what the strategies ask of the real clock.")]
+ProgressOption = Annotated[
+    bool | None,
+    typer.Option("--progress/--no-progress", help="Draw the progress bar anyway, or never.", rich_help_panel=_RUN),
+]
+SkipPreflightOption = Annotated[
+    bool, typer.Option("--skip-preflight", help="Run unjudged data; the folder says so.", rich_help_panel=_RUN)
+]
 PauseOption = Annotated[bool, _watched("pause", "Start paused; keys control the run.")]
 RunToOption = Annotated[str | None, _watched("run-to", "Pause when this instant is over.", "INSTANT")]
 BreakOption = Annotated[str | None, _watched("break", "Pause when it holds, as account.equity < 9000.", "EXPR")]
@@ -72,4 +87,14 @@ def answers_of(
     """The answers that were given as options."""
     return ImportAnswers(
         symbol=symbol, kind=kind, timeframe=timeframe, zone=zone, stamp=stamp, price=price, source=source
+    )
+
+
+def output_of(context: typer.Context, as_json: bool, quiet: bool, debug: bool) -> Output:
+    """The output of a verb; `--json` and the like count before the verb as well as after it."""
+    before = context.obj or {}
+    return Output(
+        as_json=as_json or before.get("as_json", False),
+        quiet=quiet or before.get("quiet", False),
+        debug=debug or before.get("debug", False),
     )

@@ -66,6 +66,20 @@ class Output:
         """Somebody sits at a terminal: questions reach them and answers come back."""
         return sys.stdin.isatty() and self.errors.is_terminal
 
+    @property
+    def width(self) -> int:
+        """How many characters fit into a line for people."""
+        return self._people.width
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether the stream for people can hold block characters."""
+        try:
+            "░▒▓█".encode(self._people.encoding)
+        except (LookupError, UnicodeError):
+            return False
+        return True
+
     def say(self, text: str = "", style: str = "") -> None:
         """One line for people; never wrapped, so that paths and commands can be copied."""
         if not self.quiet:

@@ -53,6 +53,7 @@ def quick_document(
         raise ConfigError(f"expected a new file for --save-config, found {save}; choose another name or delete it")
     plan = plan_import(data, answers, out)
     _refuse_open_questions(plan, data, use)
+    plan.require_complete()  # ticks are no bars
     store = here / "data" / f"quick-{_plain_name(data.stem)}.duckdb"
     report = _import_afresh(plan, store)
     show_report(report, Path(os.path.relpath(store, here)), out)
@@ -85,7 +86,7 @@ def _import_afresh(plan: ImportPlan, store: Path) -> ImportReport:
     """Import into a new store and let it take the place of the one of an earlier run of the same file."""
     fresh = store.with_name(f"{store.stem}.{os.getpid()}.new.duckdb")
     try:
-        with HistoricalDataStore(fresh) as opened:
+        with HistoricalDataStore(fresh, private=True) as opened:
             report = run_import(plan, opened)
         fresh.replace(store)
     finally:

@@ -12,6 +12,7 @@ from typing import Any
 
 import src
 from src import __version__
+from src.backtesting.preflight import PreflightReport
 from src.backtesting.result import BacktestResult, Outcome
 from src.backtesting.run import FinishedRun, PreparedRun, Watch, execute, is_stuck, prepare
 from src.backtesting.strict import StrictReport
@@ -51,6 +52,7 @@ def run_backtest(
     trace: Path | None = None,
     stats: bool = False,
     steering: Steering | None = None,
+    preflight: bool = True,
 ) -> int:
     """Run, store and show one backtest; the exit code.
 
@@ -58,6 +60,7 @@ def run_backtest(
         trace: a file for the spans of all threads.
         stats: whether the threads' real time is shown.
         steering: how somebody at the terminal controls it from the start, and whether a live view is shown.
+        preflight: whether the data are judged first.
 
     A run whose bot left a thread stuck ends the process here, because nothing else can end that thread.
     """
@@ -68,9 +71,13 @@ def run_backtest(
         ensure_trace_file(trace)
     # What a strategy prints itself must not stand between a program and the one object that it reads.
     with stdout_kept() if out.as_json else nullcontext():
-        prepared = prepare(document)
+        prepared = prepare(document, preflight=preflight)
     steering.check_condition(prepared.config.symbols)
     _announce(prepared, out)
+    if prepared.preflight is None:
+        out.warn("preflight was skipped: nobody looked whether the data are what the run needs")
+    else:
+        _tell_findings(prepared.preflight, out)
     if console is not None:
         watch: Watch | None = live_watch(prepared, console)
     else:
@@ -126,6 +133,14 @@ def _announce(prepared: PreparedRun, out: Output) -> None:
         )
     window = f"{format_instant(prepared.start_ns)} to {format_instant(prepared.end_ns)}"
     out.say(f"Lockstep {__version__}, backtest of {config.name}: {', '.join(config.symbols)}, {window}")
+
+
+def _tell_findings(report: PreflightReport, out: Output) -> None:
+    """The warnings of a run's preflight on stderr; nothing else is worth a line before a run."""
+    for one in report.warnings:
+        out.notice(f"preflight: {one.sentence}")
+    if any(one.mend for one in report.warnings):
+        out.notice("preflight: `preflight --config` shows the command that mends each")
 
 
 def _show(finished: FinishedRun, schedule: str, out: Output) -> None:
@@ -213,6 +228,7 @@ def _run_json(finished: FinishedRun, prepared: PreparedRun, exit_code: int) -> d
         "seconds": result.seconds,
         "bars_per_s": _bars_per_s(result),
         "timing": finished.timing,
+        "preflight": None if prepared.preflight is None else prepared.preflight.as_dict()["findings"],
         "strict": None if finished.strict is None else finished.strict.as_dict(),
         "folder": str(finished.folder),
         "report": str(report) if report.is_file() else None,

@@ -19,6 +19,7 @@ from src.core.journal import JournalRecord
 from src.core.timeframe import format_instant
 from src.research.explore.differences import Difference, event_text
 from src.research.processes import cores
+from src.research.snapshot import frozen_market
 from src.research.verify import Checked, Verification, Way, verify, ways_of
 
 __all__ = ["verify_command"]
@@ -48,10 +49,11 @@ def verify_command(
     words = overrides or []
     # The configuration is checked and its market made before any process starts.
     with stdout_kept():
-        prepared = prepare(read_config(config, words), stored=False)
+        document = read_config(config, words)
+        prepared = prepare(document, stored=False)
     ways, skipped = ways_of(prepared, str(config), words, only or ())
     out.notice(f"{prepared.config.name}: {len(ways)} runs in processes of their own")
-    with stdout_kept():
+    with stdout_kept(), frozen_market(prepared.config, document.folder):
         found = verify(ways, skipped, workers or cores(), lambda checked: _tell(checked, out))
     exit_code = _exit_code(found)
     _show(found, prepared.config.name, out)

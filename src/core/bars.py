@@ -2,6 +2,8 @@
 
 A `BarSeries` belongs to whoever advances the market (one thread at a time); it may hold more bars than are visible.
 A `BarsView` ends at the bar that its owner has reached, so nothing later can be read through it by accident.
+A bar is available at its close: its open and the timeframe, or where bars have lengths of their own (a last bar that is
+cut at the end of a session, a day or week of an exchange) what the column `close_ns` says.
 Elements are read through memoryviews: they give plain Python floats, several times faster than numpy scalars.
 """
 
@@ -27,15 +29,18 @@ class BarSeries:
 
     Args:
         symbol: the instrument.
-        timeframe_ns: length of a bar; bar i covers `[open_ns[i], open_ns[i] + timeframe_ns)`.
+        timeframe_ns: length of a bar; bar i covers `[open_ns[i], open_ns[i] + timeframe_ns)` without `close_ns`.
         open_ns: shape (n,), strictly increasing, nanoseconds UTC.
         open, high, low, close, volume: shape (n,), float64.
         price_side: which price the bars are made of: bid, ask, mid, trade or mark.
         length: how many bars are visible at first; all of them by default.
+        close_ns: shape (n,), strictly increasing: where bar i really ends, at most at the open of the next one. None,
+            as for all bars that come from a source, when every bar is one timeframe long.
     """
 
-    __slots__ = ("close", "close_at", "high", "high_at", "length", "loaded", "low", "low_at", "open", "open_at",
-                 "open_ns", "open_ns_at", "price_side", "symbol", "timeframe_ns", "volume", "volume_at")  # fmt: skip
+    __slots__ = ("close", "close_at", "close_ns", "close_ns_at", "high", "high_at", "length", "loaded", "low", "low_at",
+                 "open", "open_at", "open_ns", "open_ns_at", "price_side", "symbol", "timeframe_ns", "volume",
+                 "volume_at")  # fmt: skip
 
     def __init__(
         self,
@@ -50,13 +55,16 @@ class BarSeries:
         *,
         price_side: str = "trade",
         length: int | None = None,
+        close_ns: IntArray | None = None,
     ) -> None:
         self.symbol = symbol
         self.timeframe_ns = timeframe_ns
         self.price_side = price_side
         self.open_ns, self.open, self.high = open_ns, open, high
         self.low, self.close, self.volume = low, close, volume
+        self.close_ns = close_ns
         self.loaded = len(open_ns)
+        invariant(close_ns is None or len(close_ns) == self.loaded, f"column close_ns of {symbol} has another length")
         invariant(price_side in PRICE_SIDES, f"price side {price_side!r} is none of {', '.join(PRICE_SIDES)}")
         for name in _COLUMNS:
             invariant(len(getattr(self, name)) == self.loaded, f"column {name} of {symbol} has another length")
@@ -68,20 +76,35 @@ class BarSeries:
         self.open_at, self.high_at = self.open.data, self.high.data
         self.low_at, self.close_at = self.low.data, self.close.data
         self.volume_at = self.volume.data
+        self.close_ns_at = None if self.close_ns is None else self.close_ns.data
 
     @classmethod
-    def empty(cls, symbol: str, timeframe_ns: int, *, price_side: str = "trade") -> "BarSeries":
-        """A series to which bars are appended as they close."""
-        none = np.empty(0)
-        return cls(symbol, timeframe_ns, np.empty(0, np.int64), none, none, none, none, none, price_side=price_side)
+    def empty(
+        cls, symbol: str, timeframe_ns: int, *, price_side: str = "trade", own_closes: bool = False
+    ) -> "BarSeries":
+        """A series to which bars are appended as they close; with `own_closes` each says where it ended."""
+        none, stamps = np.empty(0), np.empty(0, np.int64)
+        close_ns = np.empty(0, np.int64) if own_closes else None
+        return cls(
+            symbol, timeframe_ns, stamps, none, none, none, none, none, price_side=price_side, close_ns=close_ns
+        )  # fmt: skip
 
-    def append(self, open_ns: int, open: float, high: float, low: float, close: float, volume: float) -> None:
+    def append(
+        self, open_ns: int, open: float, high: float, low: float, close: float, volume: float,
+        close_ns: int | None = None,
+    ) -> None:  # fmt: skip
         """Add one closed bar and make it visible; only for a series that has no bars to come.
 
+        Args:
+            close_ns: where the bar ended, for a series that has such a column and for no other.
+
         Raises:
-            InternalError: the bar does not come after the last one, or bars are still hidden.
+            InternalError: the bar does not come after the last one, bars are still hidden, or `close_ns` is given or
+                absent against what the series has.
         """
         n = self.length
+        if (close_ns is None) is not (self.close_ns is None):
+            raise InternalError(f"{self.symbol}: a bar has a close of its own where its series has them, not elsewhere")
         if n != self.loaded:
             raise InternalError(f"{self.symbol}: a bar cannot be appended while loaded bars are hidden")
         if n and open_ns <= self.open_ns_at[n - 1]:
@@ -91,14 +114,31 @@ class BarSeries:
             self.open_ns = np.concatenate((self.open_ns[:n], np.zeros(room, np.int64)))
             for name in _COLUMNS:
                 setattr(self, name, np.concatenate((getattr(self, name)[:n], np.zeros(room))))
+            if self.close_ns is not None:
+                self.close_ns = np.concatenate((self.close_ns[:n], np.zeros(room, np.int64)))
             self._bind()
         self.open_ns[n] = open_ns
         self.open[n], self.high[n], self.low[n], self.close[n] = open, high, low, close
         self.volume[n] = volume
+        if self.close_ns is not None and close_ns is not None:
+            self.close_ns[n] = close_ns
         self.loaded = self.length = n + 1
+
+    def close_of(self, index: int) -> int:
+        """The first instant after the bar of that index, at which it is available; hidden bars have one too."""
+        closes = self.close_ns_at
+        return self.open_ns_at[index] + self.timeframe_ns if closes is None else closes[index]
+
+    def closes(self, first: int, last: int) -> IntArray:
+        """`close_of` for the bars [first, last), shape (last - first,)."""
+        if self.close_ns is not None:
+            return self.close_ns[first:last]
+        return self.open_ns[first:last] + self.timeframe_ns
 
     def count_closed(self, instant_ns: int) -> int:
         """How many of the loaded bars have closed at or before `instant_ns`."""
+        if self.close_ns is not None:
+            return int(np.searchsorted(self.close_ns[: self.loaded], instant_ns, side="right"))
         return int(np.searchsorted(self.open_ns[: self.loaded], instant_ns - self.timeframe_ns, side="right"))
 
 
@@ -121,7 +161,7 @@ class Bar:
 
     @property
     def timeframe_ns(self) -> int:
-        """Length of the bar in nanoseconds."""
+        """The timeframe in nanoseconds; a day, a week and a bar that is cut may last longer or shorter."""
         return self._series.timeframe_ns
 
     @property
@@ -132,7 +172,9 @@ class Bar:
     @property
     def close_ns(self) -> int:
         """First instant after the bar, at which it is available."""
-        return self._series.open_ns_at[self._i] + self._series.timeframe_ns
+        series = self._series
+        closes = series.close_ns_at
+        return series.open_ns_at[self._i] + series.timeframe_ns if closes is None else closes[self._i]
 
     @property
     def open(self) -> float:
@@ -173,7 +215,8 @@ class Bar:
         )
 
     def _values(self) -> tuple[Any, ...]:
-        return (self.symbol, self.timeframe_ns, self.open_ns, self.open, self.high, self.low, self.close, self.volume)
+        return (self.symbol, self.timeframe_ns, self.open_ns, self.close_ns, self.open, self.high, self.low, self.close,
+                self.volume)  # fmt: skip
 
 
 class BarsView:

@@ -6,9 +6,11 @@ packages that compose the bot. Durations and instants are text in YAML and integ
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
+from src.core.calendars import ALWAYS, calendar_named
 from src.core.errors import ConfigError
 from src.core.instrument import QUOTE_CURRENCIES, Instrument
 from src.core.journal import ACCOUNT_STREAM
@@ -18,6 +20,7 @@ __all__ = [
     "AccountConfig",
     "BotConfig",
     "BreakEvenConfig",
+    "CalendarName",
     "DurationNs",
     "InstantNs",
     "InstrumentConfig",
@@ -25,6 +28,8 @@ __all__ = [
     "PollConfig",
     "RiskConfig",
     "Section",
+    "SessionCloseConfig",
+    "SessionConfig",
     "SizeConfig",
     "StrategyConfig",
     "TimeframeNs",
@@ -52,6 +57,27 @@ def _text(parse: Callable[[Any], int]) -> BeforeValidator:
 DurationNs = Annotated[int, _text(parse_duration), PlainSerializer(format_duration)]
 TimeframeNs = Annotated[int, _text(parse_timeframe), PlainSerializer(format_duration)]
 InstantNs = Annotated[int, _text(parse_instant), PlainSerializer(format_instant)]
+
+
+def _calendar(name: str) -> str:
+    try:
+        calendar_named(name)
+    except ConfigError as error:
+        raise ValueError(error.message) from None
+    return name
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of zones, such as America
+        raise ValueError(f"expected a zone such as America/New_York, found {name!r}") from None
+    return name
+
+
+CalendarName = Annotated[str, AfterValidator(_calendar)]
+ZoneName = Annotated[str, AfterValidator(_zone)]
+TimeOfDay = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 
 Positive = Annotated[float, Field(gt=0)]
 Percent = Annotated[float, Field(gt=0, le=100)]
@@ -95,7 +121,7 @@ class InstrumentConfig(Section):
     min_volume: Annotated[float, Field(ge=0)] = 0.0
     max_volume: Positive | None = None
     min_notional: Annotated[float, Field(ge=0)] = 0.0
-    calendar: str = "24/7"
+    calendar: CalendarName = ALWAYS
 
     def build(self, symbol: str, account_currency: str) -> Instrument:
         """The instrument of `symbol`; without a stated or legible currency the symbol's last letters decide."""
@@ -112,14 +138,36 @@ class InstrumentConfig(Section):
         )  # fmt: skip
 
 
+class SessionConfig(Section):
+    """When a strategy may enter: while a calendar is open and, where they are given, between two times of the day.
+
+    The calendar is by default the one of each symbol's instrument. The times are local to `zone`; `from` belongs to the
+    window and `to` does not, and a window whose end comes before its start runs past midnight.
+    """
+
+    calendar: CalendarName | None = None
+    from_: TimeOfDay | None = Field(default=None, alias="from")
+    to: TimeOfDay | None = None
+    zone: ZoneName = "UTC"
+
+    @model_validator(mode="after")
+    def _window(self) -> "SessionConfig":
+        if (self.from_ is None) != (self.to is None):
+            raise ValueError("expected from and to together, found one of them; write both, or neither")
+        if self.from_ is not None and self.from_ == self.to:
+            raise ValueError(f"from and to are both {self.to}, which is an empty window; write two times, or neither")
+        return self
+
+
 class StrategyConfig(Section):
-    """One strategy instance: a name of the table or `file.py:Class`, its timeframe, parameters and symbols."""
+    """One strategy instance: name of the table or `file.py:Class`, timeframe, parameters, symbols and session."""
 
     use: str = Field(min_length=1)
     name: str | None = None
     timeframe_ns: TimeframeNs | None = Field(default=None, alias="timeframe")
     params: dict[str, bool | int | float | str] = Field(default_factory=dict)
     symbols: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    session: SessionConfig | None = None
 
     @property
     def instance(self) -> str:
@@ -144,7 +192,7 @@ class DayConfig(Section):
     """When the account's day starts."""
 
     zone: str = "UTC"
-    at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "00:00"
+    at: TimeOfDay = "00:00"
 
 
 class RiskConfig(Section):
@@ -193,6 +241,12 @@ class TimeExitConfig(Section):
     after_ns: DurationNs = Field(alias="after", gt=0)
 
 
+class SessionCloseConfig(Section):
+    """Close positions so long before their market closes: at the end of the session, on Friday in the forex week."""
+
+    before_ns: DurationNs = Field(alias="before", gt=0)
+
+
 class ManageConfig(Section):
     """What the position monitor does with open positions."""
 
@@ -200,6 +254,7 @@ class ManageConfig(Section):
     break_even: BreakEvenConfig | None = None
     trailing: TrailingConfig | None = None
     time_exit: TimeExitConfig | None = None
+    session_close: SessionCloseConfig | None = None
 
 
 class PollConfig(Section):

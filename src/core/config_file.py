@@ -54,12 +54,17 @@ class ConfigDocument:
         values: the document with overrides applied; edit a copy, not this.
         folder: what relative paths in the configuration are relative to.
         name: the file's name for messages.
+        overrides: the `key.sub=value` words that are in `values`.
     """
 
-    def __init__(self, values: dict[str, Any], lines: dict[Location, int], name: str, folder: Path) -> None:
+    def __init__(
+        self, values: dict[str, Any], lines: dict[Location, int], name: str, folder: Path,
+        overrides: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         self.values = values
         self.folder = folder
         self.name = name
+        self.overrides = overrides
         self._lines = lines
 
     def validate(self, model: type[Model]) -> Model:
@@ -142,7 +147,7 @@ def parse_config(text: str, name: str, folder: Path, overrides: list[str] | None
     _collect_lines(node, (), lines, name)
     for override in overrides or []:
         _apply(values, override)
-    return ConfigDocument(values, lines, name, folder)
+    return ConfigDocument(values, lines, name, folder, tuple(overrides or ()))
 
 
 def _collect_lines(node: yaml.Node | None, at: Location, lines: dict[Location, int], name: str) -> None:

@@ -2,119 +2,80 @@
 
 A feature at bar i is a function of exactly the last `lookback` bars, so that it does not matter when the bot was
 started. It is computed over all loaded bars at once with sums in a fixed order (shifted arrays, no running sum), which
-makes the value over the whole history equal, bit for bit, to the one computed on the window alone.
+makes the value over the whole history equal, bit for bit, to the one computed on the window alone. Here are the columns
+in which values are kept and the views through which strategies see them; the indicators are in `indicators`, any
+function of TA-Lib is in `talib_features`, and a strategy imports all of them from here.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol, overload
+import weakref
+from collections import OrderedDict
+from typing import Any, overload
 
 import numpy as np
 
 from src.core.bars import BarSeries, BarsView, FloatArray
-from src.core.errors import ConfigError
+from src.core.indicators import atr, bollinger, donchian, ema, macd, rsi, sma, vwap
+from src.core.talib_features import talib_feature
+from src.core.timeframe_features import on_timeframe
+from src.core.window_feature import Feature, WindowFeature
 
-__all__ = ["Feature", "FeatureColumn", "FeatureStore", "FeatureView", "atr", "crossed_above", "crossed_below", "sma"]
-
-
-class Feature(Protocol):
-    """One number per bar.
-
-    Attributes:
-        key: name and parameters, such as `sma(20,close)`; equal keys mean equal values.
-        lookback: how many bars, the current one included, the value depends on.
-    """
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def lookback(self) -> int: ...
-
-    def compute(self, series: BarSeries, first: int, last: int) -> FloatArray:
-        """Values for the bars [first, last), shape (last - first,), NaN where fewer than `lookback` bars exist.
-
-        Reads nothing but the bars [first - lookback + 1, last).
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _WindowFeature:
-    """A feature given by a pure function of a window of columns."""
-
-    key: str
-    lookback: int
-    function: Callable[[BarSeries, int, int], FloatArray]
-
-    def compute(self, series: BarSeries, first: int, last: int) -> FloatArray:
-        out = np.full(last - first, np.nan)
-        start = max(first, self.lookback - 1)
-        if start < last:
-            out[start - first :] = self.function(series, start - self.lookback + 1, last)
-        return out
+__all__ = [
+    "Feature",
+    "FeatureColumn",
+    "FeatureStore",
+    "FeatureView",
+    "atr",
+    "bollinger",
+    "crossed_above",
+    "crossed_below",
+    "donchian",
+    "ema",
+    "macd",
+    "on_timeframe",
+    "rsi",
+    "sma",
+    "talib_feature",
+    "vwap",
+]
 
 
-def _column(series: BarSeries, name: str) -> FloatArray:
-    values: FloatArray = getattr(series, name)
+#: How many columns a process keeps for the next run over the same bars.
+_MOST_SHARED = 256
+
+#: Values by key, together with the closes that they belong to: who reads the same memory gets the same column. The
+#: closes are held weakly, so that a market which nobody runs over any more is forgotten.
+_shared: OrderedDict[tuple[str, str, int, int], tuple[weakref.ref[FloatArray], FloatArray]] = OrderedDict()
+
+
+def _values_of(feature: Feature, series: BarSeries) -> FloatArray:
+    """The values over all loaded bars; computed once for all runs of a process that share one frozen series."""
+    columns = (series.open, series.high, series.low, series.close, series.volume)
+    shareable = isinstance(feature, WindowFeature) and feature.shared
+    if not shareable or any(column.flags.writeable for column in columns):
+        return feature.compute(series, 0, series.loaded)
+    key = feature.key, series.symbol, series.timeframe_ns, series.loaded
+    known = _shared.get(key)
+    if known is not None and known[0]() is series.close:
+        _shared.move_to_end(key)
+        return known[1]
+    values = feature.compute(series, 0, series.loaded)
+    values.setflags(write=False)  # many runs hold views of the same memory
+    _shared[key] = weakref.ref(series.close), values
+    for stale in [each for each, (closes, _) in _shared.items() if closes() is None]:
+        del _shared[stale]
+    while len(_shared) > _MOST_SHARED:
+        _shared.popitem(last=False)
     return values
-
-
-def _window_sum(values: FloatArray, length: int) -> FloatArray:
-    """Sums over each window of `length`, oldest first, in one fixed order of addition."""
-    count = len(values) - length + 1
-    total = values[:count].copy()
-    for shift in range(1, length):
-        total += values[shift : shift + count]
-    return total
-
-
-def sma(length: int, column: str = "close") -> Feature:
-    """Simple moving average of `length` bars.
-
-    Raises:
-        ConfigError: `length` is below 1.
-    """
-    _check_length("sma", length)
-
-    def compute(series: BarSeries, first: int, last: int) -> FloatArray:
-        return _window_sum(_column(series, column)[first:last], length) / length
-
-    return _WindowFeature(f"sma({length},{column})", length, compute)
-
-
-def atr(length: int) -> Feature:
-    """Average true range: the mean of the last `length` true ranges, which needs `length + 1` bars.
-
-    Wilder's recursion restarted on exactly that window is this mean (J. Welles Wilder, New Concepts in Technical
-    Trading Systems, 1978).
-
-    Raises:
-        ConfigError: `length` is below 1.
-    """
-    _check_length("atr", length)
-
-    def compute(series: BarSeries, first: int, last: int) -> FloatArray:
-        high, low = series.high[first + 1 : last], series.low[first + 1 : last]
-        before = series.close[first : last - 1]
-        ranges = np.maximum(high, before) - np.minimum(low, before)
-        return _window_sum(ranges, length) / length
-
-    return _WindowFeature(f"atr({length})", length + 1, compute)
-
-
-def _check_length(name: str, length: int) -> None:
-    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-        raise ConfigError(f"{name} needs a whole length of at least 1, found {length!r}", found=length)
 
 
 class FeatureColumn:
     """The values of one feature over one series, computed once and extended when the series grows."""
 
-    __slots__ = ("_feature", "_series", "at", "computed", "values")
+    __slots__ = ("at", "computed", "feature", "series", "values")
 
     def __init__(self, feature: Feature, series: BarSeries) -> None:
-        self._feature = feature
-        self._series = series
+        self.feature = feature
+        self.series = series
         self.computed = 0
         self.values: FloatArray = np.empty(0)
         self.at = self.values.data
@@ -123,26 +84,26 @@ class FeatureColumn:
     @property
     def lookback(self) -> int:
         """Bars that each value depends on."""
-        return self._feature.lookback
+        return self.feature.lookback
 
     def last_visible(self) -> float:
         """The value at the last visible bar of the series, NaN before the first."""
-        last = self._series.length - 1
+        last = self.series.length - 1
         if last >= self.computed:
             self.extend()
         return self.at[last] if last >= 0 else float("nan")
 
     def extend(self) -> None:
         """Compute the values of the bars that were loaded since the last call."""
-        first, last = self.computed, self._series.loaded
+        first, last = self.computed, self.series.loaded
         if last == first:
             return
         if first == 0:
-            self.values = self._feature.compute(self._series, 0, last)
+            self.values = _values_of(self.feature, self.series)
         else:
             if last > len(self.values):
                 self.values = np.concatenate((self.values[:first], np.full(max(64, first, last - first), np.nan)))
-            self.values[first:last] = self._feature.compute(self._series, first, last)
+            self.values[first:last] = self.feature.compute(self.series, first, last)
         self.at = self.values[:last].data  # no longer than what is known: beyond it an index is an error
         self.computed = last
 
@@ -165,10 +126,10 @@ class FeatureStore:
 class FeatureView:
     """A feature as a strategy sees it: `self.f[-1]` is the value at the current bar, never a later one."""
 
-    __slots__ = ("_bars", "_column")
+    __slots__ = ("_bars", "column")
 
     def __init__(self, column: FeatureColumn, bars: BarsView) -> None:
-        self._column = column
+        self.column = column
         self._bars = bars
 
     @overload
@@ -181,14 +142,14 @@ class FeatureView:
             i = end + index if index < 0 else index
             if 0 <= i < end:
                 try:
-                    return self._column.at[i]
+                    return self.column.at[i]
                 except IndexError:  # bars have come since it was computed
-                    self._column.extend()
-                    return self._column.at[i]
+                    self.column.extend()
+                    return self.column.at[i]
             raise IndexError(f"feature value {index} of {end} visible bars")
-        if end > self._column.computed:
-            self._column.extend()
-        return self._column.values[:end][index]
+        if end > self.column.computed:
+            self.column.extend()
+        return self.column.values[:end][index]
 
     def __len__(self) -> int:
         return self._bars.end

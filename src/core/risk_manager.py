@@ -6,6 +6,7 @@ or released in between. Safe to call from any participant.
 """
 
 import math
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from src.core.errors import ConfigError
 from src.core.instrument import Instrument
 from src.core.record import maker, record
 from src.core.records import Position, Side, Snapshot, Trade
+from src.core.session_rules import SessionFilter
 from src.core.sync import Lock
 from src.core.timeframe import format_instant
 
@@ -103,13 +105,18 @@ class RiskManager:
         broker: where account, positions and orders are seen.
         clock: the only time that cool-downs and days know.
         hedging: whether each entry opens a position, and so a slot, of its own.
+        sessions: when entries of a book are taken, by its name; a book without one enters at any time.
     """
 
-    def __init__(self, config: RiskConfig, broker: Broker, clock: Clock, *, hedging: bool) -> None:
+    def __init__(
+        self, config: RiskConfig, broker: Broker, clock: Clock, *, hedging: bool,
+        sessions: Mapping[str, SessionFilter] | None = None,
+    ) -> None:  # fmt: skip
         self._config = config
         self._broker = broker
         self._clock = clock
         self._hedging = hedging
+        self._sessions = dict(sessions or {})
         self._lock: AbstractContextManager[bool] = Lock()
         self._version = 0
         self._reservations: dict[str, _Reservation] = {}
@@ -133,6 +140,10 @@ class RiskManager:
         Raises:
             ConfigError: the size is a share of risk and the intent has no stop.
         """
+        if intent.book in self._sessions:
+            refusal = self._out_of_session(intent)
+            if refusal is not None:
+                return refusal
         while True:
             version = self._version
             snapshot = self._broker.snapshot()
@@ -252,6 +263,11 @@ class RiskManager:
         return float("-inf") if percent is None else self._day_equity * (1 - percent / 100)
 
     # -- judging -----------------------------------------------------------------------------------
+
+    def _out_of_session(self, intent: EntryIntent) -> Verdict | None:
+        calendar = self._broker.instrument(intent.symbol).calendar
+        reason = self._sessions[intent.book].refusal(self._clock.now_ns(), intent.symbol, calendar)
+        return None if reason is None else _refuse("out_of_session", reason)
 
     def _settle_locked(self, snapshot: Snapshot) -> None:
         """Drop the reservations whose orders have ended: a fill consumed them, anything else returned them."""

@@ -76,7 +76,18 @@ class Strategy:
     # -- what a user overrides ---------------------------------------------------------------------
 
     def features(self) -> dict[str, Feature]:
-        """Features by attribute name: `{"f": sma(20)}` is read as `self.f[-1]`."""
+        """Features by attribute name: `{"f": sma(20)}` is read as `self.f[-1]`.
+
+        They are made of the bars of `timeframe`; `on_timeframe("1h", sma(20))` is made of those of another one.
+        """
+        return {}
+
+    def bars_needed(self) -> dict[str, int]:
+        """How many closed bars of a timeframe it reads by itself, besides what its features depend on: `{"1h": 20}`.
+
+        So many are there at its first decision, as far as there are data. Asked before there is a market, as the
+        features are, so it may read the parameters and nothing else.
+        """
         return {}
 
     def on_start(self) -> None:

@@ -11,15 +11,16 @@ from src.core.broker import Broker
 from src.core.clock import Clock
 from src.core.config import StrategyConfig
 from src.core.errors import ConfigError
-from src.core.features import FeatureStore, FeatureView
+from src.core.features import Feature, FeatureStore, FeatureView
 from src.core.order_desk import OrderDesk
 from src.core.records import OrderEvent, OrderResult
 from src.core.strategy import BarStrategy, Param, Strategy
-from src.core.timeframe import parse_timeframe
+from src.core.timeframe import format_duration, parse_timeframe
+from src.core.timeframe_features import TimeframeFeature
 
 _new = object.__new__
 
-__all__ = ["StrategyRunner", "declared_lookback", "strategy_params", "strategy_timeframes"]
+__all__ = ["StrategyRunner", "declared_lookbacks", "strategy_params", "strategy_timeframes"]
 
 
 def strategy_params(cls: type[Strategy]) -> dict[str, Param]:
@@ -41,21 +42,54 @@ def strategy_timeframes(cls: type[Strategy], config: StrategyConfig) -> list[int
     return [own, *(ns for ns in more if ns != own)]
 
 
-def declared_lookback(cls: type[Strategy], config: StrategyConfig) -> int:
-    """The most bars that a feature of the instance depends on, 0 when it has none.
+def declared_lookbacks(cls: type[Strategy], config: StrategyConfig) -> dict[int, int]:
+    """How many bars of each subscribed timeframe the features and the decisions of an instance depend on.
 
-    Asked before there is a market. A `features` that needs one counts as 0: its first values are then undefined until
-    enough bars have closed inside the window.
+    Asked before there is a market. A strategy whose `features` or `bars_needed` needs one counts as 0: its first values
+    are then undefined until enough bars have closed inside the window.
+
+    Raises:
+        ConfigError: a timeframe is not one, or is named and not subscribed; a number of bars is not one.
     """
+    timeframes = strategy_timeframes(cls, config)
+    found = dict.fromkeys(timeframes, 0)
+    features, needed = _declared(cls, config)
+    for timeframe_ns, bars in features:
+        own = timeframes[0] if timeframe_ns is None else timeframe_ns
+        if own not in found:
+            raise _not_subscribed(f"features of {cls.__name__}", own)
+        found[own] = max(found[own], bars)
+    for text, bars in needed.items():
+        timeframe_ns = parse_timeframe(text)
+        if timeframe_ns not in found:
+            raise _not_subscribed(f"bars_needed of {cls.__name__}", timeframe_ns)
+        if isinstance(bars, bool) or not isinstance(bars, int) or bars < 0:
+            raise ConfigError(f"bars_needed of {cls.__name__}: expected a number of bars of {text}, found {bars!r}")
+        found[timeframe_ns] = max(found[timeframe_ns], bars)
+    return found
+
+
+def _declared(cls: type[Strategy], config: StrategyConfig) -> tuple[list[tuple[int | None, int]], dict[str, int]]:
+    """Timeframe (None: the own one) and look-back of each feature, and what `bars_needed` says."""
     strategy = cls.__new__(cls)
     strategy.__dict__.update(config.params, name=config.instance, symbol="")
     for prepare in (lambda: None, strategy.__init__):  # type: ignore[misc]  # some features read what __init__ has set
         try:
             prepare()
-            return max((feature.lookback for feature in strategy.features().values()), default=0)
+            features = [(_timeframe_of(each), each.lookback) for each in strategy.features().values()]
+            return features, dict(strategy.bars_needed())
         except Exception:  # it may only lack a market; an error of its own is raised again when it is made
             continue
-    return 0
+    return [], {}
+
+
+def _timeframe_of(feature: Feature) -> int | None:
+    return feature.timeframe_ns if isinstance(feature, TimeframeFeature) else None
+
+
+def _not_subscribed(who: str, timeframe_ns: int) -> ConfigError:
+    text = format_duration(timeframe_ns)
+    return ConfigError(f"{who} has no bars of {text}; add it to the class's `timeframes`", timeframe_ns=timeframe_ns)
 
 
 class StrategyRunner:
@@ -109,8 +143,10 @@ class StrategyRunner:
         return strategy
 
     def _attach_features(self, store: FeatureStore) -> None:
-        view = self.views[0]
         for name, feature in self.strategy.features().items():
+            view = self.views[0]
+            if isinstance(feature, TimeframeFeature):
+                view, feature = self._view_of(feature.timeframe_ns, f"features: {name}"), feature.feature
             setattr(self.strategy, name, FeatureView(store.column(feature, view.series), view))
 
     @property
@@ -146,7 +182,9 @@ class StrategyRunner:
             for view in self.views:
                 series = view.series
                 if view.end < series.length:
-                    here = (series.open_ns_at[view.end] + series.timeframe_ns, -series.timeframe_ns)
+                    closes = series.close_ns_at  # as `close_of`, without a call for each bar
+                    at_ns = series.open_ns_at[view.end] + series.timeframe_ns if closes is None else closes[view.end]
+                    here = (at_ns, -series.timeframe_ns)
                     if best is None or here < key:
                         best, key = view, here
             if best is None:
@@ -168,9 +206,12 @@ class StrategyRunner:
 
     def bars_of(self, timeframe: str) -> BarsView:
         """See `BarStrategy.bars_of`."""
-        view = self._by_timeframe.get(parse_timeframe(timeframe))
+        return self._view_of(parse_timeframe(timeframe), self.name)
+
+    def _view_of(self, timeframe_ns: int, who: str) -> BarsView:
+        view = self._by_timeframe.get(timeframe_ns)
         if view is None:
-            raise ConfigError(f"{self.name} has no bars of {timeframe}; add it to the class's `timeframes`")
+            raise _not_subscribed(who, timeframe_ns)
         return view
 
     # -- orders ------------------------------------------------------------------------------------

@@ -54,7 +54,9 @@ def parse_duration(text: str | int) -> int:
 
 
 def parse_timeframe(text: str) -> int:
-    """Nanoseconds of a timeframe: a whole number of minutes.
+    """Nanoseconds of a timeframe: any whole number of minutes, such as 7m, 45m, 4h, 1d or 1w.
+
+    A day and a week are the nominal lengths; where their bars begin and end is the business of the symbol's calendar.
 
     Raises:
         ConfigError: not a duration, or not a positive multiple of one minute.

@@ -1,13 +1,14 @@
-"""TradeManager: break-even, trailing stop, time exit, and the daily loss limit's action, for all open positions.
+"""TradeManager: break-even, trailing stop, time exit, session close, and the daily loss limit's action.
 
 Runs in the position monitor's turn. What wakes the monitor is `has_work`: a bar closed under an armed rule, a crossed
 threshold, a timer, or events of a symbol whose worker is gone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from src.core.bars import BarSeries
 from src.core.broker import Broker
+from src.core.calendars import ALWAYS, Calendar, calendar_named
 from src.core.clock import Clock
 from src.core.config import BreakEvenConfig, ManageConfig, TrailingConfig
 from src.core.features import FeatureColumn
@@ -15,9 +16,13 @@ from src.core.journal import ACCOUNT_STREAM, Journal
 from src.core.order_desk import OrderDesk
 from src.core.records import OrderType, Position
 from src.core.risk_manager import RiskManager
+from src.core.session_rules import session_exit_ns
 from src.core.timeframe import MINUTE_NS
 
 __all__ = ["TradeManager"]
+
+#: The exit of a position that no rule ends: later than any instant.
+_NEVER_NS = 2**63 - 1
 
 
 class TradeManager:
@@ -52,7 +57,12 @@ class TradeManager:
         self._closing: dict[str, int] = {}
         self._patience: dict[str, int] = {}
         self._orphans: list[str] = []
-        self.timed = config.time_exit is not None or risk.watches_equity
+        #: The calendar of each symbol, where positions are closed before its sessions end.
+        self._calendars: dict[str, Calendar] = {}
+        self._session_exits: dict[tuple[str, int], int] = {}
+        self._exits = config.time_exit is not None or config.session_close is not None
+        self._learn_calendars(base)
+        self.timed = self._exits or risk.watches_equity
         self.watching = self._armed or self.timed
 
     # -- what the monitor waits for ----------------------------------------------------------------
@@ -68,7 +78,7 @@ class TradeManager:
             if self._broker.mailbox(symbol):
                 return True
         now = self._clock.now_ns()
-        if self._config.time_exit is not None and now >= self._no_exit_before_ns and self._exit_is_due(now):
+        if self._exits and now >= self._no_exit_before_ns and self._exit_is_due(now):
             return True
         day_ends_ns = self._risk.day_due_ns()
         if day_ends_ns is None:
@@ -79,30 +89,60 @@ class TradeManager:
         """See `ManagedState.next_due_ns`."""
         due = self._risk.day_due_ns()
         flattens = self._flatten and self._risk.tripped
-        if self._config.time_exit is None and not flattens:
+        if not (self._exits or flattens):
             return due
         for symbol in self._series:
             for position in self._broker.positions(symbol):
                 at = self._asked_again_ns(position) if flattens else self._exit_ns(position)
-                due = at if due is None or at < due else due
+                if at < _NEVER_NS and (due is None or at < due):
+                    due = at
         return due
 
     def _exit_is_due(self, now: int) -> bool:
+        # What is opened from now on has its exit no sooner than what would be opened now, so until then nobody needs
+        # to look again.
         rule = self._config.time_exit
-        if rule is None:
-            return False
-        # What is opened from now on has its exit a whole `after` later, so until then nobody needs to look again.
-        soonest = now + rule.after_ns
+        soonest = _NEVER_NS if rule is None else now + rule.after_ns
+        for symbol in self._calendars:
+            soonest = min(soonest, self._session_exit_ns(symbol, now))
+        due = _NEVER_NS
         for symbol in self._series:
             for position in self._broker.positions(symbol):
-                soonest = min(soonest, self._exit_ns(position))
-        self._no_exit_before_ns = soonest
-        return soonest <= now
+                due = min(due, self._exit_ns(position))
+        self._no_exit_before_ns = min(soonest, due)
+        return due <= now
 
     def _exit_ns(self, position: Position) -> int:
+        exit_ns, _ = self._exit_of(position)
+        return max(exit_ns, self._closing.get(position.position_id, 0))
+
+    def _exit_of(self, position: Position) -> tuple[int, str]:
+        """When a rule ends the position, and which: the earliest, the time exit of two at one instant."""
         rule = self._config.time_exit
-        after_ns = 0 if rule is None else rule.after_ns
-        return max(position.opened_ns + after_ns, self._closing.get(position.position_id, 0))
+        timed_ns = _NEVER_NS if rule is None else position.opened_ns + rule.after_ns
+        if position.symbol not in self._calendars:
+            return timed_ns, "time_exit"
+        closed_ns = self._session_exit_ns(position.symbol, position.opened_ns)
+        return (timed_ns, "time_exit") if timed_ns <= closed_ns else (closed_ns, "session_close")
+
+    def _session_exit_ns(self, symbol: str, opened_ns: int) -> int:
+        exit_ns = self._session_exits.get((symbol, opened_ns))
+        if exit_ns is None:
+            rule = self._config.session_close
+            before_ns = 0 if rule is None else rule.before_ns
+            found = session_exit_ns(self._calendars[symbol], opened_ns, before_ns)
+            exit_ns = _NEVER_NS if found is None else found
+            if len(self._session_exits) > 1_000:
+                self._session_exits.clear()
+            self._session_exits[symbol, opened_ns] = exit_ns
+        return exit_ns
+
+    def _learn_calendars(self, symbols: Iterable[str]) -> None:
+        if self._config.session_close is not None:
+            for symbol in symbols:
+                calendar = calendar_named(self._broker.instrument(symbol).calendar)
+                if calendar.name != ALWAYS:
+                    self._calendars[symbol] = calendar
 
     def _asked_again_ns(self, position: Position) -> int:
         return self._closing.get(position.position_id, position.opened_ns)
@@ -156,9 +196,11 @@ class TradeManager:
         self._atr.update(atr)
         self._managed[symbol] = series.length
         self._series[symbol] = series
+        self._learn_calendars((symbol,))
+        self._no_exit_before_ns = 0
 
     def manage_positions(self) -> None:
-        """One turn: loss limit, new day, time exits, then break-even and trailing on newly closed bars.
+        """One turn: loss limit, new day, timed exits, then break-even and trailing on newly closed bars.
 
         What was lost in the last step of a day counts for that day, so its limit is tested before the next one starts.
         """
@@ -219,11 +261,12 @@ class TradeManager:
                     self._close(position, "daily_loss", "daily loss limit", now)
 
     def _exit_by_time(self, positions: Sequence[Position], now: int) -> None:
-        if self._config.time_exit is None:
+        if not self._exits:
             return
         for position in positions:
             if self._exit_ns(position) <= now:
-                self._close(position, "time_exit", "time exit", now)
+                kind = self._exit_of(position)[1]
+                self._close(position, kind, kind.replace("_", " "), now)
 
     def _close(self, position: Position, kind: str, reason: str, now: int) -> None:
         # Asked once. If the position still stands later and no order to close it is under way, that order was lost or

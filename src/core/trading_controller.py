@@ -19,6 +19,7 @@ from src.core.orchestrator import MultiStrategyOrchestrator
 from src.core.order_desk import OrderDesk
 from src.core.places import place_of_error
 from src.core.risk_manager import RiskManager
+from src.core.session_rules import session_filters
 from src.core.strategy import Strategy
 from src.core.strategy_runner import StrategyRunner
 from src.core.symbols import Roster
@@ -66,7 +67,8 @@ class TradingController:
         self._classes = classes
         self._log = log if log is not None else make_log(io.StringIO(), clock.now_ns)
         hedging = config.account.positions == "hedging"
-        self.risk = RiskManager(config.risk, broker, clock, hedging=hedging)
+        sessions = session_filters(config.strategies)
+        self.risk = RiskManager(config.risk, broker, clock, hedging=hedging, sessions=sessions)
         self._features = FeatureStore()
         self._orchestrators: dict[str, MultiStrategyOrchestrator] = {}
         self._desks: list[OrderDesk] = []

@@ -4,21 +4,18 @@ Pure; any thread. An absent bar is no error: thin markets have minutes without a
 are judged against a calendar, from the first bar of the series to its last.
 """
 
-import datetime as dt
-import zoneinfo
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from src.core.bars import BarSeries, IntArray
-from src.core.timeframe import DAY_NS, SECOND_NS
+from src.core.calendars import ALWAYS, BoolArray, Calendar, calendar_named
+from src.core.errors import ConfigError
+from src.core.timeframe import DAY_NS, MINUTE_NS
 
 __all__ = ["CheckReport", "Hole", "check_series"]
 
 _HOLES_LISTED = 10
-_NEW_YORK = "America/New_York"
-_FOREX_HOUR = 17  # Sunday to Friday, New York time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +37,11 @@ class CheckReport:
         ohlc_violations: bars with high < low, or open or close outside of them.
         non_positive: bars with a price of zero or less.
         not_finite: bars with a number that is none.
-        expected: bars that the calendar has between first and last; None when the calendar's hours are not known here.
+        expected: bars that the calendar has between first and last; None when it does not know that time.
         absent: how many of those are not there.
         outside: bars outside the calendar's hours or off its grid.
-        longest_hole: bars of the longest run of absent ones.
+        longest_hole: bars of the longest run of absent ones that follow each other without a pause of the market; of
+            daily bars, of sessions in a row.
         holes: the longest runs, longest first, at most ten.
     """
 
@@ -70,12 +68,18 @@ class CheckReport:
         return not (self.duplicates or self.unordered or self.ohlc_violations or self.non_positive or self.not_finite)
 
 
-def check_series(series: BarSeries, calendar: str = "24/7") -> CheckReport:
+def check_series(series: BarSeries, calendar: str = ALWAYS) -> CheckReport:
     """Judge the loaded bars of a series.
 
+    A bar of less than a day is expected where the calendar is open in some minute of it; the grid is that of the first
+    bar, or that of the sessions' opens where more bars lie on it. A bar of a day is expected for each session; its
+    stamp is the session's open or the midnight of its date.
+
     Args:
-        calendar: `24/7`, `forex` (Sunday 17:00 to Friday 17:00 New York time), or another name, with which absent
-            bars are not judged.
+        calendar: a name of `src.core.calendars`.
+
+    Raises:
+        ConfigError: no calendar has the name.
     """
     count = series.loaded
     stamps = series.open_ns[:count]
@@ -87,14 +91,13 @@ def check_series(series: BarSeries, calendar: str = "24/7") -> CheckReport:
     first_ns, last_ns = (int(unique[0]), int(unique[-1])) if count else (0, 0)
     expected = absent = outside = longest = None
     holes: tuple[Hole, ...] = ()
-    in_session = _sessions(calendar, first_ns, last_ns, series.timeframe_ns) if count else np.zeros(0, np.bool_)
-    if in_session is not None:
-        missing, outside = _missing(unique, first_ns, series.timeframe_ns, in_session)
-        runs = _runs(missing)
-        expected, absent = int(np.count_nonzero(in_session)), int(np.count_nonzero(missing))
-        longest = max((bars for _, bars in runs), default=0)
-        ranked = sorted(runs, key=lambda run: (-run[1], run[0]))[:_HOLES_LISTED]
-        holes = tuple(Hole(start_ns=first_ns + at * series.timeframe_ns, bars=bars) for at, bars in ranked)
+    grid = _grid(unique, series.timeframe_ns, calendar_named(calendar))
+    if grid is not None:
+        runs = _runs(grid)
+        expected, absent = len(grid.expected_ns), int(np.count_nonzero(grid.missing))
+        outside = len(unique) - (expected - absent)
+        longest = max((run.bars for run in runs), default=0)
+        holes = tuple(sorted(runs, key=lambda run: (-run.bars, run.start_ns))[:_HOLES_LISTED])
     return CheckReport(
         symbol=series.symbol, timeframe_ns=series.timeframe_ns, calendar=calendar, bars=count, first_ns=first_ns,
         last_ns=last_ns, duplicates=count - len(unique), unordered=int(np.count_nonzero(steps < 0)),
@@ -105,48 +108,97 @@ def check_series(series: BarSeries, calendar: str = "24/7") -> CheckReport:
     )  # fmt: skip
 
 
-def _sessions(calendar: str, first_ns: int, last_ns: int, timeframe_ns: int) -> npt.NDArray[np.bool_] | None:
-    """Whether each bar of the grid from first to last opens inside the calendar's hours, shape (bars,)."""
-    count = (last_ns - first_ns) // timeframe_ns + 1
-    if calendar == "24/7":
-        return np.ones(count, np.bool_)
-    if calendar != "forex":
-        return None
-    inside = np.zeros(count, np.bool_)
-    zone = zoneinfo.ZoneInfo(_NEW_YORK)
-    epoch = dt.date(1970, 1, 1)
-    day = epoch + dt.timedelta(days=first_ns // DAY_NS - 8)
-    day += dt.timedelta(days=6 - day.weekday())  # a Sunday before the first bar
-    while True:
-        start_ns = _instant_ns(day, zone)
-        if start_ns > last_ns:
-            return inside
-        end_ns = _instant_ns(day + dt.timedelta(days=5), zone)
-        # Rounded up: the first bar of the grid that opens at or after the instant.
-        begin, end = ((edge - first_ns + timeframe_ns - 1) // timeframe_ns for edge in (start_ns, end_ns))
-        inside[max(begin, 0) : max(end, 0)] = True
-        day += dt.timedelta(days=7)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Grid:
+    """Where bars are expected, and which of them are missing; shape (n,) each.
+
+    Attributes:
+        step_ns: two expected bars so far apart follow each other; None when all neighbours do.
+    """
+
+    expected_ns: IntArray
+    missing: BoolArray
+    step_ns: int | None
 
 
-def _instant_ns(day: dt.date, zone: dt.tzinfo) -> int:
-    moment = dt.datetime(day.year, day.month, day.day, _FOREX_HOUR, tzinfo=zone)
-    return int(moment.timestamp()) * SECOND_NS
-
-
-def _missing(
-    unique_ns: IntArray, first_ns: int, timeframe_ns: int, in_session: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.bool_], int]:
-    """Which bars of the grid are absent in session, and how many bars lie outside of it or off the grid."""
+def _grid(unique_ns: IntArray, timeframe_ns: int, calendar: Calendar) -> _Grid | None:
+    """The bars that the calendar has from the first stamp to the last; None when it does not know that time."""
     if not len(unique_ns):
-        return np.zeros(0, np.bool_), 0
-    place, rest = np.divmod(unique_ns - first_ns, timeframe_ns)
-    present = np.zeros(len(in_session), np.bool_)
-    present[place[rest == 0]] = True
-    outside = int(np.count_nonzero(rest)) + int(np.count_nonzero(present & ~in_session))
-    return in_session & ~present, outside
+        return _Grid(expected_ns=unique_ns, missing=np.zeros(0, np.bool_), step_ns=None)
+    try:
+        if timeframe_ns == DAY_NS and calendar.name != ALWAYS:
+            return _daily(unique_ns, calendar)
+        regular = _present(unique_ns, _regular(unique_ns, timeframe_ns, calendar), timeframe_ns)
+        if calendar.name == ALWAYS or timeframe_ns == MINUTE_NS or timeframe_ns > DAY_NS:
+            return regular
+        anchored = _present(unique_ns, _anchored(unique_ns, timeframe_ns, calendar), timeframe_ns)
+    except ConfigError:
+        return None
+    return anchored if _hits(anchored) > _hits(regular) else regular
 
 
-def _runs(missing: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Start and length of each run of absent bars."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], missing, [False])).astype(np.int8)))
-    return [(int(start), int(end - start)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+def _hits(grid: _Grid) -> int:
+    return int(np.count_nonzero(~grid.missing))
+
+
+def _present(unique_ns: IntArray, expected_ns: IntArray, step_ns: int) -> _Grid:
+    missing = np.ones(len(expected_ns), np.bool_)
+    if len(expected_ns):
+        at = np.minimum(np.searchsorted(expected_ns, unique_ns), len(expected_ns) - 1)
+        missing[at[expected_ns[at] == unique_ns]] = False
+    return _Grid(expected_ns=expected_ns, missing=missing, step_ns=step_ns)
+
+
+def _regular(unique_ns: IntArray, timeframe_ns: int, calendar: Calendar) -> IntArray:
+    """Opens one timeframe apart, counted from the first bar."""
+    # Not `np.arange` over nanoseconds, which finds its length in floats and loses the last bar of a long series.
+    count = (int(unique_ns[-1]) - int(unique_ns[0])) // timeframe_ns + 1
+    opens_ns = int(unique_ns[0]) + np.arange(count, dtype=np.int64) * timeframe_ns
+    return opens_ns if calendar.name == ALWAYS else opens_ns[_trades(opens_ns, timeframe_ns, calendar)]
+
+
+def _anchored(unique_ns: IntArray, timeframe_ns: int, calendar: Calendar) -> IntArray:
+    """Opens one timeframe apart, counted from the open of each session."""
+    sessions = calendar.sessions(int(unique_ns[0]), int(unique_ns[-1]) + 1)
+    counts = -(-(sessions.close_ns - sessions.open_ns) // timeframe_ns)
+    within = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
+    opens_ns = np.repeat(sessions.open_ns, counts) + within * timeframe_ns
+    opens_ns = opens_ns[(opens_ns >= unique_ns[0]) & (opens_ns <= unique_ns[-1])]
+    trading: IntArray = opens_ns[_trades(opens_ns, timeframe_ns, calendar)]
+    return trading
+
+
+def _trades(opens_ns: IntArray, timeframe_ns: int, calendar: Calendar) -> BoolArray:
+    """Whether the market is open in some minute of each bar."""
+    trades = calendar.in_session(opens_ns)
+    for shift_ns in range(MINUTE_NS, min(timeframe_ns, DAY_NS), MINUTE_NS):
+        rest = np.flatnonzero(~trades)
+        if not len(rest):
+            break
+        trades[rest] = calendar.in_session(opens_ns[rest] + shift_ns)
+    return trades
+
+
+def _daily(unique_ns: IntArray, calendar: Calendar) -> _Grid:
+    """One bar for each session from that of the first bar to that of the last."""
+    sessions = calendar.sessions(int(unique_ns[0]), int(unique_ns[-1]) + DAY_NS)
+    there = np.isin(sessions.open_ns, unique_ns) | np.isin(sessions.day * DAY_NS, unique_ns)
+    ends = np.flatnonzero(there)
+    inside = slice(ends[0], ends[-1] + 1) if len(ends) else slice(0, 0)
+    return _Grid(expected_ns=sessions.open_ns[inside], missing=~there[inside], step_ns=None)
+
+
+def _runs(grid: _Grid) -> list[Hole]:
+    """The runs of missing bars that follow each other."""
+    at = np.flatnonzero(grid.missing)
+    if not len(at):
+        return []
+    apart = np.diff(at) > 1
+    if grid.step_ns is not None:
+        apart |= np.diff(grid.expected_ns[at]) > grid.step_ns
+    starts = np.concatenate(([0], np.flatnonzero(apart) + 1))
+    lengths = np.diff(np.append(starts, len(at)))
+    return [
+        Hole(start_ns=int(grid.expected_ns[at[start]]), bars=int(bars))
+        for start, bars in zip(starts, lengths, strict=True)
+    ]

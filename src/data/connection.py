@@ -1,48 +1,181 @@
-"""Opening a store's file: every way in which that can fail is one sentence.
+"""The file of a store: opening it under its lease, transactions, closing; every way to fail is one sentence.
 
-The connection belongs to the thread that opened it.
+A `StoreFile` and its connection belong to the thread that opened it. It reads no clock.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import duckdb
 
-from src.core.errors import DataError
+from src.core.errors import DataError, InternalError
 from src.core.program import program
+from src.data import schema
+from src.data.lease import Lease
 
-__all__ = ["first_line", "open_store_file"]
-
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE store_version (version INTEGER NOT NULL);
-CREATE TABLE bars (symbol VARCHAR NOT NULL, timeframe_ns BIGINT NOT NULL, open_ns BIGINT NOT NULL,
-    open DOUBLE NOT NULL, high DOUBLE NOT NULL, low DOUBLE NOT NULL, close DOUBLE NOT NULL, volume DOUBLE NOT NULL);
-CREATE TABLE series (symbol VARCHAR NOT NULL, timeframe_ns BIGINT NOT NULL, price_side VARCHAR NOT NULL,
-    source VARCHAR NOT NULL, kind VARCHAR NOT NULL, bars BIGINT NOT NULL, first_ns BIGINT NOT NULL,
-    last_ns BIGINT NOT NULL);
-CREATE TABLE instruments (symbol VARCHAR NOT NULL, kind VARCHAR NOT NULL, defaults VARCHAR NOT NULL);
-CREATE TABLE import_log (sequence BIGINT NOT NULL, symbol VARCHAR NOT NULL, timeframe_ns BIGINT NOT NULL,
-    details VARCHAR NOT NULL);
-"""
+__all__ = ["StoreFile", "first_line", "force_read_only"]
 
 
-def open_store_file(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    """A connection to the store at `path`; opened for writing, an absent file is created with its folder.
+class _Process:
+    """What holds for every store of this process."""
+
+    read_only = False
+
+
+_PROCESS = _Process()
+
+
+def force_read_only(wanted: bool) -> None:
+    """From now on refuse, or allow again, to open any store of this process for writing."""
+    _PROCESS.read_only = wanted
+
+
+class StoreFile:
+    """One open DuckDB file with the tables of a store; a context manager.
+
+    Args:
+        path: the file; opened for writing, it and its folder are created when absent, and a store of an earlier
+            version is brought to this one.
+        read_only: open it beside other readers; nothing is written, the file must exist.
+        private: no other program knows the file (a new one that will be renamed), so no lease is taken.
 
     Raises:
-        DataError: the file is absent (read-only), locked, no store, of another version, or cannot be written.
+        DataError: the file is absent (read-only), leased by somebody else, locked, no store, of a version that cannot
+            be used, or this process may only read.
     """
-    connection = _connect(path, read_only)
-    try:
-        _prepare_schema(connection, path, read_only)
-    except duckdb.Error as error:
-        connection.close()
-        raise DataError(f"{path} cannot be read as a store: {first_line(error)}", path=str(path)) from None
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+
+    def __init__(self, path: Path, *, read_only: bool = False, private: bool = False) -> None:
+        self.path = path
+        self.read_only = read_only
+        self.version = schema.SCHEMA_VERSION
+        self._in_transaction = False
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._lease: Lease | None = None
+        self._refuse_wrong_mode()
+        if not private:
+            self._lease = Lease(path, "read" if read_only else "write")
+        try:
+            self._connection = _connect(path, read_only)
+            self.version = _prepare_schema(self._connection, path, read_only)
+        except duckdb.Error as error:
+            self._let_go()
+            raise DataError(f"{path} cannot be read as a store: {first_line(error)}", path=str(path)) from None
+        except BaseException:
+            self._let_go()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the file has not been closed yet."""
+        return self._connection is not None
+
+    def close(self) -> None:
+        """Close the file; a writer first folds its log into it, so that readers never have to. May be repeated."""
+        if self._connection is None:
+            return
+        try:
+            if not self.read_only:
+                self._connection.execute("CHECKPOINT")
+        finally:
+            self._let_go()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All writes inside happen together or not at all; an inner transaction joins the outer one.
+
+        Raises:
+            DataError: the store was opened read-only, or the disk refused the write.
+        """
+        if self.read_only:
+            raise DataError(f"{self.path} is open read-only; open it for writing to change it", path=str(self.path))
+        if self._in_transaction:
+            yield
+            return
+        self._in_transaction = True
+        try:
+            self._execute("BEGIN TRANSACTION")
+            yield
+            self._execute("COMMIT")
+        except BaseException as error:
+            self._roll_back()
+            if isinstance(error, duckdb.Error):
+                raise DataError(
+                    f"writing to {self.path} failed and nothing was changed: {first_line(error)}", path=str(self.path)
+                ) from error
+            raise
+        finally:
+            self._in_transaction = False
+
+    def _execute(self, sql: str, values: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
+        return self._open_connection().execute(sql, list(values))
+
+    def _insert(self, sql: str, values: Sequence[object], columns: dict[str, Any]) -> None:
+        """Run an INSERT that selects from `incoming`, which are these columns."""
+        connection: Any = self._open_connection()  # Any: its types do not admit the dictionary of arrays
+        connection.register("incoming", columns)
+        try:
+            self._execute(sql, values)
+        finally:
+            connection.unregister("incoming")
+
+    def _next_sequence(self, table: str) -> int:
+        # All rows are fetched, here as elsewhere: a result that is not read to its end blocks the connection.
+        rows = self._execute(f"SELECT max(sequence) FROM {table}").fetchall()
+        return 1 + int(rows[0][0] or 0)
+
+    def _open_connection(self) -> duckdb.DuckDBPyConnection:
+        if self._connection is None:
+            raise InternalError(f"the store {self.path} is closed")
+        return self._connection
+
+    def _roll_back(self) -> None:
+        # DuckDB may have ended the transaction itself; the error that did it is on its way up.
+        with suppress(duckdb.Error):
+            self._execute("ROLLBACK")
+
+    def _let_go(self) -> None:
+        """Close the connection, then give the lease back: in between nobody else may come in."""
+        try:
+            if self._connection is not None:
+                self._connection.close()
+        finally:
+            self._connection = None
+            if self._lease is not None:
+                self._lease.release()
+                self._lease = None
+
+    def _refuse_wrong_mode(self) -> None:
+        path = self.path
+        if self.read_only:
+            if not path.is_file():
+                raise DataError(
+                    f"there is no data file {path}; create it with `{program()} data import FILE`", path=str(path)
+                )
+            return
+        if _PROCESS.read_only:
+            raise DataError(
+                f"{path} was to be opened for writing in a process that may only read its stores; write to it in the "
+                f"process that started this one, before or after",
+                path=str(path),
+            )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(
+                f"the folder of {path} cannot be created: {error.strerror or error}; name a folder you may write to",
+                path=str(path),
+            ) from None
 
 
 def first_line(error: BaseException) -> str:
@@ -50,28 +183,36 @@ def first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _prepare_schema(connection: duckdb.DuckDBPyConnection, path: Path, read_only: bool) -> None:
+def _prepare_schema(connection: duckdb.DuckDBPyConnection, path: Path, read_only: bool) -> int:
+    """Make, check or bring forward the tables; the version of the tables as they are now."""
     tables = {str(row[0]) for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     if not tables and not read_only:
-        connection.execute(f"BEGIN; {_SCHEMA} INSERT INTO store_version VALUES ({SCHEMA_VERSION}); COMMIT")
-        return
+        schema.create(connection)
+        return schema.SCHEMA_VERSION
     if "store_version" not in tables:
         raise DataError(f"{path} is a DuckDB file but no store of market data; name another file", path=str(path))
-    row = connection.execute("SELECT version FROM store_version").fetchone()
-    found = None if row is None else row[0]
-    if found != SCHEMA_VERSION:
+    rows = connection.execute("SELECT version FROM store_version").fetchall()
+    found: Any = rows[0][0] if rows else None  # Any: a file from elsewhere may hold anything there
+    if found == schema.SCHEMA_VERSION:
+        return schema.SCHEMA_VERSION
+    if not schema.can_migrate(found):
+        what = "it was written by a later program: update this one" if _is_later(found) else "import its data anew"
         raise DataError(
-            f"{path} is a store of version {found}, expected version {SCHEMA_VERSION}; import its data anew",
-            path=str(path),
+            f"{path} is a store of version {found}, expected version {schema.SCHEMA_VERSION}; {what}", path=str(path)
         )
+    if read_only:
+        schema.show_as_current(connection)
+        return int(found)
+    schema.migrate(connection, int(found))
+    return schema.SCHEMA_VERSION
+
+
+def _is_later(found: object) -> bool:
+    return isinstance(found, int) and found > schema.SCHEMA_VERSION
 
 
 def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
-    if read_only and not path.is_file():
-        raise DataError(f"there is no data file {path}; create it with `{program()} data import FILE`", path=str(path))
     try:
-        if not read_only:
-            path.parent.mkdir(parents=True, exist_ok=True)
         return duckdb.connect(str(path), read_only=read_only)
     except duckdb.ConnectionException:
         raise DataError(
@@ -87,8 +228,3 @@ def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
                 path=str(path),
             ) from None
         raise DataError(f"{path} cannot be opened as a store of market data: {reason}", path=str(path)) from None
-    except OSError as error:
-        raise DataError(
-            f"the folder of {path} cannot be created: {error.strerror or error}; name a folder you may write to",
-            path=str(path),
-        ) from None

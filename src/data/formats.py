@@ -16,6 +16,7 @@ import numpy as np
 
 from src.core.bars import FloatArray
 from src.core.errors import DataError
+from src.data.csv_columns import read_columns
 from src.data.stamps import Place, Stamps, parse_stamps
 
 __all__ = ["RawTable", "map_columns", "read_table"]
@@ -44,6 +45,9 @@ _NAMES = {
 _HISTDATA_STAMP = re.compile(r"^\d{8} \d{6}$")
 _METATRADER_DATE = re.compile(r"^\d{4}\.\d{2}\.\d{2}$")
 _EXAMPLE = "timestamp,open,high,low,close,volume"
+
+# Where the rows stand, their stamps, their symbols, their numbers by column.
+_Collected = tuple[Place, Stamps, list[str], dict[str, FloatArray]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +163,9 @@ def _read_csv(path: Path, encoding: str) -> RawTable:
             if first is None:
                 raise DataError(f"{path} is empty; expected a CSV or Parquet file of bars", path=str(path))
             file.seek(0)
-            reader = csv.reader(file, delimiter=_delimiter(first))
-            return _read_rows(path, _numbered(reader))
+            delimiter = _delimiter(first)
+            reader = csv.reader(file, delimiter=delimiter)
+            return _read_rows(path, _numbered(reader), delimiter)
     except UnicodeError as error:
         raise DataError(f"{path} is neither Parquet nor text in UTF-8: {error}", path=str(path)) from None
     except csv.Error as error:
@@ -181,7 +186,7 @@ def _delimiter(line: str) -> str:
     return " " if line.startswith("<DATE> ") else ","
 
 
-def _read_rows(path: Path, rows: Iterator[tuple[int, list[str]]]) -> RawTable:
+def _read_rows(path: Path, rows: Iterator[tuple[int, list[str]]], delimiter: str) -> RawTable:
     number, first = next(rows)
     where = f"{path}, line {number}"
     headless = _headless_layout(first)
@@ -195,24 +200,40 @@ def _read_rows(path: Path, rows: Iterator[tuple[int, list[str]]]) -> RawTable:
             )
         columns, lines = map_columns(first, where, str(path)), rows
         layout = _layout(first)
-    texts, symbols, numbers, values = _collect(path, columns, len(first), lines)
-    if not texts:
+    row = next(lines, None)
+    if row is None:
         raise DataError(f"{path} has a header and no rows; expected at least one bar", path=str(path))
-    place = Place(path=str(path), word="line", numbers=np.array(numbers, np.int64))
-    stamps = parse_stamps(texts, place)
+    found = _read_quickly(path, delimiter, columns, row, skip=0 if headless is not None else 1)
+    if found is None:
+        found = _collect(path, columns, len(first), _chain(row, lines))
+    place, stamps, symbols, values = found
     if layout == "csv" and stamps.is_epoch and _plain(first[columns.times[0]]) == "timestamp":
         layout = "ccxt"
     return RawTable(
-        layout=layout, place=place, stamps=stamps,
-        columns={name: np.array(column, np.float64) for name, column in values.items()},
+        layout=layout, place=place, stamps=stamps, columns=values,
         symbols=None if columns.symbol is None else tuple(symbols), stamped_at=columns.stamped_at, notes=columns.notes,
     )  # fmt: skip
 
 
-def _collect(
-    path: Path, columns: ColumnMap, width: int, lines: Iterator[tuple[int, list[str]]]
-) -> tuple[list[str], list[str], "array[int]", dict[str, "array[float]"]]:
-    """The fields of all rows: stamps, symbols, line numbers, numbers by column; missing volumes are 0."""
+def _read_quickly(
+    path: Path, delimiter: str, columns: ColumnMap, row: tuple[int, list[str]], *, skip: int
+) -> _Collected | None:
+    """What `_collect` would find, if the file is large and plain; a file with symbols is not."""
+    number, first = row
+    if columns.symbol is not None or number != skip + 1:
+        return None
+    found = read_columns(path, delimiter, len(first), skip, first, columns.times, columns.values)
+    if found is None:
+        return None
+    stamps, values = found
+    count = len(stamps.ns)
+    values.setdefault("volume", np.zeros(count))
+    place = Place(path=str(path), word="line", numbers=np.arange(number, number + count))
+    return place, stamps, [], {name: values[name] for name in (*PRICES, "volume")}
+
+
+def _collect(path: Path, columns: ColumnMap, width: int, lines: Iterator[tuple[int, list[str]]]) -> _Collected:
+    """Where the rows stand, their stamps, symbols and numbers by column; missing volumes are 0."""
     texts: list[str] = []
     symbols: list[str] = []
     numbers = array("q")
@@ -238,7 +259,9 @@ def _collect(
             symbols.append(row[columns.symbol].strip())
     if "volume" not in columns.values:
         values["volume"] = array("d", bytes(8 * len(texts)))
-    return texts, symbols, numbers, values
+    place = Place(path=str(path), word="line", numbers=np.array(numbers, np.int64))
+    stamps = parse_stamps(texts, place)
+    return place, stamps, symbols, {name: np.array(column, np.float64) for name, column in values.items()}
 
 
 def _headless_layout(row: Sequence[str]) -> tuple[str, ColumnMap] | None:

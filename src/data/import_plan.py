@@ -3,6 +3,7 @@
 Pure; any thread.
 """
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -12,8 +13,9 @@ from typing import Any
 from src.core.bars import BarSeries
 from src.core.errors import ConfigError
 from src.core.program import program
+from src.data.tapes import QuoteTape, TradeTape
 
-__all__ = ["ImportAnswers", "ImportPlan", "ImportReport", "PreviewRow", "Question"]
+__all__ = ["ImportAnswers", "ImportPlan", "ImportReport", "PreviewRow", "Question", "guess_symbol"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,10 @@ class ImportPlan:
         notes: sentences about what was left out or assumed.
         preview: the first rows as understood.
         rows: rows of the file that belong to the symbol.
-        series: the bars; None while questions are open.
+        series: the bars; None while questions are open, and for a file of ticks.
+        sides: bars of further price sides that the file holds beside them.
+        tape: the quotes or trades of a file of ticks; None while questions are open, and for a file of bars.
+        holds: what the rows are: bars, quotes or trades.
     """
 
     path: Path
@@ -97,6 +102,9 @@ class ImportPlan:
     preview: tuple[PreviewRow, ...]
     rows: int
     series: BarSeries | None
+    sides: tuple[BarSeries, ...] = ()
+    tape: QuoteTape | TradeTape | None = None
+    holds: str = "bars"
 
     @property
     def command(self) -> str:
@@ -109,19 +117,32 @@ class ImportPlan:
                 words.append(f"--{field.name} {shlex.quote(value)}")
         return f"{program()} data import {' '.join(words)}"
 
-    def require_complete(self) -> BarSeries:
-        """The bars.
+    def refuse_questions(self) -> None:
+        """Refuse a plan that cannot be run.
 
         Raises:
             ConfigError: questions are open; all of them are listed with the command that answers them.
         """
-        if self.series is None:
+        if self.questions:
             asked = "\n  ".join(f"--{question.key}: {question.sentence}" for question in self.questions)
             raise ConfigError(
                 f"{self.path} does not say everything; please add\n  {asked}\n"
                 f"The whole command, to be checked before it is pasted:\n  {self.command}",
                 path=str(self.path), command=self.command, questions=[one.key for one in self.questions],
             )  # fmt: skip
+
+    def require_complete(self) -> BarSeries:
+        """The bars.
+
+        Raises:
+            ConfigError: questions are open, or the file holds ticks.
+        """
+        self.refuse_questions()
+        if self.series is None:
+            raise ConfigError(
+                f"{self.path} holds {self.holds}; expected bars. Store them with `{program()} data import`",
+                path=str(self.path),
+            )
         return self.series
 
 
@@ -130,9 +151,14 @@ class ImportReport:
     """What was stored.
 
     Attributes:
-        rows: bars in the file.
-        written: bars that are new in the store; the others were there already.
-        instrument: the instrument defaults that were stored.
+        timeframe_ns: 0 for ticks.
+        price_side: empty for ticks.
+        rows: bars or events in the file.
+        written: those that are new in the store; the others were there already.
+        first_ns, last_ns: open of the first and the last bar, stamp of the first and the last event.
+        instrument: the instrument defaults of the symbol.
+        holds: what was stored: bars, quotes or trades.
+        sides: the price sides of further bars that were stored, each a series of its own.
     """
 
     symbol: str
@@ -146,3 +172,14 @@ class ImportReport:
     last_ns: int
     instrument: dict[str, Any]
     notes: tuple[str, ...]
+    holds: str = "bars"
+    sides: tuple[str, ...] = ()
+
+
+def guess_symbol(path: Path) -> str | None:
+    """The longest run of five or more capitals in the file's name, or its first word: a suggestion only."""
+    runs = re.findall(r"[A-Z]{5,12}", path.stem.replace("ASCII", " "))
+    if runs:
+        return str(max(runs, key=len))
+    words = re.findall(r"[A-Za-z]{1,12}", path.stem)
+    return words[0].upper() if words else None

@@ -1,14 +1,14 @@
-"""Importing a file of bars: look at it, ask what it does not say, then store it in one transaction.
+"""Importing a file of bars or ticks: look at it, ask what it does not say, then store it in one transaction.
 
 `inspect_file` reads and judges the whole file and writes nothing; `run_import` stores what was understood, or
 nothing. Both run in the thread of the caller; neither reads a clock.
 """
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +17,26 @@ from src.core.bars import BarSeries, FloatArray, IntArray
 from src.core.errors import ConfigError, DataError
 from src.core.timeframe import DAY_NS, HOUR_NS, MINUTE_NS, format_duration, format_instant, parse_timeframe
 from src.data.formats import PRICES, RawTable, read_table
-from src.data.import_plan import ImportAnswers, ImportPlan, ImportReport, PreviewRow, Question
-from src.data.instruments import KINDS, defaults_for, guess_kind
+from src.data.import_plan import ImportAnswers, ImportPlan, ImportReport, PreviewRow, Question, guess_symbol
+from src.data.instruments import KINDS, decimals_of, defaults_for, guess_kind
 from src.data.resample import freeze
 from src.data.stamps import find_zone, to_utc
 from src.data.store import HistoricalDataStore
+from src.data.tape_files import read_ticks
+from src.data.tape_importing import import_ticks, inspect_ticks
 
-__all__ = ["ImportAnswers", "ImportPlan", "ImportReport", "PreviewRow", "Question", "inspect_file", "run_import"]
+__all__ = ["ImportAnswers", "ImportPlan", "ImportReport", "PreviewRow", "Question", "inspect_file", "inspect_table",
+           "run_import"]  # fmt: skip
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 _PREVIEW_ROWS = 5
+_IGNORED = "ignored: "
 _CHOICES = {"kind": KINDS, "stamp": ("open", "close"), "price": ("bid", "ask", "mid", "trade")}
 _LAYOUT_KINDS = {"histdata": "fx", "metatrader": "fx", "ccxt": "crypto", "binance": "crypto", "yahoo": "equity"}
-# What vendors are known to use. Suggestions only: published clocks are often wrong.
-_LAYOUT_ZONES = {"histdata": "America/New_York", "yahoo": "America/New_York"}
+# What vendors are known to use. Suggestions only: published clocks are often wrong. HistData writes of standard time
+# and follows New York's daylight saving; most MetaTrader servers follow Eastern European time, with its own.
+_LAYOUT_ZONES = {"histdata": "America/New_York", "metatrader": "Europe/Helsinki", "yahoo": "America/New_York"}
 
 
 def inspect_file(path: Path, answers: ImportAnswers) -> ImportPlan:
@@ -40,18 +47,52 @@ def inspect_file(path: Path, answers: ImportAnswers) -> ImportPlan:
         DataError: the file is absent, empty, or has a row that cannot be right; the line is named.
     """
     _refuse_odd_answers(answers)
+    ticks = read_ticks(path)
+    if ticks is not None:
+        return inspect_ticks(path, ticks, answers)
     table = read_table(path)
-    notes = list(table.notes)
-    if table.stamps.is_utc and answers.zone is not None:
-        notes.append(f"the zone {answers.zone} is not needed: the stamps are instants already")
+    sides: dict[str, dict[str, FloatArray]] = {}
+    if table.layout == "parquet":
+        from src.data.sides import read_sides  # imports pyarrow, which a CSV does not need
+
+        sides = read_sides(path)
+    return inspect_table(path, table, answers, sides)
+
+
+def inspect_table(
+    path: Path, table: RawTable, answers: ImportAnswers, sides: Mapping[str, dict[str, FloatArray]] | None = None
+) -> ImportPlan:
+    """The same for rows that are in memory.
+
+    Args:
+        path: where they come from, for messages and for guesses.
+        sides: columns of further price sides, as `read_sides` gives them.
+
+    Raises:
+        ConfigError: an answer is not one of its choices.
+        DataError: a row cannot be right; its number is named.
+    """
+    _refuse_odd_answers(answers)
+    further = dict(sides or {})
+    notes = [note for note in (_without_sides(note, further) for note in table.notes) if note]
     symbols = tuple(sorted(set(table.symbols or ())))
     rows = _rows_of(table, symbols, answers.symbol)
+    if answers.price in further:
+        # The file has columns for the very side that was asked for; the plain ones are of another.
+        table = replace(table, columns=further[answers.price])
+        rows = None if rows is None else _quoted(table, rows)
+        notes.append(f"the bars are those of the columns {answers.price}_open to {answers.price}_close")
+        further = {}
+    if table.stamps.is_utc and answers.zone is not None:
+        notes.append(f"the zone {answers.zone} is not needed: the stamps are instants already")
     if rows is not None:
         _refuse_bad_bars(table, rows)
     settled, questions = _settle(path, table, symbols, rows, answers)
     wanted = settled | {question.key: question.default for question in questions if question.default is not None}
+    beside = {side: replace(table, columns=columns) for side, columns in further.items() if side != wanted["price"]}
+    notes += [f"{side}_open to {side}_close are bars of the {side} price, stored beside the others" for side in beside]
     preview: tuple[PreviewRow, ...] = ()
-    series = None
+    series, more = None, []
     if rows is not None:
         if "zone" in settled:
             instants = _instants(table, rows, settled["zone"])
@@ -59,28 +100,34 @@ def inspect_file(path: Path, answers: ImportAnswers) -> ImportPlan:
             preview = _preview(table, rows, instants, wanted)
             if not questions:
                 series = _build(table, rows, instants, settled)
+                more = [_build_side(one, rows, {**settled, "price": side}) for side, one in beside.items()]
         else:
             # It is the suggested zone in which the first local times may not exist: then there is no preview.
             with suppress(DataError):
                 preview = _preview(table, rows, _instants(table, rows[:_PREVIEW_ROWS], wanted["zone"]), wanted)
     return ImportPlan(
         path=path, layout=table.layout, answers=answers, settled=settled, questions=tuple(questions),
-        notes=tuple(notes), preview=preview, rows=0 if rows is None else len(rows), series=series,
+        notes=tuple(notes), preview=preview, rows=0 if rows is None else len(rows), series=series, sides=tuple(more),
     )  # fmt: skip
 
 
 def run_import(plan: ImportPlan, store: HistoricalDataStore) -> ImportReport:
-    """Store the bars, the instrument defaults and a line of the import log, together or not at all.
+    """Store the bars or ticks, the instrument defaults and a line of the import log, together or not at all.
 
     Raises:
         ConfigError: the plan has open questions.
-        DataError: the bars do not fit what is stored.
+        DataError: the rows do not fit what is stored.
     """
+    plan.refuse_questions()
+    if plan.tape is not None:
+        return import_ticks(plan, plan.tape, store)
     series = plan.require_complete()
     kind, source = plan.settled["kind"], plan.settled["source"]
-    instrument = defaults_for(kind, series.symbol, decimals=_decimals(series))
+    instrument = defaults_for(kind, series.symbol, decimals=decimals_of(series.open, series.close))
     with store.transaction():
         written = store.write_bars(series, source=source, kind=kind)
+        for side in plan.sides:
+            store.write_bars(side, source=source, kind=kind)
         store.write_instrument(series.symbol, kind, instrument)
         store.log_import(
             series.symbol, series.timeframe_ns,
@@ -89,7 +136,7 @@ def run_import(plan: ImportPlan, store: HistoricalDataStore) -> ImportReport:
     return ImportReport(
         symbol=series.symbol, timeframe_ns=series.timeframe_ns, price_side=series.price_side, source=source, kind=kind,
         rows=series.loaded, written=written, first_ns=int(series.open_ns[0]), last_ns=int(series.open_ns[-1]),
-        instrument=instrument, notes=plan.notes,
+        instrument=instrument, notes=plan.notes, sides=tuple(side.price_side for side in plan.sides),
     )  # fmt: skip
 
 
@@ -126,6 +173,11 @@ def _rows_of(table: RawTable, symbols: tuple[str, ...], wanted: str | None) -> I
     return np.flatnonzero(np.array(table.symbols) == wanted)
 
 
+def _of(rows: IntArray, column: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
+    """The column's values of these rows, which are in order; of all rows it is the column itself, not a copy."""
+    return column if len(rows) == len(column) else column[rows]
+
+
 def _settle(
     path: Path, table: RawTable, symbols: tuple[str, ...], rows: IntArray | None, answers: ImportAnswers
 ) -> tuple[dict[str, str], list[Question]]:
@@ -139,7 +191,7 @@ def _settle(
         else:
             questions.append(Question(key=key, sentence=sentence, choices=choices, default=default))
 
-    guessed = symbols[0] if symbols else _guess_symbol(path)
+    guessed = symbols[0] if symbols else guess_symbol(path)
     symbol = answers.symbol or (symbols[0] if len(symbols) == 1 else None)
     settle(
         "symbol", symbol,
@@ -155,7 +207,7 @@ def _settle(
     zone = "UTC" if table.stamps.is_utc else answers.zone
     settle(
         "zone", zone, "the zone of the stamps, which carry no offset (with daylight saving: a name such as "
-        "America/New_York; check it against a known event)", (), _LAYOUT_ZONES.get(table.layout, "UTC"),
+        "America/New_York; check it against a known event)", (), _suggested_zone(path, table.layout),
     )  # fmt: skip
     stamped_at = answers.stamp or table.stamped_at
     settle("stamp", stamped_at, "whether a stamp is the open or the close of its bar", _CHOICES["stamp"], "open")
@@ -166,13 +218,9 @@ def _settle(
     return settled, questions
 
 
-def _guess_symbol(path: Path) -> str | None:
-    """The longest run of five or more capitals in the file's name, or its first word: a suggestion only."""
-    runs = re.findall(r"[A-Z]{5,12}", path.stem.replace("ASCII", " "))
-    if runs:
-        return str(max(runs, key=len))
-    words = re.findall(r"[A-Za-z]{1,12}", path.stem)
-    return words[0].upper() if words else None
+def _suggested_zone(path: Path, layout: str) -> str:
+    # HistData sells the same minutes in the layout of MetaTrader as well; its names begin with DAT.
+    return _LAYOUT_ZONES["histdata" if path.name.startswith("DAT_") else layout] if layout in _LAYOUT_ZONES else "UTC"
 
 
 def _infer_timeframe(table: RawTable, rows: IntArray) -> str | None:
@@ -196,7 +244,7 @@ def _infer_timeframe(table: RawTable, rows: IntArray) -> str | None:
 
 def _refuse_bad_bars(table: RawTable, rows: IntArray) -> None:
     """Name the first row that cannot be a bar."""
-    columns = {name: column[rows] for name, column in table.columns.items()}
+    columns = {name: _of(rows, column) for name, column in table.columns.items()}
     worst: tuple[int, str] | None = None
 
     def judge(bad: npt.NDArray[np.bool_], sentence: str) -> None:
@@ -226,7 +274,7 @@ def _refuse_bad_bars(table: RawTable, rows: IntArray) -> None:
 
 def _instants(table: RawTable, rows: IntArray, zone: str) -> IntArray:
     """The stamps of the rows as nanoseconds UTC, whatever they stand for."""
-    ns = table.stamps.ns[rows]
+    ns = _of(rows, table.stamps.ns)
     if table.stamps.is_utc:
         return ns
     return to_utc(ns, zone, replace(table.place, numbers=table.place.numbers[rows]))
@@ -273,14 +321,28 @@ def _preview(table: RawTable, rows: IntArray, instants: IntArray, wanted: Mappin
 def _build(table: RawTable, rows: IntArray, instants: IntArray, settled: Mapping[str, str]) -> BarSeries:
     timeframe_ns = parse_timeframe(settled["timeframe"])
     _refuse_bad_order(table, rows, instants, timeframe_ns)
-    columns: list[FloatArray] = [np.ascontiguousarray(table.columns[name][rows]) for name in (*PRICES, "volume")]
+    columns: list[FloatArray] = [np.ascontiguousarray(_of(rows, table.columns[name])) for name in (*PRICES, "volume")]
     stamps, *values = freeze(np.ascontiguousarray(_open_ns(instants, settled)), *columns)
     return BarSeries(settled["symbol"], timeframe_ns, stamps, *values, price_side=settled["price"])
 
 
-def _decimals(series: BarSeries) -> int | None:
-    """How many decimal places the prices have, None when more than eight."""
-    for decimals in range(9):
-        if all(np.array_equal(np.round(column, decimals), column) for column in (series.open, series.close)):
-            return decimals
-    return None
+def _build_side(table: RawTable, rows: IntArray, settled: Mapping[str, str]) -> BarSeries:
+    quoted = _quoted(table, rows)
+    _refuse_bad_bars(table, quoted)
+    return _build(table, quoted, _instants(table, quoted, settled["zone"]), settled)
+
+
+def _quoted(table: RawTable, rows: IntArray) -> IntArray:
+    """The rows in which a side has any price at all; where it has some only, they are judged by name."""
+    some = np.zeros(len(rows), np.bool_)
+    for name in PRICES:
+        some |= ~np.isnan(table.columns[name][rows])
+    return rows[some]
+
+
+def _without_sides(note: str, sides: Mapping[str, object]) -> str:
+    """The sentence about ignored columns, without those of further sides, which are not."""
+    if not note.startswith(_IGNORED):
+        return note
+    names = [name for name in note.removeprefix(_IGNORED).split(", ") if not name.lower().startswith(tuple(sides))]
+    return f"{_IGNORED}{', '.join(names)}" if names else ""

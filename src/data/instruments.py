@@ -6,10 +6,13 @@ otherwise.
 
 from typing import Any
 
+import numpy as np
+
+from src.core.bars import FloatArray
 from src.core.errors import ConfigError
 from src.core.instrument import QUOTE_CURRENCIES
 
-__all__ = ["KINDS", "defaults_for", "guess_kind"]
+__all__ = ["KINDS", "decimals_of", "defaults_for", "guess_kind"]
 
 KINDS = ("fx", "crypto", "equity")
 
@@ -57,6 +60,14 @@ def defaults_for(kind: str, symbol: str, *, decimals: int | None = None) -> dict
     if currency is not None:
         found["currency"] = currency
     return found
+
+
+def decimals_of(*columns: FloatArray) -> int | None:
+    """How many decimal places the prices in the columns have, None when more than eight."""
+    for decimals in range(9):
+        if all(np.array_equal(np.round(column, decimals), column) for column in columns):
+            return decimals
+    return None
 
 
 def guess_kind(symbol: str) -> str | None:

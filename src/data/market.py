@@ -7,15 +7,14 @@ columns are read-only; `BarSeries.length`, how much of a series is visible, belo
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from src.core.bars import BarSeries
-from src.core.errors import ConfigError, PreflightError
+from src.core.calendars import Calendar, calendar_named
+from src.core.errors import ConfigError, DataError, PreflightError
 from src.core.timeframe import MINUTE_NS, format_duration, format_instant
+from src.data.bar_store import BarStore
 from src.data.fingerprint import fingerprint_bars
-from src.data.resample import bucket_open_ns, check_divides, resample
-from src.data.store import HistoricalDataStore, SeriesInfo
-from src.data.stored import refuse_overlap
+from src.data.resample import bucket_open_ns, check_divides, count_buckets, resample
+from src.data.stored import SeriesInfo, refuse_overlap
 
 __all__ = ["MarketData", "load_market", "market_from_series"]
 
@@ -43,18 +42,19 @@ class MarketData:
 
 
 def load_market(
-    store: HistoricalDataStore,
+    store: BarStore,
     symbols: Sequence[str],
     timeframes_ns: Mapping[str, Iterable[int]],
     start_ns: int,
     end_ns: int,
     warmup_ns: int,
     lookback_bars: Mapping[int, int] | None = None,
+    calendars: Mapping[str, str] | None = None,
 ) -> MarketData:
     """Read the finest bars of each symbol from `start_ns - warmup_ns` to `end_ns` and derive the timeframes.
 
-    The read begins where the longest derived bar that holds the first instant begins: a first bar made of the rest
-    of its interval would have other numbers than the same bar in a run that starts earlier. A symbol whose bars
+    The read begins where no derived bar is under way: a first bar made of the rest of its interval would have other
+    numbers than the same bar in a run that starts earlier. A symbol whose bars
     begin late or end early inside the window is loaded with what there is.
 
     Args:
@@ -65,6 +65,8 @@ def load_market(
         warmup_ns: how much earlier the bars begin.
         lookback_bars: bars of each timeframe wanted before the window; the read goes back as far as that takes, over
             nights, weekends and holes, or to the store's first bar.
+        calendars: the name of each symbol's calendar, by whose sessions bars of days, weeks and odd lengths are made;
+            24/7 for those that are not named.
 
     Raises:
         PreflightError: a symbol is unknown, has no bars inside the window, or only bars that the timeframes cannot
@@ -72,18 +74,29 @@ def load_market(
     """
     base: dict[str, BarSeries] = {}
     sources: dict[str, str] = {}
-    problems: list[str] = []
+    refused: list[tuple[str, PreflightError]] = []
+    known = _by_symbol(calendars)
     for symbol in symbols:
         wanted = sorted(set(timeframes_ns.get(symbol, ())))
         try:
             info = _choose_base(store, symbol, wanted)
-            base[symbol] = _read_window(store, info, wanted, start_ns, end_ns, warmup_ns, lookback_bars or {})
+            base[symbol] = _read_window(
+                store, info, wanted, start_ns, end_ns, warmup_ns, lookback_bars or {}, known.get(symbol)
+            )
             sources[symbol] = info.source
         except PreflightError as error:
-            problems.append(error.message)
-    if problems:
-        raise PreflightError("\n".join(problems), problems=problems)
-    return _assemble(base, timeframes_ns, sources, end_ns)
+            refused.append((symbol, error))
+    if refused:
+        problems = [error.message for _, error in refused]
+        findings = [
+            {"code": error.details.get("code", "no_data"), "symbol": symbol, "sentence": error.message}
+            for symbol, error in refused
+        ]
+        raise PreflightError("\n".join(problems), problems=problems, findings=findings)
+    try:
+        return _assemble(base, timeframes_ns, sources, end_ns, known)
+    except DataError as error:  # bars that open inside of those that are made of them
+        raise PreflightError(error.message, code="stamp", symbol=error.details.get("symbol", "")) from None
 
 
 def market_from_series(
@@ -91,8 +104,9 @@ def market_from_series(
     timeframes_ns: Mapping[str, Iterable[int]],
     *,
     sources: Mapping[str, str] | None = None,
+    calendars: Mapping[str, str] | None = None,
 ) -> MarketData:
-    """The market of bars that are already in memory, for instance a generated one.
+    """The market of bars that are already in memory, for instance a generated one; `calendars` as in `load_market`.
 
     The market counts as known up to the close of the last base bar of any symbol.
 
@@ -101,14 +115,19 @@ def market_from_series(
     """
     closes = [int(bars.open_ns[bars.loaded - 1]) + bars.timeframe_ns for bars in base.values() if bars.loaded]
     named = {symbol: (sources or {}).get(symbol, "memory") for symbol in base}
-    return _assemble(dict(base), timeframes_ns, named, max(closes, default=0))
+    return _assemble(dict(base), timeframes_ns, named, max(closes, default=0), _by_symbol(calendars))
+
+
+def _by_symbol(names: Mapping[str, str] | None) -> dict[str, Calendar]:
+    return {symbol: calendar_named(name) for symbol, name in (names or {}).items()}
 
 
 def _assemble(
-    base: dict[str, BarSeries], timeframes_ns: Mapping[str, Iterable[int]], sources: dict[str, str], until_ns: int
-) -> MarketData:
+    base: dict[str, BarSeries], timeframes_ns: Mapping[str, Iterable[int]], sources: dict[str, str], until_ns: int,
+    calendars: Mapping[str, Calendar],
+) -> MarketData:  # fmt: skip
     derived = {
-        (symbol, timeframe_ns): resample(bars, timeframe_ns, until_ns)
+        (symbol, timeframe_ns): resample(bars, timeframe_ns, until_ns, calendars.get(symbol))
         for symbol, bars in base.items()
         for timeframe_ns in sorted(set(timeframes_ns.get(symbol, ())))
         if timeframe_ns != bars.timeframe_ns
@@ -116,7 +135,7 @@ def _assemble(
     return MarketData(base=base, derived=derived, fingerprint=fingerprint_bars(base), sources=sources)
 
 
-def _choose_base(store: HistoricalDataStore, symbol: str, wanted: Sequence[int]) -> SeriesInfo:
+def _choose_base(store: BarStore, symbol: str, wanted: Sequence[int]) -> SeriesInfo:
     found = store.series_of(symbol)
     info = next((one for one in found if one.timeframe_ns == MINUTE_NS), found[0])
     for timeframe_ns in wanted:
@@ -125,38 +144,66 @@ def _choose_base(store: HistoricalDataStore, symbol: str, wanted: Sequence[int])
         except ConfigError as error:
             stored = ", ".join(format_duration(one.timeframe_ns) for one in found)
             raise PreflightError(
-                f"{error.message} ({store.path.name} has {stored})", symbol=symbol, timeframe_ns=timeframe_ns
+                f"{error.message} ({store.path.name} has {stored})",
+                symbol=symbol,
+                timeframe_ns=timeframe_ns,
+                code="timeframe",
             ) from None
     return info
 
 
 def _read_window(
-    store: HistoricalDataStore, info: SeriesInfo, wanted: Sequence[int], start_ns: int, end_ns: int, warmup_ns: int,
-    lookback_bars: Mapping[int, int],
+    store: BarStore, info: SeriesInfo, wanted: Sequence[int], start_ns: int, end_ns: int, warmup_ns: int,
+    lookback_bars: Mapping[int, int], calendar: Calendar | None,
 ) -> BarSeries:  # fmt: skip
+    derived = [one for one in wanted if one != info.timeframe_ns]
+    bars: BarSeries | None = None
+    if any(lookback_bars.get(one, 0) for one in wanted):
+        # One bar more than is looked back at: the last one may be under way when the window starts.
+        warmup_ns += max(wanted)
     while True:
-        first_ns = start_ns - warmup_ns
-        from_ns = min([first_ns, *(bucket_open_ns(first_ns, one) for one in wanted if one != info.timeframe_ns)])
-        bars = store.read_bars(info.symbol, info.timeframe_ns, from_ns, end_ns)
-        if from_ns <= info.first_ns or _is_warm(bars, wanted, start_ns, lookback_bars):
+        # Nothing is before the first bar, and a calendar need not know that time.
+        first_ns = max(start_ns - warmup_ns, min(info.first_ns, start_ns))
+        from_ns = _between_bars(first_ns, derived, info.first_ns, calendar)
+        # Nearly always the first read is the last one; where it is not, the way back is looked for without the window.
+        until_ns = end_ns if bars is None else start_ns
+        bars = store.read_bars(info.symbol, info.timeframe_ns, from_ns, until_ns)
+        if from_ns <= info.first_ns or _is_warm(bars, wanted, start_ns, lookback_bars, calendar):
             break
         warmup_ns = 2 * max(warmup_ns, info.timeframe_ns)
-    refuse_overlap(bars.open_ns, bars.timeframe_ns, bars.symbol)
+    if until_ns != end_ns:
+        bars = store.read_bars(info.symbol, info.timeframe_ns, from_ns, end_ns)
+    try:
+        refuse_overlap(bars.open_ns, bars.timeframe_ns, bars.symbol)
+    except DataError as error:
+        raise PreflightError(error.message, code="order") from None
     if not bars.loaded or int(bars.open_ns[-1]) < start_ns:
         raise PreflightError(
             f"{info.symbol} has no bars from {format_instant(start_ns)} to {format_instant(end_ns)}; "
             f"{store.path.name} covers {format_instant(info.first_ns)} to {format_instant(info.last_ns)}: "
             f"choose a window inside it or import more",
-            symbol=info.symbol, start_ns=start_ns, end_ns=end_ns,
+            symbol=info.symbol, start_ns=start_ns, end_ns=end_ns, code="coverage",
         )  # fmt: skip
     return bars
 
 
-def _is_warm(bars: BarSeries, wanted: Sequence[int], start_ns: int, lookback_bars: Mapping[int, int]) -> bool:
+def _between_bars(instant_ns: int, timeframes_ns: Sequence[int], least_ns: int, calendar: Calendar | None) -> int:
+    """The last instant up to the given one at which no derived bar is under way, or one before all bars."""
+    while instant_ns > least_ns:
+        begin = min([bucket_open_ns(instant_ns, one, calendar) for one in timeframes_ns], default=instant_ns)
+        if begin == instant_ns:
+            break
+        instant_ns = begin  # there a bar of another timeframe may be under way
+    return instant_ns
+
+
+def _is_warm(
+    bars: BarSeries, wanted: Sequence[int], start_ns: int, lookback_bars: Mapping[int, int], calendar: Calendar | None
+) -> bool:
     """Whether as many bars of each timeframe as are looked back at have closed when the window starts."""
-    before = bars.open_ns[: bars.count_closed(start_ns)]
+    before = bars.count_closed(start_ns)
     for timeframe_ns in wanted:
         needed = lookback_bars.get(timeframe_ns, 0)
-        if needed and len(np.unique(before // timeframe_ns)) <= needed:
+        if needed and count_buckets(bars, before, timeframe_ns, calendar) <= needed:
             return False
     return True

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from src.core.bars import FloatArray
 from src.core.errors import DataError
 from src.data.formats import PRICES, RawTable, map_columns
-from src.data.stamps import Place, Stamps, epochs_to_ns, parse_stamps
+from src.data.stamps import Place, Stamps, epoch_integers_to_ns, epochs_to_ns, parse_stamps
 
-__all__ = ["read_parquet"]
+__all__ = ["column_numbers", "column_stamps", "read_parquet"]
 
 _UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
@@ -37,19 +37,20 @@ def read_parquet(path: Path) -> RawTable:
     if table.num_rows == 0:
         raise DataError(f"{path} has columns and no rows; expected at least one bar", path=str(path))
     place = Place(path=str(path), word="row", numbers=np.arange(1, table.num_rows + 1))
-    columns = {name: _numbers(table.column(names[i]), name, place) for name, i in found.values.items()}
+    columns = {name: column_numbers(table.column(names[i]), name, place) for name, i in found.values.items()}
     columns.setdefault("volume", np.zeros(table.num_rows))
     symbols = None
     if found.symbol is not None:
         symbols = tuple(str(value) for value in table.column(names[found.symbol]).to_pylist())
     return RawTable(
-        layout="parquet", place=place, stamps=_stamps([table.column(names[i]) for i in found.times], place),
+        layout="parquet", place=place, stamps=column_stamps([table.column(names[i]) for i in found.times], place),
         columns={name: columns[name] for name in (*PRICES, "volume")}, symbols=symbols,
         stamped_at=found.stamped_at, notes=found.notes,
     )  # fmt: skip
 
 
-def _numbers(column: Any, name: str, place: Place) -> FloatArray:
+def column_numbers(column: Any, name: str, place: Place) -> FloatArray:
+    """A column as floats; DataError names the row without a value, or the type that holds no numbers."""
     _refuse_null(column, name, place)
     try:
         return np.ascontiguousarray(column.cast(pa.float64()).to_numpy(), np.float64)
@@ -59,7 +60,8 @@ def _numbers(column: Any, name: str, place: Place) -> FloatArray:
         ) from None
 
 
-def _stamps(columns: list[Any], place: Place) -> Stamps:
+def column_stamps(columns: list[Any], place: Place) -> Stamps:
+    """One or two columns of times as stamps; DataError names the row that cannot be read."""
     for column in columns:
         _refuse_null(column, "time", place)
     column = columns[0]
@@ -68,9 +70,11 @@ def _stamps(columns: list[Any], place: Place) -> Stamps:
         return Stamps(ns=column.cast(pa.int64()).to_numpy() * unit_ns, is_utc=column.type.tz is not None)
     if len(columns) == 1 and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         try:
-            return epochs_to_ns(column.cast(pa.int64()).to_pylist(), place)
+            whole = column.cast(pa.int64())
         except pa.ArrowException:
             raise DataError(f"{place.path}: expected whole numbers as time, found fractions", path=place.path) from None
+        # One by one only where something is wrong, to name the row.
+        return epoch_integers_to_ns(whole.to_numpy()) or epochs_to_ns(whole.to_pylist(), place)
     parts = [[str(value).strip() for value in one.to_pylist()] for one in columns]
     return parse_stamps([" ".join(texts) for texts in zip(*parts, strict=True)], place)
 

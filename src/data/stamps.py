@@ -16,7 +16,7 @@ from src.core.bars import IntArray
 from src.core.errors import ConfigError, DataError
 from src.core.timeframe import MINUTE_NS
 
-__all__ = ["Place", "Stamps", "epochs_to_ns", "find_zone", "parse_stamps", "to_utc"]
+__all__ = ["Place", "Stamps", "epoch_integers_to_ns", "epochs_to_ns", "find_zone", "is_epoch", "parse_stamps", "to_utc"]
 
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose: the origin of stamps whose zone is unknown
 _NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
@@ -66,7 +66,7 @@ def parse_stamps(texts: Sequence[str], place: Place) -> Stamps:
     Raises:
         DataError: a stamp cannot be read, or only some of them carry an offset; the line is named.
     """
-    if texts and _is_epoch(texts[0]):
+    if texts and is_epoch(texts[0]):
         return epochs_to_ns(texts, place)
     ns = np.empty(len(texts), np.int64)
     aware: bool | None = None
@@ -117,6 +117,17 @@ def epochs_to_ns(values: Sequence[str | int | float], place: Place) -> Stamps:
         rest = int(fraction[:9].ljust(9, "0")) * first // 1_000_000_000 if fraction else 0
         ns[i] = int(whole) * first + (-rest if whole.startswith("-") else rest)
     return Stamps(ns=ns, is_utc=True, is_epoch=True)
+
+
+def epoch_integers_to_ns(values: IntArray) -> Stamps | None:
+    """What `epochs_to_ns` makes of whole numbers, in one go; None when it would refuse them or they are too large."""
+    if not len(values):
+        return None
+    first = _unit_ns(abs(int(values[0])))
+    largest = max(abs(int(values.min())), abs(int(values.max())))
+    if _unit_ns(largest) < first or largest * first >= 2**63:
+        return None
+    return Stamps(ns=values * first, is_utc=True, is_epoch=True)
 
 
 def find_zone(name: str) -> dt.tzinfo:
@@ -183,8 +194,9 @@ def _offsets_ns(local_ns: int, zone: dt.tzinfo) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def _is_epoch(text: str) -> bool:
-    # Eight or fourteen digits that read as a date are one: as a number they would lie in 1970 or in the far future.
+def is_epoch(text: str) -> bool:
+    """Whether a stamp is a number since 1970; eight or fourteen digits that read as a date are none."""
+    # As a number they would lie in 1970 or in the far future.
     return bool(_NUMBER.match(text)) and not _COMPACT.match(text)
 
 

@@ -1,4 +1,4 @@
-"""A seeded market of one-minute bars that looks like crypto and means nothing: for first runs, load and controls.
+"""A seeded market of one-minute bars that looks like a real one and means nothing: for first runs, load and controls.
 
 Any thread may call `generate` and the rest; nothing is shared. `market_store` may be called by many processes at once.
 Instants are nanoseconds UTC; a bar is stamped with its open. The same specification gives the same bits on every
@@ -16,16 +16,19 @@ import numpy as np
 
 from src.core.bars import BarSeries, FloatArray, IntArray
 from src.core.errors import ConfigError
-from src.core.rng import stable_hash
 from src.core.timeframe import DAY_NS, MINUTE_NS, format_instant
-from src.data.synthetic_path import DAY_MINUTES, Walk, common_path, outages, symbol_tape
+from src.data.synthetic_hours import DAY_MINUTES, BoolArray, symbol_hours
+from src.data.synthetic_path import Walk, common_path, outages, symbol_tape
+from src.data.synthetic_symbols import SyntheticSymbol, default_symbol, within
 
 __all__ = [
     "SOURCE_PREFIX",
+    "SyntheticHole",
     "SyntheticSpec",
     "SyntheticSymbol",
     "default_symbol",
     "generate",
+    "multiples",
     "source_text",
     "spec_hash",
 ]
@@ -33,52 +36,26 @@ __all__ = [
 # Raised whenever the same specification gives other bars than before; it is part of the hash of a specification.
 _GENERATOR = 1
 
+# What specifications had no word for at first. Left at its default such a value is not hashed, because the bars are
+# those that were made before it could be said.
+_LATER = ("holes", "kind", "calendar", "closed_volatility", "spread_bp")
+
 # The source of every stored synthetic series begins so.
 SOURCE_PREFIX = "SYNTHETIC "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SyntheticSymbol:
-    """One symbol of a synthetic market.
+class SyntheticHole:
+    """Minutes that are left out of a synthetic market on purpose: an outage, or bars that never arrived.
 
     Attributes:
-        symbol: its name; its random streams hang on it and on the seed.
-        start_price: at the start of the window.
-        tick: prices are whole multiples of it.
-        volatility_bp: usual standard deviation of a one-minute log return, in basis points.
-        common_share: share of its variance that is the common factor's, 0 to 1.
-        unchanged_share: about the share of minutes that trade at the last price alone; rounding to ticks adds to it.
-        absent_share: about the share of minutes without a trade, hence without a bar.
-        bounce_bp: standard deviation of the first trade of a minute around the walk, in basis points.
-        volume: about the mean volume of a minute, in units of the symbol.
-        volume_step: volumes are whole multiples of it.
-
-    Raises:
-        ConfigError: a number is outside its range.
+        start_ns, end_ns: every bar that opens in `[start_ns, end_ns)` is missing.
+        symbol: whose bars; those of all symbols for None.
     """
 
-    symbol: str
-    start_price: float
-    tick: float
-    volatility_bp: float
-    common_share: float = 0.82
-    unchanged_share: float = 0.05
-    absent_share: float = 0.003
-    bounce_bp: float = 1.0
-    volume: float = 10.0
-    volume_step: float = 0.001
-
-    def __post_init__(self) -> None:
-        what = f"synthetic symbol {self.symbol!r}"
-        _within(what, "volatility_bp", self.volatility_bp, 0.01, 1000.0)
-        _within(what, "common_share", self.common_share, 0.0, 1.0)
-        _within(what, "unchanged_share", self.unchanged_share, 0.0, 0.9)
-        _within(what, "absent_share", self.absent_share, 0.0, 0.9)
-        _within(what, "bounce_bp", self.bounce_bp, 0.0, 100.0)
-        for name in ("tick", "volume_step"):
-            _within(what, name, getattr(self, name), 1e-12, 1e12)
-        _within(what, "start_price", self.start_price, self.tick, self.tick * 1e12)
-        _within(what, "volume", self.volume, self.volume_step, self.volume_step * 1e12)
+    start_ns: int
+    end_ns: int
+    symbol: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,16 +64,17 @@ class SyntheticSpec:
 
     Attributes:
         seed: of all random streams.
-        start_ns: first instant, a whole minute, UTC; the first bar opens there.
+        start_ns: first instant, a whole minute, UTC; the first bar opens there where the symbol's calendar is open.
         end_ns: first instant after the last minute, a whole minute, UTC.
         symbols: at least one, with different names.
         jump_sigmas: standard deviation of the jumps at scheduled announcements, in minutes' standard deviations.
         outage_every_days: every so many days there is one outage of two to three hours for all symbols; 0 for never.
         trend_bp_per_hour: standard deviation of a slowly changing drift, in basis points an hour: a planted edge for
             those who follow trends; 0 plants none.
+        holes: bars that are left out; the others stay as they are without them.
 
     Raises:
-        ConfigError: a number is outside its range, or two symbols share a name.
+        ConfigError: a number is outside its range, two symbols share a name, or a hole is none.
     """
 
     seed: int
@@ -106,6 +84,7 @@ class SyntheticSpec:
     jump_sigmas: float = 5.0
     outage_every_days: int = 60
     trend_bp_per_hour: float = 0.0
+    holes: tuple[SyntheticHole, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("start_ns", "end_ns"):
@@ -128,66 +107,36 @@ class SyntheticSpec:
                 f"expected the symbols of a synthetic market to be one or more different names, found {names}",
                 found=names,
             )
-        _within("the synthetic market", "jump_sigmas", self.jump_sigmas, 0.0, 100.0)
-        _within("the synthetic market", "outage_every_days", self.outage_every_days, 0, 36_500)
-        _within("the synthetic market", "trend_bp_per_hour", self.trend_bp_per_hour, 0.0, 1000.0)
+        within("the synthetic market", "jump_sigmas", self.jump_sigmas, 0.0, 100.0)
+        within("the synthetic market", "outage_every_days", self.outage_every_days, 0, 36_500)
+        within("the synthetic market", "trend_bp_per_hour", self.trend_bp_per_hour, 0.0, 1000.0)
+        for hole in self.holes:
+            self._check_hole(hole, names)
 
-
-def _within(what: str, name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ConfigError(
-            f"expected {name} of {what} between {low:g} and {high:g}, found {value!r}; correct it", found=value
-        )
-
-
-_PRESETS = {
-    "BTCUSDT": SyntheticSymbol(
-        symbol="BTCUSDT", start_price=42_000.0, tick=0.1, volatility_bp=13.5, common_share=0.88, unchanged_share=0.075,
-        absent_share=0.002, bounce_bp=0.8, volume=12.0, volume_step=0.001,
-    ),
-    "ETHUSDT": SyntheticSymbol(
-        symbol="ETHUSDT", start_price=2_300.0, tick=0.01, volatility_bp=14.5, common_share=0.86, unchanged_share=0.065,
-        absent_share=0.003, bounce_bp=1.2, volume=160.0, volume_step=0.001,
-    ),
-    "XRPUSDT": SyntheticSymbol(
-        symbol="XRPUSDT", start_price=0.62, tick=0.00001, volatility_bp=15.2, common_share=0.78, unchanged_share=0.055,
-        absent_share=0.005, bounce_bp=1.5, volume=90_000.0, volume_step=0.1,
-    ),
-}  # fmt: skip
-
-
-def default_symbol(name: str) -> SyntheticSymbol:
-    """A plausible symbol for a name: a preset for the best known, otherwise derived from the text of the name."""
-    preset = _PRESETS.get(name)
-    if preset is not None:
-        return preset
-    draw = stable_hash("synthetic symbol", name)
-    decade, draw = draw % 5, draw // 5
-    leading, draw = 1.5 + 0.5 * (draw % 16), draw // 16
-    volatility_bp, draw = 14.0 + 0.25 * (draw % 17), draw // 17
-    common_share, draw = 0.78 + 0.01 * (draw % 9), draw // 9
-    # Text to float, so that 0.0001 is the number that the text means; 10 ** -4 depends on the machine's library.
-    unit = float(f"1e{decade - 1}")
-    return SyntheticSymbol(
-        symbol=name,
-        start_price=leading * unit,
-        tick=float(f"1e{decade - 5}"),
-        volatility_bp=volatility_bp,
-        common_share=common_share,
-        unchanged_share=0.05,
-        absent_share=0.003 + 0.001 * (draw % 4),
-        bounce_bp=1.5,
-        volume=float(f"1e{6 - decade}"),
-        volume_step=float(f"1e{1 - decade}"),
-    )
+    def _check_hole(self, hole: SyntheticHole, names: list[str]) -> None:
+        if hole.end_ns <= hole.start_ns:
+            raise ConfigError(
+                f"expected a hole of a synthetic market to end after it starts, found {format_instant(hole.start_ns)} "
+                f"to {format_instant(hole.end_ns)}; move its end",
+                found=hole.end_ns,
+            )
+        if hole.symbol is not None and hole.symbol not in names:
+            raise ConfigError(
+                f"expected the symbol of a hole among {', '.join(names)}, found {hole.symbol!r}; name one of them, or "
+                f"none for a hole of all",
+                found=hole.symbol,
+            )
 
 
 def generate(spec: SyntheticSpec) -> dict[str, BarSeries]:
     """The bars of every symbol of `spec`, in its order.
 
     Returns:
-        One-minute series of price side `trade`, keyed by symbol; every bar is visible. Prices are the floats nearest
-        to whole multiples of the tick. Absent minutes are not there.
+        One-minute series of the symbols' price sides, keyed by symbol; every bar is visible. Prices are the floats
+        nearest to whole multiples of the tick. Absent minutes, holes and hours outside sessions are not there.
+
+    Raises:
+        ConfigError: a symbol's calendar is none, it never opens in the window, or the holes leave nothing of it.
     """
     minutes = (spec.end_ns - spec.start_ns) // MINUTE_NS
     days = -(-minutes // DAY_MINUTES)
@@ -201,13 +150,35 @@ def generate(spec: SyntheticSpec) -> dict[str, BarSeries]:
     common = replace(common, dark=outages(spec.seed, days, spec.outage_every_days))
     series = {}
     for symbol in spec.symbols:
-        tape = symbol_tape(spec.seed, _walk(symbol), common, minutes)
+        hours = symbol_hours(symbol, spec.start_ns, spec.end_ns)
+        hole = _hole(spec, symbol.symbol, days)
+        tape = symbol_tape(spec.seed, _walk(symbol), common, minutes, hours=hours, hole=hole)
+        if not len(tape.minute):
+            raise ConfigError(
+                f"expected the holes of the synthetic market to leave {symbol.symbol} some bars, found none left "
+                f"between {format_instant(spec.start_ns)} and {format_instant(spec.end_ns)}; make the holes shorter",
+                symbol=symbol.symbol,
+            )
         columns = (tape.open_ticks, tape.high_ticks, tape.low_ticks, tape.close_ticks)
-        open_, high, low, close = (_multiples(column, symbol.tick) for column in columns)
-        volume = _multiples(tape.volume_steps, symbol.volume_step)
+        open_, high, low, close = (multiples(column, symbol.tick) for column in columns)
+        volume = multiples(tape.volume_steps, symbol.volume_step)
         open_ns = spec.start_ns + tape.minute * MINUTE_NS
-        series[symbol.symbol] = BarSeries(symbol.symbol, MINUTE_NS, open_ns, open_, high, low, close, volume)
+        series[symbol.symbol] = BarSeries(
+            symbol.symbol, MINUTE_NS, open_ns, open_, high, low, close, volume, price_side=symbol.price_side
+        )
     return series
+
+
+def _hole(spec: SyntheticSpec, symbol: str, days: int) -> BoolArray | None:
+    """The minutes of the symbol's holes; None where there is none."""
+    mine = [hole for hole in spec.holes if hole.symbol in (None, symbol)]
+    if not mine:
+        return None
+    stamps = spec.start_ns + np.arange(days * DAY_MINUTES) * MINUTE_NS
+    missing = np.zeros(len(stamps), dtype=np.bool_)
+    for hole in mine:
+        missing |= (stamps >= hole.start_ns) & (stamps < hole.end_ns)
+    return missing
 
 
 def spec_hash(spec: SyntheticSpec) -> str:
@@ -227,6 +198,8 @@ def _lines(record: SyntheticSpec | SyntheticSymbol) -> list[str]:
     lines = []
     for field in dataclasses.fields(record):
         value = getattr(record, field.name)
+        if field.name in _LATER and value == field.default:
+            continue
         # A configuration may write 42000 or 42000.0: the same number, hence the same text.
         text = float(value).hex() if field.type is float else str(value)
         if field.name != "symbols":
@@ -249,7 +222,7 @@ def _walk(symbol: SyntheticSymbol) -> Walk:
     )
 
 
-def _multiples(counts: IntArray, unit: float) -> FloatArray:
+def multiples(counts: IntArray, unit: float) -> FloatArray:
     """`counts * unit` as the nearest floats to the decimal numbers: 3 * 0.1 is 0.3, not 0.30000000000000004."""
     parts = float(np.rint(1.0 / unit))
     if parts >= 1.0 and 1.0 / parts == unit:

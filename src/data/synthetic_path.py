@@ -12,20 +12,16 @@ here as whole numbers of ticks.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import numpy as np
-import numpy.typing as npt
 
 from src.core.bars import FloatArray, IntArray
 from src.core.rng import numpy_stream
+from src.data.synthetic_hours import DAY_MINUTES, BoolArray, Hours, day_season
 
 __all__ = ["DAY_MINUTES", "CommonPath", "Tape", "Walk", "common_path", "exp", "outages", "symbol_tape"]
-
-DAY_MINUTES = 1440
-
-BoolArray = npt.NDArray[np.bool_]
 
 # A minute is walked in so many steps: extremes come from them, and trades that miss the last one are asynchronous.
 _STEPS = 4
@@ -34,11 +30,6 @@ _STEPS = 4
 # memories make the slow decay of the autocorrelation of absolute returns. Shared by all symbols, and each symbol's own.
 _COMMON_VOLATILITY = ((0.44, 10.0), (0.34, 180.0), (0.24, 4000.0))
 _OWN_VOLATILITY = ((0.30, 5.0), (0.16, 90.0), (0.10, 2500.0))
-
-# Hourly factors of volatility from 00:00 to 23:00 UTC, before scaling to a mean square of one; announcements and
-# chance add to the peak between 12:00 and 16:00.
-_SEASON = (0.97, 0.95, 0.93, 0.92, 0.91, 0.91, 0.92, 0.94, 0.96, 0.99, 1.02, 1.05,
-           1.10, 1.14, 1.17, 1.16, 1.12, 1.08, 1.05, 1.02, 1.01, 1.00, 0.99, 0.98)  # fmt: skip
 
 # Scheduled announcements: minutes of the UTC day, the chance of one at each, and what it adds to the logarithm of
 # volatility.
@@ -139,7 +130,7 @@ def common_path(seed: int, first_minute: int, days: int, *, jump_sigmas: float, 
         shocks=shocks,
         jumps=jumps,
         log_volatility=log_volatility,
-        season=_season()[clock],
+        season=day_season()[clock],
         drift=drift,
         dark=np.zeros(minutes, dtype=np.bool_),
     )
@@ -165,7 +156,15 @@ def outages(seed: int, days: int, every_days: int) -> BoolArray:
     return dark
 
 
-def symbol_tape(seed: int, walk: Walk, common: CommonPath, minutes: int) -> Tape:
+def symbol_tape(
+    seed: int,
+    walk: Walk,
+    common: CommonPath,
+    minutes: int,
+    *,
+    hours: Hours | None = None,
+    hole: BoolArray | None = None,
+) -> Tape:
     """The bars of one symbol; its own streams hang on the seed and its name alone.
 
     Args:
@@ -173,7 +172,16 @@ def symbol_tape(seed: int, walk: Walk, common: CommonPath, minutes: int) -> Tape
         walk: the symbol.
         common: over whole days, at least `minutes` long.
         minutes: length of the window.
+        hours: when it trades; always, by default. While it is closed the walk goes on and nobody sees it.
+        hole: shape (minutes of the whole days,), true where its bars are left out; prices elsewhere are as they were.
     """
+    opening = 0
+    if hours is not None:
+        # No drift and only small news while nobody trades: a trend goes on where it stopped.
+        drift = np.where(hours.is_open, common.drift, 0.0)
+        jumps = np.where(hours.is_open, common.jumps, common.jumps * 0.5)
+        common = replace(common, season=hours.season, drift=drift, jumps=jumps, dark=common.dark | ~hours.is_open)
+        opening = int(np.argmax(hours.is_open))
     days = len(common.season) // DAY_MINUTES
     own = _log_volatility(numpy_stream(seed, "synthetic.volatility", walk.symbol), days, _OWN_VOLATILITY)
     log_volatility = common.log_volatility + own
@@ -186,7 +194,7 @@ def symbol_tape(seed: int, walk: Walk, common: CommonPath, minutes: int) -> Tape
     quiet = _exp1(-0.5 * variance) / activity
     absent = (draws[0] < walk.absent_share * quiet) | common.dark
     unchanged = draws[1] < walk.unchanged_share * quiet
-    absent[0] = unchanged[0] = False
+    absent[opening] = unchanged[opening] = False
 
     first, last = _edges(draws[2], _OPEN_LATE), _STEPS - _edges(draws[3], _CLOSE_EARLY)
     open_, high, low, close = _quotes(path, first, last, ~(absent | unchanged))
@@ -197,7 +205,12 @@ def symbol_tape(seed: int, walk: Walk, common: CommonPath, minutes: int) -> Tape
     bottom = np.minimum(np.minimum(ticks[2], ticks[0]), ticks[3])
     volume = _volume(seed, walk, days, log_volatility - variance, common.season, span)
 
-    minute = np.flatnonzero(~absent[:minutes])
+    seen = ~absent[:minutes]
+    if hours is not None:
+        seen &= hours.is_open[:minutes]  # where it never opens, `opening` is a closed minute
+    if hole is not None:
+        seen &= ~hole[:minutes]
+    minute = np.flatnonzero(seen)
     return Tape(
         minute=minute,
         open_ticks=ticks[0][minute],
@@ -321,16 +334,6 @@ def _uniforms(rng: np.random.Generator, days: int, rows: int, *, per_day: int = 
 def _edges(draws: FloatArray, chances: tuple[float, ...]) -> IntArray:
     """How many steps off the edge of the minute each draw lies."""
     return np.searchsorted(np.array(chances), draws, side="right").astype(np.int64)
-
-
-def _season() -> FloatArray:
-    """The factor of volatility of each minute of the UTC day, shape (1440,), mean square one."""
-    scale = 1.0 / math.sqrt(sum(x * x for x in _SEASON) / len(_SEASON))
-    hours = np.array((*_SEASON, _SEASON[0])) * scale
-    hour, minute = np.divmod(np.arange(DAY_MINUTES), 60)
-    weight = minute / 60.0
-    factors: FloatArray = hours[hour] * (1.0 - weight) + hours[hour + 1] * weight
-    return factors
 
 
 def _variance(components: Sequence[tuple[float, float]]) -> float:

@@ -1,7 +1,7 @@
 """Range breakout: enter when a bar closes beyond the range of the bars before it, with a stop and a target."""
 
 from src.core.bars import Bar
-from src.core.features import Feature, FeatureView, atr
+from src.core.features import Feature, FeatureView, atr, donchian
 from src.core.strategy import BarStrategy, param
 
 __all__ = ["Breakout"]
@@ -21,18 +21,23 @@ class Breakout(BarStrategy):
     allow_short: bool = param(True)
 
     atr: FeatureView
+    upper: FeatureView
+    lower: FeatureView
 
     def features(self) -> dict[str, Feature]:
-        """The average true range that scales stop and target."""
-        return {"atr": atr(self.atr_length)}
+        """The range of the last bars, and the average true range that scales stop and target."""
+        return {
+            "atr": atr(self.atr_length),
+            "upper": donchian(self.length, "upper"),
+            "lower": donchian(self.length, "lower"),
+        }
 
     def on_bar(self, bar: Bar) -> None:
         """Act on a close beyond the range."""
         if not self.position.is_flat or len(self.bars) <= max(self.length, self.atr_length):
             return
-        before = slice(-self.length - 1, -1)
         distance = self.stop_atr * self.atr[-1]
-        if bar.close > self.bars.high[before].max():
+        if bar.close > self.upper[-2]:  # the range of the bars before this one
             self.buy(stop=bar.close - distance, target_r=self.target_r, reason="range broken upwards")
-        elif self.allow_short and bar.close < self.bars.low[before].min():
+        elif self.allow_short and bar.close < self.lower[-2]:
             self.sell(stop=bar.close + distance, target_r=self.target_r, reason="range broken downwards")

@@ -18,6 +18,7 @@ from src.backtesting.schedules.fifo import Fifo
 from src.backtesting.tracing import Probe
 from src.brokers.simulated import Commission, Costs, FillRules, SimulatedBroker, Slippage
 from src.core.bars import BarSeries
+from src.core.calendars import Calendar
 from src.core.config import BotConfig
 from src.core.strategy import Strategy
 from src.core.sync import Runtime, runtime_named
@@ -111,6 +112,7 @@ def build_world(
     limit_fill: str = "touch",
     costs: Costs = FREE,
     timeframes: Sequence[str] = (),
+    calendar: Calendar | None = None,
     stall_s: float = 60.0,
     start_ns: int | None = None,
     end_ns: int | None = None,
@@ -123,6 +125,7 @@ def build_world(
     Args:
         config: by default `bot_config` of the symbols and classes.
         timeframes: higher timeframes to derive for each symbol.
+        calendar: by whose sessions they are derived; 24/7 by default.
         prepare: called with the broker before anybody else gets it.
         probe: measures the threads.
         latency: how late participants are, by name, under seed 7.
@@ -135,7 +138,7 @@ def build_world(
         {symbol: config.instruments[symbol].build(symbol, config.account.currency) for symbol in config.symbols},
         {each.symbol: each for each in series},
         {
-            (each.symbol, parse_timeframe(text)): resample(each, parse_timeframe(text))
+            (each.symbol, parse_timeframe(text)): resample(each, parse_timeframe(text), None, calendar)
             for each in series
             for text in timeframes
         },

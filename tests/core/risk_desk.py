@@ -1,10 +1,12 @@
 """A risk manager before a venue: asks, places, and tells the manager what became of it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from src.core.config import RiskConfig
 from src.core.records import Side
 from src.core.risk_manager import EntryIntent, RiskManager, Verdict
+from src.core.session_rules import SessionFilter
 from tests.brokers.simulated.venue import Venue
 
 FLAT = [100.0, 100.0, 100.0, 100.0]
@@ -18,11 +20,12 @@ def flat(price: float) -> list[float]:
 class Desk:
     """A risk manager before a venue: asks, places, and tells the manager what became of it."""
 
-    def __init__(self, venue: Venue, **limits: Any) -> None:
+    def __init__(self, venue: Venue, sessions: Mapping[str, SessionFilter] | None = None, **limits: Any) -> None:
         limits.setdefault("size", {"volume": 1})
         self.venue = venue
         hedging = venue.config.positions == "hedging"
-        self.risk = RiskManager(RiskConfig(**limits), venue.broker, venue.clock, hedging=hedging)  # type: ignore[arg-type]  # asked for the time only
+        config = RiskConfig(**limits)
+        self.risk = RiskManager(config, venue.broker, venue.clock, hedging=hedging, sessions=sessions)  # type: ignore[arg-type]  # asked for the time only
         self._number = 0
 
     def intent(self, side: str = "buy", symbol: str = "AAA", **more: Any) -> EntryIntent:

@@ -96,3 +96,44 @@ def test_a_bar_counts_as_closed_from_its_close_on() -> None:
 
     assert [series.count_closed(START + MINUTE_NS * 3 + shift) for shift in (-1, 0, 1)] == [2, 3, 3]
     assert (series.count_closed(START), series.count_closed(START + 10**18)) == (0, 10)
+
+
+def of_sessions() -> BarSeries:
+    """Bars of nominally ten nanoseconds: one of ten, one cut to four, one of twelve."""
+    price = np.ones(3)
+    opens, closes = np.array([0, 10, 30], np.int64), np.array([10, 14, 42], np.int64)
+    return BarSeries("AAA", 10, opens, price, price, price, price, price, close_ns=closes)
+
+
+def test_bars_with_closes_of_their_own_are_available_at_these() -> None:
+    """A bar that is cut counts before its timeframe is over, one that lasts longer not yet."""
+    series = of_sessions()
+
+    assert [series.count_closed(at_ns) for at_ns in (9, 10, 13, 14, 20, 40, 41, 42)] == [0, 1, 1, 2, 2, 2, 2, 3]
+    assert [bar.close_ns for bar in BarsView(series, 3)] == [series.close_of(i) for i in range(3)] == [10, 14, 42]
+    assert series.closes(1, 3).tolist() == [14, 42]
+    assert ten().closes(1, 3).tolist() == [START + 2 * MINUTE_NS, START + 3 * MINUTE_NS]
+    assert ten().close_of(9) == START + 10 * MINUTE_NS
+
+
+def test_a_growing_series_keeps_the_closes_of_its_bars() -> None:
+    """Also after it had to make room; and two bars that differ in their close alone are not equal."""
+    series, plain = BarSeries.empty("AAA", 10, own_closes=True), BarSeries.empty("AAA", 10)
+    for i in range(200):
+        series.append(i * 20, 1, 1, 1, 1, 1, close_ns=i * 20 + 15)
+        plain.append(i * 20, 1, 1, 1, 1, 1)
+
+    assert series.closes(0, 200).tolist() == [i * 20 + 15 for i in range(200)]
+    assert series.count_closed(199 * 20 + 14) == 199
+    assert Bar(series, 7) != Bar(plain, 7)
+    for wrong, close_ns in ((series, None), (plain, 5000)):
+        with pytest.raises(InternalError, match="a close of its own where its series has them"):
+            wrong.append(4000, 1, 1, 1, 1, 1, close_ns=close_ns)
+
+
+def test_a_series_refuses_closes_of_another_length() -> None:
+    """As any other column."""
+    price = np.ones(3)
+
+    with pytest.raises(InternalError, match="column close_ns of AAA has another length"):
+        BarSeries("AAA", 10, np.arange(3), price, price, price, price, price, close_ns=np.arange(2))

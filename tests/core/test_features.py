@@ -11,6 +11,7 @@ from src.core.errors import ConfigError
 from src.core.features import Feature, FeatureColumn, FeatureStore, FeatureView, atr, crossed_above, crossed_below, sma
 from src.core.rng import numpy_stream
 from src.core.timeframe import MINUTE_NS
+from src.core.window_feature import WindowFeature
 
 FEATURES: list[Callable[[], Feature]] = [
     lambda: sma(1), lambda: sma(2), lambda: sma(20), lambda: sma(7, "high"), lambda: atr(1), lambda: atr(14),
@@ -173,3 +174,27 @@ def test_crosses_need_two_defined_values_on_each_side() -> None:
 
     assert [crossed_above(a, b) for a, b in cases] == [True, True, False, False, False]
     assert [crossed_below(b, a) for a, b in cases] == [True, True, False, False, False]
+
+
+def frozen(series: BarSeries) -> BarSeries:
+    """The same series with columns that nobody can change."""
+    for name in ("open", "high", "low", "close", "volume"):
+        getattr(series, name).setflags(write=False)
+    return series
+
+
+def test_runs_over_the_same_frozen_bars_share_their_values() -> None:
+    """Computed once for one memory; what may still change, and what somebody else made, is computed each time."""
+    series, again = frozen(random_bars(50)), frozen(random_bars(50))
+    one, two = (FeatureStore().column(sma(7), series) for _ in range(2))
+    other = FeatureStore().column(sma(7), again)
+    loose = random_bars(50)
+    own = WindowFeature("mine", 1, lambda bars, first, last: bars.close[first:last].copy())
+
+    assert one.values is two.values
+    assert other.values is not one.values
+    assert other.values.tobytes() == one.values.tobytes()
+    assert FeatureStore().column(sma(7), loose).values is not FeatureStore().column(sma(7), loose).values
+    assert FeatureStore().column(own, series).values is not FeatureStore().column(own, series).values
+    with pytest.raises(ValueError, match="read-only"):
+        one.values[0] = 1.0

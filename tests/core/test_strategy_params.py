@@ -10,7 +10,7 @@ from src.core.config import StrategyConfig
 from src.core.errors import ConfigError
 from src.core.features import Feature, sma
 from src.core.strategy import BarStrategy, Strategy, param
-from src.core.strategy_runner import declared_lookback, strategy_params, strategy_timeframes
+from src.core.strategy_runner import declared_lookbacks, strategy_params, strategy_timeframes
 from src.core.timeframe import HOUR_NS, MINUTE_NS
 from src.testing import bar_series, bot_config, run_world
 
@@ -177,4 +177,4 @@ def test_the_lookback_is_known_also_when_features_read_what_the_constructor_has_
         def features(self) -> dict[str, Feature]:
             return {"f": sma(self.length)}
 
-    assert declared_lookback(Own, StrategyConfig(use="own")) == 40
+    assert declared_lookbacks(Own, StrategyConfig(use="own")) == {MINUTE_NS: 40}

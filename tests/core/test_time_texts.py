@@ -47,7 +47,7 @@ def test_a_formatted_duration_is_read_back(ns: int) -> None:
     assert format_duration(15 * MINUTE_NS) == "15m"
 
 
-@pytest.mark.parametrize("text", ["1m", "5m", "15m", "1h", "4h", "1d", "1w", "90s"])
+@pytest.mark.parametrize("text", ["1m", "7m", "45m", "90m", "1.5h", "4h", "36h", "1d", "1w", "90s"])
 def test_a_timeframe_is_a_whole_number_of_minutes(text: str) -> None:
     """Anything that is not one is refused with what was found."""
     if text == "90s":

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from src.core.bars import BarSeries
-from src.core.timeframe import HOUR_NS, MINUTE_NS, parse_instant
+from src.core.errors import ConfigError
+from src.core.timeframe import DAY_NS, HOUR_NS, MINUTE_NS, parse_instant
 from src.data.check import Hole, check_series
 from src.data.importing import ImportAnswers, inspect_file
 from tests.data.conftest import MakeBars
@@ -79,9 +80,9 @@ def test_the_forex_week_follows_daylight_saving_of_new_york() -> None:
     assert (summer.expected, summer.outside) == (3, 1)
 
 
-def test_an_unknown_calendar_judges_no_holes(bars: MakeBars) -> None:
-    """What is wrong is still found."""
-    report = check_series(bars([1, 5]), "XNYS")
+def test_a_calendar_that_does_not_know_the_time_judges_no_holes(bars: MakeBars) -> None:
+    """What is wrong is still found; the calendar of Shanghai begins in 1990."""
+    report = check_series(bars([1, 5]), "XSHG")
 
     assert (report.expected, report.absent, report.outside, report.longest_hole, report.holes) == (
         None, None, None, None, (),
@@ -89,9 +90,62 @@ def test_an_unknown_calendar_judges_no_holes(bars: MakeBars) -> None:
     assert report.is_sound
 
 
+def test_an_unknown_calendar_is_refused(bars: MakeBars) -> None:
+    """A misspelt name is not taken for a market without hours."""
+    with pytest.raises(ConfigError, match="did you mean forex"):
+        check_series(bars([1, 5]), "forx")
+
+
+def test_regular_hours_early_closes_and_breaks_are_those_of_the_exchange() -> None:
+    """The minutes before the open, after an early close, and of a lunch break are outside; a night is no hole."""
+    friday = flat("2023-11-24T14:28Z", "2023-11-24T18:04Z", without=("2023-11-24T15:00Z",))
+    monday = flat("2023-11-27T14:30Z", "2023-11-27T14:31Z")
+    tokyo = flat("2024-06-03T02:20Z", "2024-06-03T03:39Z")
+
+    new_york, lunch = check_series(_join(friday, monday), "XNYS"), check_series(tokyo, "XTKS")
+
+    assert (new_york.expected, new_york.absent, new_york.outside, new_york.longest_hole) == (212, 1, 7, 1)
+    assert (lunch.expected, lunch.absent, lunch.outside) == (20, 0, 60)
+
+
+@pytest.mark.parametrize("first", ["2024-06-03T13:00Z", "2024-06-03T13:30Z"])
+def test_hours_are_counted_on_the_clock_or_from_the_open(first: str) -> None:
+    """Whichever grid the bars lie on: seven hours touch a session of New York either way."""
+    day = flat(first, "2024-06-03T19:59Z", timeframe_ns=HOUR_NS)
+    next_day = flat(first.replace("-03T", "-04T"), "2024-06-04T19:59Z", timeframe_ns=HOUR_NS)
+
+    report = check_series(_join(day, next_day), "XNYS")
+
+    assert (report.bars, report.expected, report.absent, report.outside) == (14, 14, 0, 0)
+
+
+def test_bars_from_the_open_move_with_daylight_saving() -> None:
+    """Four hours counted from 17:00 New York lie on another grid of UTC after the change."""
+    before = flat("2024-03-07T22:00Z", "2024-03-08T21:59Z", timeframe_ns=4 * HOUR_NS)
+    after = flat("2024-03-10T21:00Z", "2024-03-11T20:59Z", timeframe_ns=4 * HOUR_NS)
+
+    report = check_series(_join(before, after), "forex")
+
+    assert (report.expected, report.absent, report.outside) == (12, 0, 0)
+
+
+@pytest.mark.parametrize("at", ["00:00", "14:30"])
+def test_a_daily_bar_is_expected_for_each_session(at: str) -> None:
+    """Stamped with the session's open or its date; a holiday and a weekend are no holes, two sessions in a row are."""
+    days = ["01-11", "01-12", "01-16", "01-17", "01-22", "01-23"]
+    stamps = np.array([parse_instant(f"2024-{day}T{at}Z") for day in days], np.int64)
+    price = np.ones(len(stamps))
+    series = BarSeries("IBM", DAY_NS, stamps, price, price, price, price, price)
+
+    report = check_series(series, "XNYS")
+
+    assert (report.expected, report.absent, report.longest_hole, report.outside) == (8, 2, 2, 0)
+    assert report.holes == (Hole(start_ns=parse_instant("2024-01-18T14:30Z"), bars=2),)
+
+
 def test_an_empty_series_is_sound() -> None:
     """Nothing is expected of nothing."""
-    for calendar in ("24/7", "forex"):
+    for calendar in ("24/7", "forex", "XNYS"):
         report = check_series(BarSeries.empty("X", MINUTE_NS), calendar)
 
         assert (report.bars, report.expected, report.absent, report.is_sound) == (0, 0, 0, True)
@@ -121,8 +175,15 @@ def _join(*parts: BarSeries) -> BarSeries:
         ("bitfinex_ETHUSD_1m_2019-05_2019-07", "24/7", 124757, 7723, 132480, 198),
         ("bitfinex_LTCUSD_1m_2019-05_2019-07", "24/7", 114793, 17687, 132480, 270),
         ("bitfinex_XRPUSD_1m_2019-05_2019-07", "24/7", 122127, 10353, 132480, 270),
+        ("ejtrader_AUDUSD_1h_2015_2022", "forex", 44570, 325, 44895, 33),
+        ("ejtrader_EURGBP_1h_2015_2022", "forex", 44570, 325, 44895, 33),
+        ("ejtrader_GBPUSD_1h_2015_2022", "forex", 44572, 324, 44895, 33),
+        ("ejtrader_USDJPY_1h_2015_2022", "forex", 44571, 324, 44895, 33),
         ("histdata_EURUSD_1m_bid_2017H1", "forex", 186348, 311, 186659, 4),
         ("lean_fxcm_EURUSD_1m_bidask_2014-05", "forex", 15857, 160, 15840, 4),
+        ("lean_fxcm_NZDUSD_1m_bidask_2014-05", "forex", 15874, 116, 15840, 4),
+        ("lean_oanda_EURUSD_1m_bidask_2014-05", "forex", 15366, 474, 15840, 6),
+        ("lean_oanda_NZDUSD_1m_bidask_2014-05", "forex", 15543, 297, 15840, 3),
         ("lean_oanda_XAUUSD_1m_bidask_2014-05", "forex", 15222, 618, 15840, 60),
         ("nautilus_fxcm_GBPUSD_1m_bidask_2012-02", "forex", 30117, 124, 30241, 4),
     ],
@@ -130,10 +191,38 @@ def _join(*parts: BarSeries) -> BarSeries:
 def test_the_holes_of_recorded_data_are_the_documented_ones(
     real_data_dir: Path, name: str, calendar: str, bars: int, absent: int, expected: int, longest: int
 ) -> None:
-    """Counts that were established independently come out: absent minutes inside sessions, longest run."""
+    """Counts that were established independently come out: absent bars inside sessions, longest run."""
     answers = ImportAnswers(symbol="X", kind="fx", stamp="open", price="bid")
 
     report = check_series(inspect_file(real_data_dir / f"{name}.parquet", answers).require_complete(), calendar)
 
     assert (report.bars, report.absent, report.expected, report.longest_hole) == (bars, absent, expected, longest)
     assert report.is_sound
+
+
+@pytest.mark.real_data
+def test_the_holes_of_recorded_equities_are_those_of_regular_hours(real_data_dir: Path) -> None:
+    """Six sessions of 390 minutes; bars before and after them are outside and fill no hole."""
+    file = real_data_dir / "lean_AIG_BAC_IBM_1m_trade_quote_2013-10-04_11.parquet"
+    reports = [
+        check_series(
+            inspect_file(file, ImportAnswers(symbol=symbol, kind="equity", stamp="open", price="trade"))
+            .require_complete(), "XNYS",
+        )
+        for symbol in ("AIG", "BAC", "IBM")
+    ]  # fmt: skip
+
+    assert [(one.absent, one.expected, one.bars - one.outside) for one in reports if one.outside is not None] == [
+        (1, 2340, 2339), (0, 2340, 2340), (2, 2340, 2338),
+    ]  # fmt: skip
+
+
+@pytest.mark.real_data
+def test_the_days_of_recorded_forex_bars_are_its_sessions(real_data_dir: Path) -> None:
+    """Bars stamped with their date; a few holidays are absent, and no day lies outside the week."""
+    file = real_data_dir / "ejtrader_12fx_1d_2012_2022.parquet"
+    answers = ImportAnswers(symbol="EURUSD", kind="fx", stamp="open", price="bid")
+
+    report = check_series(inspect_file(file, answers).require_complete(), "forex")
+
+    assert (report.bars, report.absent, report.expected, report.outside) == (2400, 14, 2414, 0)

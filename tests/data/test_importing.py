@@ -131,6 +131,16 @@ def test_what_a_file_cannot_say_is_asked_in_one_go(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "zone"), [("XAUUSD_M1.csv", "Europe/Helsinki"), ("DAT_MT_EURUSD_M1_2017.csv", "America/New_York")]
+)
+def test_the_suggested_zone_is_that_of_who_made_the_file(tmp_path: Path, name: str, zone: str) -> None:
+    """MetaTrader's servers mostly follow Eastern European time; HistData's files in its layout follow New York's."""
+    plan = inspect_file(put(tmp_path, HEADERS["metatrader without header"][1], name), ImportAnswers())
+
+    assert [question.default for question in plan.questions if question.key == "zone"] == [zone]
+
+
 def test_a_plan_with_open_questions_is_not_run(tmp_path: Path, store: HistoricalDataStore) -> None:
     """The refusal lists every question and the whole command, with the given answers in it; nothing is stored."""
     plan = inspect_file(put(tmp_path, PLAIN), ImportAnswers(symbol="BTCUSDT", stamp="close"))

@@ -108,10 +108,12 @@ def test_weeks_begin_on_monday() -> None:
 
 @pytest.mark.parametrize(
     ("timeframe_ns", "sentence"),
-    [(90_000_000_000, "cannot be built from bars of 1m"), (1, "cannot be built"), (7 * MINUTE_NS, "divides a day")],
+    [(90_000_000_000, "1m; ask for a whole multiple of 1m"), (1, "bars of 1ns cannot be built from bars of 1m")],
 )
-def test_a_timeframe_off_the_grid_is_refused(bars: MakeBars, timeframe_ns: int, sentence: str) -> None:
-    """No multiple of the base, or no divisor of a day: the sentence says which."""
+def test_a_timeframe_that_is_no_multiple_of_the_base_is_refused(
+    bars: MakeBars, timeframe_ns: int, sentence: str
+) -> None:
+    """Finer bars cannot be made of coarser ones; the sentence says what to ask for."""
     with pytest.raises(ConfigError, match=sentence):
         resample(bars([0, 1]), timeframe_ns)
 

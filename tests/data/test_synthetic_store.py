@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from src.core.bars import BarSeries
-from src.core.errors import DataError
-from src.core.timeframe import HOUR_NS, MINUTE_NS
+from src.core.errors import DataError, PreflightError
+from src.core.timeframe import HOUR_NS, MINUTE_NS, parse_instant
+from src.data.lease import snapshot_lease
 from src.data.store import HistoricalDataStore
 from src.data.synthetic import SyntheticSpec, default_symbol, generate, source_text
-from src.data.synthetic_store import market_store
+from src.data.synthetic_store import MemoryStore, market_store
+from src.data.synthetic_ticks import generate_ticks
 
 SPEC = SyntheticSpec(
     seed=7, start_ns=0, end_ns=6 * HOUR_NS, symbols=(default_symbol("BTCUSDT"), default_symbol("ETHUSDT"))
@@ -35,7 +37,11 @@ def test_the_file_holds_the_generated_bars_and_their_source(tmp_path: Path) -> N
 
     assert found == {symbol: content(series) for symbol, series in generate(SPEC).items()}
     assert set(sources.values()) == {(source_text(SPEC), "trade")}
-    assert sorted(file.name for file in path.parent.iterdir()) == ["market.duckdb", "market.duckdb.lock"]
+    assert sorted(file.name for file in path.parent.iterdir()) == [
+        "market.duckdb",
+        "market.duckdb.lease",
+        "market.duckdb.lock",
+    ]
 
 
 def test_a_file_of_the_same_market_is_used_again(tmp_path: Path) -> None:
@@ -115,7 +121,98 @@ def test_what_a_killed_writer_left_does_not_matter(tmp_path: Path) -> None:
         bars = [info.bars for info in store.list_series()]
 
     assert bars == [series.loaded for series in generate(SPEC).values()]
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["market.duckdb", "market.duckdb.lock"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "market.duckdb",
+        "market.duckdb.lease",
+        "market.duckdb.lock",
+    ]
+
+
+# ------------------------------------------------------------------------------------------------ quotes and trades
+
+
+def mixed() -> SyntheticSpec:
+    """Two hours of a coin and of a pair."""
+    symbols = default_symbol("BTCUSDT"), default_symbol("EURUSD", kind="fx")
+    start_ns = parse_instant("2024-03-04")
+    return SyntheticSpec(seed=7, start_ns=start_ns, end_ns=start_ns + 2 * HOUR_NS, symbols=symbols)
+
+
+def test_a_file_with_ticks_holds_them_beside_the_bars(tmp_path: Path) -> None:
+    """Quotes of all, trades of those that have them, read back as they were generated; the kinds are stored."""
+    path, spec = tmp_path / "market.duckdb", mixed()
+    market_store(spec, path, ticks=True)
+    wanted = {name: generate_ticks(spec, series) for name, series in generate(spec).items()}
+    with HistoricalDataStore(path, read_only=True) as store:
+        tapes = {(info.symbol, info.kind): info.source for info in store.list_tapes()}
+        kinds = {info.symbol: (info.kind, info.price_side) for info in store.list_series()}
+        bids = {name: store.read_quotes(name).bid.tolist() for name in wanted}
+        prices = store.read_trades("BTCUSDT").price.tolist()
+    trades = wanted["BTCUSDT"].trades
+
+    assert tapes == dict.fromkeys(
+        [("BTCUSDT", "quotes"), ("BTCUSDT", "trades"), ("EURUSD", "quotes")], source_text(spec)
+    )
+    assert kinds == {"BTCUSDT": ("crypto", "trade"), "EURUSD": ("fx", "bid")}
+    assert bids == {name: made.quotes.bid.tolist() for name, made in wanted.items()}
+    assert trades is not None
+    assert prices == trades.price.tolist()
+
+
+def test_a_file_gets_ticks_when_they_are_asked_for_and_keeps_them(tmp_path: Path) -> None:
+    """Without them it is written anew once; with them it serves those who want bars alone."""
+    path, spec = tmp_path / "market.duckdb", mixed()
+    market_store(spec, path)
+    bars_alone = path.stat().st_ino
+    market_store(spec, path, ticks=True)
+    with_ticks = path.stat().st_ino
+    market_store(spec, path)
+    market_store(spec, path, ticks=True)
+
+    assert bars_alone != with_ticks == path.stat().st_ino
+
+
+def test_a_market_that_somebody_reads_is_not_replaced_under_him(tmp_path: Path) -> None:
+    """While a suite holds the file, another market is refused in a sentence; the same one is used beside it."""
+    path = tmp_path / "market.duckdb"
+    market_store(SPEC, path)
+    before = path.read_bytes()
+    with snapshot_lease(path):
+        market_store(SPEC, path)
+        with pytest.raises(DataError, match="open in this program for reading"):
+            market_store(replace(SPEC, seed=8), path)
+
+    assert path.read_bytes() == before
+
+
+# --------------------------------------------------------------------------------------------------------- in memory
+
+
+def test_a_market_in_memory_reads_as_its_file_does(tmp_path: Path) -> None:
+    """Series, windows and read-only columns are those of the store of the same specification."""
+    path, spec = tmp_path / "market.duckdb", mixed()
+    market_store(spec, path)
+    windows = [(None, None), (spec.start_ns + HOUR_NS, None), (None, spec.end_ns - HOUR_NS), (0, 1)]
+    with HistoricalDataStore(path, read_only=True) as store, MemoryStore(spec) as memory:
+        for name in ("BTCUSDT", "EURUSD"):
+            read = [[one.read_bars(name, MINUTE_NS, *window) for window in windows] for one in (store, memory)]
+
+            assert memory.series_of(name) == store.series_of(name)
+            assert [content(series) for series in read[1]] == [content(series) for series in read[0]]
+            assert [series.price_side for series in read[1]] == [series.price_side for series in read[0]]
+            assert not any(getattr(series, column).flags.writeable for series in read[1] for column in COLUMNS)
+
+
+def test_a_market_in_memory_says_what_it_has() -> None:
+    """Another symbol, timeframe or price side is a PreflightError with a sentence."""
+    memory = MemoryStore(SPEC)
+
+    with pytest.raises(PreflightError, match="in memory has no bars of SOLUSDT; it has BTCUSDT, ETHUSDT"):
+        memory.series_of("SOLUSDT")
+    with pytest.raises(PreflightError, match="has no 5m trade bars of BTCUSDT; it has BTCUSDT 1m"):
+        memory.read_bars("BTCUSDT", 5 * MINUTE_NS)
+    with pytest.raises(PreflightError, match="has no 1m bid bars of BTCUSDT"):
+        memory.read_bars("BTCUSDT", MINUTE_NS, price_side="bid")
 
 
 PROGRAM = """

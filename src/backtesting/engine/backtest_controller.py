@@ -256,7 +256,10 @@ class BacktestController:
             currency=self._config.account.currency,
             initial_balance=self._config.account.balance,
             account=snapshot.account,
-            symbols=tuple(_summary(series, self._began_ns(series.symbol)) for series in broker.all_base_series()),
+            symbols=tuple(
+                _summary(series, self._began_ns(series.symbol), broker.instrument(series.symbol).calendar)
+                for series in broker.all_base_series()
+            ),
             orders=broker.orders(),
             fills=broker.fills(),
             trades=broker.trades(),
@@ -307,7 +310,7 @@ def _last_close(base: list[BarSeries]) -> int:
     return max(series.open_ns_at[series.loaded - 1] + series.timeframe_ns for series in base if series.loaded)
 
 
-def _summary(series: BarSeries, start_ns: int) -> SymbolSummary:
+def _summary(series: BarSeries, start_ns: int, calendar: str) -> SymbolSummary:
     first = series.count_closed(start_ns)
     last = series.length
     seen = last > first
@@ -318,4 +321,5 @@ def _summary(series: BarSeries, start_ns: int) -> SymbolSummary:
         last_close=series.close_at[last - 1] if seen else None,
         first_ns=series.open_ns_at[first] if seen else None,
         last_ns=series.open_ns_at[last - 1] + series.timeframe_ns if seen else None,
+        calendar=calendar,
     )

@@ -96,7 +96,8 @@ _KIND_FIELD = {
 }  # fmt: skip
 
 _EXITS = (
-    "exit", "stop", "target", "trailing", "break_even", "time_exit", "daily_loss", "reverse", "end_of_data",
+    "exit", "stop", "target", "trailing", "break_even", "time_exit", "session_close", "daily_loss", "reverse",
+    "end_of_data",
 )  # fmt: skip
 
 #: What a `kind` can be, of the events of which that is known beforehand.

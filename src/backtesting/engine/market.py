@@ -215,8 +215,7 @@ def _ends(
     ends = dict.fromkeys((each.symbol for each in base), start_ns)
     for i, each in enumerate(series):
         if last[i] > each.length:
-            close = each.open_ns_at[last[i] - 1] + each.timeframe_ns
-            ends[each.symbol] = max(ends[each.symbol], close)
+            ends[each.symbol] = max(ends[each.symbol], each.close_of(last[i] - 1))
     return sorted(((ends[each.symbol], rank) for rank, each in enumerate(base)), reverse=True)
 
 
@@ -237,9 +236,7 @@ def _timeline(
     at = [each.length for each in series]
     while True:
         ahead = [
-            int(each.open_ns_at[min(at[i] + CHUNK_BARS, last[i]) - 1]) + each.timeframe_ns
-            for i, each in enumerate(series)
-            if at[i] < last[i]
+            each.close_of(min(at[i] + CHUNK_BARS, last[i]) - 1) for i, each in enumerate(series) if at[i] < last[i]
         ]
         if not ahead and not planned:
             return
@@ -250,7 +247,7 @@ def _timeline(
         for i, each in enumerate(series):
             end = min(last[i], each.count_closed(horizon))
             if end > at[i]:
-                closes.append(each.open_ns[at[i] : end] + each.timeframe_ns)
+                closes.append(each.closes(at[i], end))
                 indices.append(np.full(end - at[i], i, dtype=np.int64))
                 at[i] = end
         if extra:

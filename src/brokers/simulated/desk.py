@@ -20,8 +20,9 @@ ROOM = 1e-9
 class WorkingOrder:
     """An order that lives at the venue."""
 
-    __slots__ = ("average_price", "cancel_ns", "code", "effective_ns", "ends_ns", "filled_volume", "message",
-                 "order_id", "placed_ns", "price", "request", "state", "updated_ns", "volume")  # fmt: skip
+    __slots__ = ("average_price", "cancel_ns", "code", "effective_ns", "ends_ns", "filled_volume", "hole_ns",
+                 "message", "only_closes", "order_id", "placed_ns", "price", "request", "state", "updated_ns",
+                 "volume")  # fmt: skip
 
     def __init__(self, request: OrderRequest, placed_ns: int, effective_ns: int) -> None:
         self.order_id = request.client_id
@@ -37,6 +38,10 @@ class WorkingOrder:
         self.cancel_ns: int | None = None
         #: When it ends by itself in a step of its own; None when it does not, or a bar's close ends it.
         self.ends_ns: int | None = None
+        #: When it has waited for a bar for too long to open anything, None when a bar comes in time; such an order
+        #: ends then, or fills with what it closes alone.
+        self.hole_ns: int | None = None
+        self.only_closes = False
         self.code = ""
         self.message = ""
 
@@ -47,6 +52,8 @@ class WorkingOrder:
         expires_ns = self.request.expires_ns
         if expires_ns is not None and expires_ns <= instant_ns:
             return OrderState.EXPIRED, "expired", "the order's time was over"
+        if self.hole_ns is not None and self.hole_ns <= instant_ns and not self.only_closes:
+            return OrderState.CANCELLED, "hole", "no price came for so long that nothing is opened any more"
         return None
 
     def snapshot(self) -> Order:

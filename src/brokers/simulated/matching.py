@@ -5,6 +5,8 @@ bar the stop comes before the target, the entry bar included; a limit fills at i
 slippage. Where the bar would have allowed the other exit as well, the fill is marked ambiguous.
 """
 
+from dataclasses import replace
+
 from src.brokers.simulated.desk import Desk, WorkingOrder
 from src.brokers.simulated.ledger import Ledger, Moment
 from src.brokers.simulated.rules import FillRules
@@ -30,6 +32,8 @@ def match_market_orders(ledger: Ledger, desk: Desk, i: int, now_ns: int) -> None
             if ending is not None:
                 ledger.finish(desk, order, ending[0], Moment(now_ns), ending[1], ending[2])
                 continue
+            if order.only_closes:
+                order.request = replace(order.request, reduce_only=True)
             quote = desk.quotes.ask(opening) if order.request.side is Side.BUY else desk.quotes.bid(opening)
             ledger.fill_order(desk, order, quote, Moment(now_ns), slips=True)
 

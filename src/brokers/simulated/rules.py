@@ -31,8 +31,11 @@ class FillRules:
         limit_fill: `through`, the price must trade beyond a limit, or `touch`.
         intrabar: which exit comes first when a bar holds both; `worst` for the position.
         at_end: `close` positions at the last price when a symbol's data end, or `keep` them marked.
+        no_entry_across_ns: a market order opens nothing when it has waited for a bar for longer than this in the open
+            hours of the instrument's calendar, and longer than a bar; None for however long it takes.
     """
 
     limit_fill: Literal["through", "touch"] = "through"
     intrabar: Literal["worst"] = "worst"
     at_end: Literal["close", "keep"] = "close"
+    no_entry_across_ns: int | None = None

@@ -13,6 +13,7 @@ from src.brokers.simulated.matching import match_interior, match_market_orders, 
 from src.brokers.simulated.refusals import order_refusal, protection_refusal, refused
 from src.brokers.simulated.rules import Costs, FillRules
 from src.core.bars import BarSeries
+from src.core.calendars import calendar_named
 from src.core.config import AccountConfig
 from src.core.errors import InternalError
 from src.core.instrument import Instrument
@@ -84,6 +85,9 @@ class Venue:
                 return refused("no_data", f"{desk.symbol} has no bar to come on which the order could fill"), None
             desk.market_orders.append(order)
             self._await_open(desk, opens)
+            limit_ns = self.rules.no_entry_across_ns
+            if limit_ns is not None and opens - order.effective_ns > limit_ns and not request.reduce_only:
+                self._guard_entry(desk, order, opens, max(limit_ns, desk.series.timeframe_ns))
         else:
             desk.resting.append(order)
             desk.review()
@@ -275,6 +279,19 @@ class Venue:
             if self.next_ending_ns is None or order.ends_ns < self.next_ending_ns:
                 self.next_ending_ns = order.ends_ns
 
+    def _guard_entry(self, desk: Desk, order: WorkingOrder, opens_ns: int, limit_ns: int) -> None:
+        """Let an order open nothing when its bar comes too late; what it closes is closed at whatever price comes.
+
+        That no bar comes is known to nobody before the time is over, so the order ends then and is not refused now.
+        """
+        hole_ns = after_open_time(desk.instrument.calendar, order.effective_ns, limit_ns, opens_ns)
+        if hole_ns is None:
+            return
+        order.hole_ns = hole_ns
+        order.only_closes = not self.ledger.hedging and desk.held_by(order.request.book) * order.request.side.sign < 0
+        if not order.only_closes:
+            self._await_ending(desk, order, hole_ns)
+
     def _await_open(self, desk: Desk, opens_ns: int) -> None:
         self._opens[desk.symbol] = min(opens_ns, self._opens.get(desk.symbol, opens_ns))
         self.awaited_open_ns = min(self._opens.values())
@@ -283,3 +300,18 @@ class Venue:
 def _effective_latency(latency_ns: int, series: BarSeries) -> int:
     # Inside a bar only its four prices are known, so a shorter delay cannot be told from none.
     return latency_ns if latency_ns >= series.timeframe_ns else 0
+
+
+def after_open_time(calendar: str, from_ns: int, open_ns: int, before_ns: int) -> int | None:
+    """The instant by which the market has been open for `open_ns` since `from_ns`; None unless it lies before another.
+
+    Lunch breaks count as open.
+    """
+    sessions = calendar_named(calendar).sessions(from_ns, before_ns)
+    left = open_ns
+    for start, end in zip(sessions.open_ns.tolist(), sessions.close_ns.tolist(), strict=True):
+        start = max(start, from_ns)
+        if end - start > left:
+            return start + left if start + left < before_ns else None
+        left -= end - start
+    return None

@@ -15,6 +15,7 @@ from src.backtesting.equity import (
     sharpe,
     sortino,
 )
+from src.core.calendars import calendar_named
 from src.core.day import AccountDay
 from src.core.timeframe import DAY_NS, HOUR_NS, parse_instant
 
@@ -183,3 +184,79 @@ def test_ratios_equal_a_separate_computation_in_pandas(seed: int) -> None:
     assert fall.percent == pytest.approx(deepest * 100, rel=1e-12)
     yearly = (frame.iloc[-1] / frame.iloc[0]) ** (365 / 30) - 1
     assert calmar(daily, fall.percent) == pytest.approx(yearly / deepest, rel=1e-9)
+
+
+# -- days of a market that closes --------------------------------------------------------------------------------------
+
+
+def sampled(calendar: str, start: str, end: str, *samples: tuple[str, float], zone: str = "UTC") -> list[float]:
+    """Daily equity by a calendar, of samples at instants."""
+    instants = np.array([parse_instant(at) for at, _ in samples], np.int64)
+    equity = np.array([value for _, value in samples])
+    window = parse_instant(start), parse_instant(end)
+    daily = daily_equity(instants, equity, *window, AccountDay(zone, "00:00"), calendar_named(calendar))
+    return [float(value) for value in daily]
+
+
+def test_a_weekend_and_a_holiday_are_no_days_of_an_exchange() -> None:
+    """From Friday to Tuesday over Martin Luther King day of 2024: two returns and not five."""
+    samples = (("2024-01-12", 100.0), ("2024-01-12T21:00Z", 101.0), ("2024-01-16T21:00Z", 103.0))
+
+    assert sampled("XNYS", "2024-01-12", "2024-01-17", *samples) == [100.0, 101.0, 103.0]
+    assert len(sampled("24/7", "2024-01-12", "2024-01-17", *samples)) == 6
+
+
+def test_sunday_evening_belongs_to_monday_in_the_forex_week() -> None:
+    """Five returns a week, though the week has parts of six days of UTC."""
+    samples = (("2024-01-07", 100.0), ("2024-01-07T23:00Z", 90.0), ("2024-01-08T12:00Z", 104.0))
+
+    assert sampled("forex", "2024-01-07", "2024-01-14", *samples) == [100.0, 104.0, 104.0, 104.0, 104.0, 104.0]
+
+
+def test_what_happens_after_the_last_session_still_counts() -> None:
+    """In the last day: the returns compound to that of the window."""
+    samples = (("2024-01-11", 100.0), ("2024-01-12T20:00Z", 101.0), ("2024-01-13T12:00Z", 99.0))
+
+    assert sampled("forex", "2024-01-11", "2024-01-14", *samples) == [100.0, 100.0, 99.0]
+    assert sampled("forex", "2024-01-13", "2024-01-14", *samples[2:]) == [99.0, 99.0]
+
+
+def test_a_session_that_the_window_cuts_is_a_day() -> None:
+    """Here Friday, of which the window holds the morning."""
+    samples = (("2024-01-11", 100.0), ("2024-01-12T16:00Z", 102.0))
+
+    assert sampled("XNYS", "2024-01-11", "2024-01-12T16:00Z", *samples) == [100.0, 100.0, 102.0]
+
+
+@pytest.mark.parametrize(
+    ("calendar", "zone"), [("forex", "UTC"), ("forex", "Asia/Tokyo"), ("XNYS", "America/New_York")]
+)
+def test_a_year_has_a_return_for_each_session(calendar: str, zone: str) -> None:
+    """Wherever the account's day begins."""
+    window = "2023-01-01", "2024-01-01"
+    sessions = calendar_named(calendar).sessions(*map(parse_instant, window))
+
+    days = len(sampled(calendar, *window, ("2023-01-01", 100.0), zone=zone)) - 1
+
+    assert days == len(sessions.day)
+
+
+def test_ratios_are_annualised_by_the_days_of_the_year() -> None:
+    """The same returns, of which a year has 252 or 365."""
+    returns, daily = np.array([0.02, -0.01, 0.02, -0.01]), np.array([100.0, 101.0, 103.0])
+
+    for ratio in (sharpe, sortino):
+        always, sessions = ratio(returns), ratio(returns, 252)
+        assert always is not None
+        assert sessions == pytest.approx(always * (252 / 365) ** 0.5)
+    assert annual_return(daily, 252) == pytest.approx(1.03**126 - 1)
+    assert calmar(daily, 10.0, 252) == pytest.approx((1.03**126 - 1) / 0.1)
+
+
+def test_a_long_window_keeps_its_last_day() -> None:
+    """Ten years of days of UTC, with and without a stated start of the day."""
+    start_ns, end_ns = parse_instant("2014-01-01"), parse_instant("2024-01-01")
+    one = np.array([start_ns]), np.array([100.0])
+
+    assert len(daily_equity(*one, start_ns, end_ns)) - 1 == 3652
+    assert len(daily_equity(*one, start_ns, end_ns, AccountDay("UTC", "00:00"))) - 1 == 3652

@@ -1,5 +1,6 @@
 """Every figure of a run against a computation by hand."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from src.backtesting.metrics import compute_metrics
 from src.backtesting.result import Outcome
 from src.core.records import Side
-from src.core.timeframe import DAY_NS, HOUR_NS
+from src.core.timeframe import DAY_NS, HOUR_NS, parse_instant
 from tests.backtesting.results.worlds import World, busy_world, summary
 
 
@@ -219,3 +220,25 @@ def test_figures_do_not_depend_on_the_order_of_the_trades() -> None:
     forward, backward = compute_metrics(result), compute_metrics(world.result(trades=result.trades[::-1]))
 
     assert forward == backward
+
+
+@pytest.mark.parametrize(
+    ("calendars", "days", "year"),
+    [
+        (("forex", "forex"), 3, 260.0),
+        (("XNYS", "NYSE"), 2, 251.6),
+        (("24/7", "forex"), 4, 365.0),
+        (("XSAU",), 4, 365.0),
+    ],
+)
+def test_the_year_is_the_one_of_the_calendar_that_all_symbols_share(
+    calendars: tuple[str, ...], days: int, year: float
+) -> None:
+    """Thursday to Sunday: 365 days where calendars differ, or where theirs does not know the window."""
+    symbols = tuple(dataclasses.replace(summary(f"S{i}", 1.0, 1.0), calendar=c) for i, c in enumerate(calendars))
+    world = World(start_ns=parse_instant("2020-01-02"), days=4)
+    world.sample(96, 1_000.0)
+
+    metrics = compute_metrics(world.result(symbols=symbols))
+
+    assert (metrics.days, metrics.days_per_year) == (days, year)

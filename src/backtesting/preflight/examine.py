@@ -1,0 +1,151 @@
+"""Preflight of a whole configuration: costs, coverage and the bars of all symbols, read once and handed on to the run.
+
+Called by one thread, before a run begins. Everything that is wrong is found in one go; a run that is refused has
+written nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.backtesting.config import BacktestConfig
+from src.backtesting.loading import costs_of, market_of
+from src.backtesting.newcomers import DataNeeds, Judge
+from src.backtesting.preflight.checks import Demand, Subject, allowance_of, examine_series
+from src.backtesting.preflight.mending import Mender
+from src.backtesting.preflight.report import ERROR, Finding, PreflightReport, SeriesReport
+from src.brokers.simulated import Costs
+from src.core.bars import BarSeries
+from src.core.calendars import calendar_named
+from src.core.config_file import ConfigDocument
+from src.core.errors import InternalError, PreflightError
+from src.core.timeframe import format_instant
+from src.data.market import MarketData
+
+__all__ = ["Examined", "Examiner"]
+
+_GENERATED = "synthetic"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """What a run reads, and what was found in it.
+
+    Attributes:
+        start_ns, end_ns: the exact window.
+    """
+
+    costs: Costs
+    market: MarketData
+    start_ns: int
+    end_ns: int
+    report: PreflightReport
+
+
+class Examiner:
+    """Reads the data of one configuration and judges them.
+
+    Args:
+        judging: False skips the checks of bars; what cannot be loaded is refused all the same.
+    """
+
+    def __init__(self, config: BacktestConfig, document: ConfigDocument, needs: DataNeeds, *, judging: bool) -> None:
+        data = config.backtest.data
+        self._config = config
+        self._folder: Path = document.folder
+        self._needs = needs
+        self._judging = judging
+        self._generated = data.source == _GENERATED
+        self._mender = Mender(document, None if self._generated else document.folder / data.path)
+
+    def examine(self) -> Examined:
+        """Load and judge everything.
+
+        Raises:
+            PreflightError: something is wrong; it carries the whole report, see `PreflightReport.refusal`.
+            ConfigError: a calendar does not know the time of the bars.
+            DataError: the store is not what it must be.
+        """
+        report, costs = PreflightReport(), None
+        try:
+            costs = costs_of(self._config.backtest.costs)
+        except PreflightError as error:
+            report = report.joined(self._told(error))
+        try:
+            market, start_ns, end_ns = market_of(self._config, self._needs, self._folder)
+        except PreflightError as error:
+            raise report.joined(self._told(error)).refusal() from None
+        if self._judging:
+            for symbol, base in market.base.items():
+                derived = {length: series for (name, length), series in market.derived.items() if name == symbol}
+                series, findings = self._judge(symbol, base, derived, market.sources[symbol], start_ns, end_ns)
+                report = report.joined(findings, [series])
+            report = report.joined([self._window(start_ns, end_ns)])
+        if report.errors:
+            raise report.refusal()
+        if costs is None:
+            raise InternalError("costs are missing and were not refused")
+        return Examined(costs=costs, market=market, start_ns=start_ns, end_ns=end_ns, report=report)
+
+    def judge(self, end_ns: int) -> Judge | None:
+        """Judges symbols that join on the way, whose bars end with the window; None when nothing is to be judged."""
+
+        def wrong(
+            symbol: str, base: BarSeries, derived: Mapping[int, BarSeries], source: str, from_ns: int
+        ) -> Sequence[str]:
+            _, findings = self._judge(symbol, base, derived, source, from_ns, end_ns)
+            return [one.sentence for one in findings if one.severity == ERROR]
+
+        return wrong if self._judging else None
+
+    def refusal(self, report: PreflightReport, error: PreflightError) -> PreflightError:
+        """The error of a run that is refused for a reason that came after the report."""
+        return report.joined(self._told(error)).refusal()
+
+    def _judge(
+        self, symbol: str, base: BarSeries, derived: Mapping[int, BarSeries], source: str, start_ns: int, end_ns: int
+    ) -> tuple[SeriesReport, list[Finding]]:
+        config = self._config
+        calendar = calendar_named(config.instruments[symbol].calendar)
+        demands = [
+            Demand(strategy=strategy.instance, timeframe_ns=length, lookback=bars)
+            for strategy, needed in zip(config.strategies, self._needs.demands, strict=True)
+            if strategy.symbols is None or symbol in strategy.symbols
+            for length, bars in needed.items()
+        ]
+        subject = Subject(
+            base=base, derived=derived, source=source, generated=self._generated, calendar=calendar,
+            allowance=allowance_of(config, symbol, calendar), demands=demands, start_ns=start_ns, end_ns=end_ns,
+            mender=self._mender,
+        )  # fmt: skip
+        return examine_series(subject, config.backtest.data.accept_gaps)
+
+    def _window(self, start_ns: int, end_ns: int) -> Finding:
+        account = self._config.account.currency
+        words = (
+            f"the window is {format_instant(start_ns)} to {format_instant(end_ns)}; every cost has a number; all "
+            f"profits arise in {account}, nothing has to be converted"
+        )
+        return Finding(severity="info", code="window", symbol="", sentence=words)
+
+    def _told(self, error: PreflightError) -> list[Finding]:
+        """A refusal of loading as findings."""
+        told = error.details.get("findings") or [
+            {"code": error.details.get("code", "no_data"), "symbol": error.details.get("symbol", ""), "sentence": text}
+            for text in error.details.get("problems", [error.message])
+        ]
+        return [
+            Finding(
+                severity=ERROR, code=one["code"], symbol=one["symbol"], sentence=one["sentence"],
+                mend=self._mend(error, one["code"], one["symbol"]),
+            )
+            for one in told
+        ]  # fmt: skip
+
+    def _mend(self, error: PreflightError, code: str, symbol: str) -> str:
+        settings = error.details.get("settings")
+        if settings:
+            return self._mender.setting(settings)
+        if code == "order":
+            return self._mender.healing()
+        return self._mender.importing(symbol) if symbol else ""

@@ -1,0 +1,104 @@
+"""The commands that mend what preflight finds, as they are pasted. Pure but for a look at the current folder."""
+
+import datetime as dt
+import json
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from src.backtesting.config import AcceptedGapSection
+from src.core.config_file import ConfigDocument
+from src.core.program import program_words
+from src.core.timeframe import DAY_NS, SECOND_NS, format_duration, format_instant
+
+__all__ = ["Mender", "hours_text", "instant_text"]
+
+#: What stands for a reason that only the owner of the data can give; a configuration that still has it is refused.
+_NO_REASON = "..."
+
+
+class Mender:
+    """Writes commands about one configuration and its store.
+
+    Args:
+        document: the configuration; commands that need a file do without one when it has none.
+        store: the file of the store, None when bars come from memory.
+    """
+
+    def __init__(self, document: ConfigDocument, store: Path | None) -> None:
+        file = document.folder / document.name
+        self._config = ["--config", _here(file)] if file.is_file() else []
+        self._overrides = document.overrides
+        self._store = store
+
+    def setting(self, values: Mapping[str, str]) -> str:
+        """The check of the configuration with more overrides, by key."""
+        kept = [word for word in self._overrides if word.partition("=")[0].strip() not in values]
+        kept += [f"{key}={value}" for key, value in values.items()]
+        sets = [part for word in kept for part in ("--set", word)]
+        return shlex.join([*program_words(), "preflight", *self._config, *sets])
+
+    def accepting(self, accepted: Sequence[AcceptedGapSection], symbol: str, holes: Sequence[tuple[int, int]]) -> str:
+        """The check with more accepted holes, from and to in nanoseconds; the reason is left to the owner."""
+        entries = [(one.symbol, one.from_ns, one.to_ns, one.reason) for one in accepted]
+        entries += [(symbol, from_ns, to_ns, _NO_REASON) for from_ns, to_ns in holes]
+        texts = [
+            "{" f"symbol: {json.dumps(name)}, from: {json.dumps(instant_text(a))}, to: {json.dumps(instant_text(b))}, "
+            f"reason: {json.dumps(reason)}" "}"
+            for name, a, b, reason in entries
+        ]  # fmt: skip
+        return self.setting({"backtest.data.accept_gaps": f"[{', '.join(texts)}]"})
+
+    def syncing(self, symbol: str, timeframe_ns: int, source: str, from_ns: int, to_ns: int) -> str:
+        """The sync of whole days around a span; empty when the bars come from no source that can be asked."""
+        if self._store is None or not source.startswith("ccxt:"):
+            return ""
+        start, end = _day(from_ns), _day(to_ns + DAY_NS - 1)
+        return shlex.join(
+            [*program_words(), "data", "sync", "--source", source, "--symbols", symbol,
+             "--timeframes", format_duration(timeframe_ns), "--start", start, "--end", end,
+             "--store", _here(self._store)]
+        )  # fmt: skip
+
+    def healing(self) -> str:
+        """The repair of the whole store; empty without one."""
+        return "" if self._store is None else shlex.join(
+            [*program_words(), "data", "heal", "--store", _here(self._store)]
+        )  # fmt: skip
+
+    def importing(self, symbol: str) -> str:
+        """The import of a file that the owner has to name; empty without a store."""
+        if self._store is None:
+            return ""
+        words = [*program_words(), "data", "import", "FILE", "--symbol", symbol, "--store", _here(self._store)]
+        return shlex.join(words)
+
+
+def instant_text(instant_ns: int) -> str:
+    """`2019-05-03 04:00:00Z`, or the bare date of a midnight."""
+    return _day(instant_ns) if instant_ns % DAY_NS == 0 else format_instant(instant_ns)
+
+
+def hours_text(duration_ns: int) -> str:
+    """`3h 8m`, the two largest units that count; durations below a second as they are."""
+    if duration_ns < SECOND_NS:
+        return format_duration(duration_ns)
+    left, words = duration_ns // SECOND_NS, []
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, seconds)
+        if count:
+            words.append(f"{count}{unit}")
+    return " ".join(words[:2])
+
+
+def _day(instant_ns: int) -> str:
+    return (dt.date(1970, 1, 1) + dt.timedelta(days=instant_ns // DAY_NS)).isoformat()
+
+
+def _here(path: Path) -> str:
+    """The path as somebody in the current folder types it."""
+    try:
+        return Path(os.path.relpath(path)).as_posix()
+    except ValueError:  # another drive
+        return path.as_posix()

@@ -1,0 +1,301 @@
+"""`data heal`, `data export`, `data delete`, `data fingerprint`: keeping the store of market data.
+
+Runs in the main thread; a store is open only while a command needs it, for writing only where it is changed. The
+present is read from the system once in `heal`, to know which bar cannot have closed yet.
+"""
+
+import dataclasses
+import shlex
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from src.cli.data_views import MirrorOption, calendar_of, present_for
+from src.cli.options import DEFAULT_STORE, DebugOption, JsonOption, QuietOption, StoreOption, output_of
+from src.cli.output import Output
+from src.cli.sync_command import options_of
+from src.core.calendars import calendar_named
+from src.core.errors import ConfigError, PreflightError
+from src.core.program import program_words
+from src.core.sync import wall_ns
+from src.core.timeframe import format_duration, format_instant, parse_timeframe
+from src.data.fingerprint import fingerprint_columns
+from src.data.healing import HealReport, heal_series
+from src.data.mirror import ExportReport, Partition, export_mirror, import_mirror, mirror_folder, require_mirror
+from src.data.sources import source_named
+from src.data.sources.port import BarSource
+from src.data.store import HistoricalDataStore, SeriesInfo
+from src.data.stored import TapeInfo
+from src.data.stores import fingerprint_of
+
+__all__ = ["delete_command", "export_command", "fingerprint_command", "heal_command", "restore_mirror"]
+
+_CHANGES_SHOWN = 20
+
+_AnySymbol = Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="All of them by default.")]
+_TimeframeOption = Annotated[str | None, typer.Option("--timeframe", help="Only bars of this length, such as 1m.")]
+_PriceOption = Annotated[str | None, typer.Option("--price", help="Only bars of this price, such as bid.")]
+
+
+def heal_command(
+    context: typer.Context,
+    symbol: _AnySymbol = None,
+    timeframe: _TimeframeOption = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="Ask it for wrong and absent bars, such as ccxt:binanceusdm.")
+    ] = None,
+    source_options: Annotated[
+        list[str] | None, typer.Option("--source-option", metavar="KEY=VALUE", help="A setting of the source.")
+    ] = None,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Take out bars that nothing can mend: no numbers, off the grid, not closed.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done and write nothing.")] = False,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> int:
+    """Mend what can be mended, with a line in the heal log for each change; exit code 1 when something is left.
+
+    One copy of a duplicate is kept, rows are put into time order, high and low are widened to hold open and close.
+    """
+    out = output_of(context, as_json, quiet, debug)
+    present_ns = wall_ns()
+    reports = []
+    with HistoricalDataStore(store, read_only=dry_run) as opened:
+        found = _chosen(opened, symbol, timeframe, None)
+        with _opened_source(opened, source, source_options or [], found) as asked:
+            for info in found:
+                own = asked if asked is not None and _is_source_of(asked, info) else None
+                calendar = calendar_named(calendar_of(opened, info.symbol))
+                present = present_for(info, present_ns)
+                report = heal_series(
+                    opened, info, calendar, source=own, now_ns=present, drop=drop, dry_run=dry_run
+                )  # fmt: skip
+                reports.append(report)
+    for report in reports:
+        _show_heal(report, out)
+    out.result(
+        {"store": str(store), "dry_run": dry_run, "series": [dataclasses.asdict(one) for one in reports],
+         "changes": sum(len(one.changes) for one in reports), "left": sum(len(one.left) for one in reports)}
+    )  # fmt: skip
+    return 1 if any(one.left for one in reports) else 0
+
+
+def export_command(
+    context: typer.Context,
+    symbol: _AnySymbol = None,
+    mirror: MirrorOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> int:
+    """Write the Parquet mirror: one file a series with its fingerprint; what did not change is not touched.
+
+    Without a symbol the files of series that the store has no longer are removed. `data import DIR` reads it back.
+    """
+    out = output_of(context, as_json, quiet, debug)
+    folder = mirror_folder(store) if mirror is None else mirror
+    with HistoricalDataStore(store, read_only=True) as opened:
+        report = export_mirror(opened, folder, symbol=symbol)
+    _show_export(report, folder, out)
+    out.result({"store": str(store), "mirror": str(folder), **dataclasses.asdict(report)})
+    return 1 if report.refused else 0
+
+
+def delete_command(
+    context: typer.Context,
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Everything of it, unless an option says less.")],
+    timeframe: _TimeframeOption = None,
+    price: _PriceOption = None,
+    tape: Annotated[
+        str | None, typer.Option("--tape", metavar="KIND", help="Only this tape: quotes, trades or funding.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> int:
+    """Remove series and tapes from the store; a terminal is asked first, otherwise --yes is needed."""
+    out = output_of(context, as_json, quiet, debug)
+    with HistoricalDataStore(store, read_only=True) as opened:
+        found, tapes = _doomed(opened, symbol, timeframe, price, tape)
+    names = [*(one.describe() for one in found), *(one.describe() for one in tapes)]
+    if not yes:
+        _confirm(names, [symbol, timeframe, price, tape], store, out)
+    removed = 0
+    with HistoricalDataStore(store) as opened, opened.transaction():
+        for info in found:
+            removed += opened.delete_series(info.symbol, info.timeframe_ns, info.price_side)
+        for one in tapes:
+            removed += opened.delete_tape(one.symbol, one.kind)
+    for name in names:
+        out.say(f"deleted {name}")
+    out.result(
+        {"store": str(store), "series": [dataclasses.asdict(one) for one in found],
+         "tapes": [dataclasses.asdict(one) for one in tapes], "rows": removed}
+    )  # fmt: skip
+    return 0
+
+
+def fingerprint_command(
+    context: typer.Context,
+    symbol: _AnySymbol = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> int:
+    """Print the digest of each series and that of everything: one row more, less, changed or moved is another one."""
+    out = output_of(context, as_json, quiet, debug)
+    with HistoricalDataStore(store, read_only=True) as opened:
+        found = _chosen(opened, symbol, None, None)
+        digests = [
+            fingerprint_columns(
+                one.symbol, one.timeframe_ns, one.price_side,
+                opened.read_raw(one.symbol, one.timeframe_ns, one.price_side),
+            )
+            for one in found
+        ]  # fmt: skip
+        everything = fingerprint_of(opened, None if symbol is None else {symbol})
+    rows = [
+        (digest, one.symbol, format_duration(one.timeframe_ns), one.price_side, f"{one.bars:,}")
+        for one, digest in zip(found, digests, strict=True)
+    ]
+    what = "everything" if symbol is None else f"all of {symbol}"
+    out.table(("fingerprint", "symbol", "timeframe", "price", "bars"), rows, numbers=("bars",))
+    out.say(f"{everything} {what}, tapes included")
+    series = [{**dataclasses.asdict(one), "fingerprint": digest} for one, digest in zip(found, digests, strict=True)]
+    out.result({"store": str(store), "fingerprint": everything, "series": series})
+    return 0
+
+
+def restore_mirror(folder: Path, store: Path, out: Output) -> int:
+    """`data import DIR`: every series of a mirror into the store."""
+    require_mirror(folder)  # before the store is opened, so that a refusal leaves no file behind
+    with HistoricalDataStore(store) as opened:
+        done = import_mirror(folder, opened)
+    for partition, new in done:
+        out.say(f"stored {new:,} new of {partition.bars:,} bars: {_partition_name(partition)}, in {store}")
+    series = [{**dataclasses.asdict(partition), "written": new} for partition, new in done]
+    out.result({"store": str(store), "mirror": str(folder), "series": series})
+    return 0
+
+
+# ------------------------------------------------------------------------------------------------- inner parts
+
+
+def _chosen(
+    store: HistoricalDataStore, symbol: str | None, timeframe: str | None, price: str | None
+) -> list[SeriesInfo]:
+    found = store.list_series() if symbol is None else store.series_of(symbol)
+    wanted_ns = None if timeframe is None else parse_timeframe(timeframe)
+    chosen = [one for one in found if wanted_ns in (None, one.timeframe_ns) and price in (None, one.price_side)]
+    if found and not chosen:
+        there = "; ".join(one.describe() for one in found)
+        raise PreflightError(f"{store.path.name} has no such bars; it has {there}", path=str(store.path))
+    return chosen
+
+
+@contextmanager
+def _opened_source(
+    store: HistoricalDataStore, text: str | None, options: list[str], found: list[SeriesInfo]
+) -> Iterator[BarSource | None]:
+    """The source that was named, which knows the symbols by the names of the last sync; None without one."""
+    if text is None:
+        yield None
+        return
+    stored = {info.symbol: (store.read_instrument(info.symbol) or {}).get("venue") for info in found}
+    venues = {symbol: str(venue) for symbol, venue in stored.items() if venue}
+    with closing(source_named(text, options=options_of(options), venues=venues)) as opened:
+        if not any(_is_source_of(opened, info) for info in found):
+            there = "; ".join(f"{info.describe()} from {info.source!r}, {info.price_side}" for info in found)
+            raise ConfigError(
+                f"--source: {opened.name!r} is the source of none of these, and one series never mixes two: {there}"
+            )
+        yield opened
+
+
+def _is_source_of(source: BarSource, info: SeriesInfo) -> bool:
+    if source.name != info.source:
+        return False
+    try:
+        return source.symbol(info.symbol).price_side == info.price_side
+    except ConfigError:  # a file has a symbol or has not
+        return False
+
+
+def _doomed(
+    store: HistoricalDataStore, symbol: str, timeframe: str | None, price: str | None, tape: str | None
+) -> tuple[list[SeriesInfo], list[TapeInfo]]:
+    """What a deletion takes: the series and tapes of a symbol that fit what was said."""
+    if tape is not None and (timeframe is not None or price is not None):
+        raise ConfigError("expected --tape, or --timeframe and --price, found both; delete one after the other")
+    tapes = [one for one in store.list_tapes() if one.symbol == symbol]
+    if tape is not None:
+        chosen = [one for one in tapes if one.kind == tape]
+        if not chosen:
+            there = "; ".join(one.describe() for one in store.list_tapes()) or "no tapes"
+            raise PreflightError(f"{store.path.name} has no {tape} of {symbol}; it has {there}", path=str(store.path))
+        return [], chosen
+    only_bars = timeframe is not None or price is not None
+    if tapes and not only_bars and symbol not in {one.symbol for one in store.list_series()}:
+        return [], tapes
+    return _chosen(store, symbol, timeframe, price), [] if only_bars else tapes
+
+
+def _confirm(names: list[str], said: list[str | None], store: Path, out: Output) -> None:
+    if not out.can_ask:
+        symbol, *rest = said
+        options = [
+            word for name, value in zip(("--timeframe", "--price", "--tape"), rest, strict=True) if value
+            for word in (name, value)
+        ]  # fmt: skip
+        place = [] if store == DEFAULT_STORE else ["--store", store.as_posix()]
+        command = shlex.join([*program_words(), "data", "delete", str(symbol), *options, *place, "--yes"])
+        raise ConfigError(
+            f"nothing was deleted, because nobody can be asked; this deletes {'; '.join(names)}:\n  {command}",
+            command=command,
+        )
+    for name in names:
+        out.errors.print(name)
+    if not typer.confirm("Delete this for good?", default=False, err=True):
+        raise ConfigError("nothing was deleted, because it was not confirmed")
+
+
+def _show_heal(report: HealReport, out: Output) -> None:
+    name = f"{report.symbol} {format_duration(report.timeframe_ns)} {report.price_side}"
+    would = "would be " if report.dry_run else ""
+    if not (report.changes or report.left):
+        out.say(f"{name}: sound, nothing to mend")
+        return
+    out.say(f"{name}: {len(report.changes):,} changes {would}made, {len(report.left):,} faults left", style="bold")
+    for change in report.changes[:_CHANGES_SHOWN]:
+        became = f": {change.before}" + (f" -> {change.after}" if change.after else "")
+        out.say(f"  {format_instant(change.open_ns)} {change.action}{became if change.before else ': ' + change.after}")
+    if len(report.changes) > _CHANGES_SHOWN:
+        out.say(f"  and {len(report.changes) - _CHANGES_SHOWN:,} more, which --json lists")
+    for fault in report.left[:_CHANGES_SHOWN]:
+        out.say(f"  left: {fault.sentence}")
+    if report.left:
+        out.say("  what is left needs its own source (--source), or goes with --drop")
+
+
+def _show_export(report: ExportReport, folder: Path, out: Output) -> None:
+    for partition in report.written:
+        out.say(f"wrote {_partition_name(partition)}: {partition.bars:,} bars, {partition.fingerprint}")
+    for file in report.removed:
+        out.say(f"removed {file}")
+    for sentence in report.refused:
+        out.warn(f"not mirrored: {sentence}")
+    out.say(f"{len(report.written)} written, {len(report.unchanged)} unchanged in {folder}")
+
+
+def _partition_name(partition: Partition) -> str:
+    return f"{partition.symbol} {format_duration(partition.timeframe_ns)} {partition.price_side}"

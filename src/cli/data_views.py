@@ -1,0 +1,255 @@
+"""`data list` and `data check`: what is stored, and what is wrong with it.
+
+Runs in the main thread; a store is open, read-only, only while a command needs it. The present is read from the system
+once in a command, to know which bar cannot have closed yet.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from src.cli.options import DEFAULT_STORE, DebugOption, JsonOption, QuietOption, StoreOption, output_of
+from src.cli.output import Output
+from src.core.bars import BarSeries
+from src.core.calendars import ALWAYS, calendar_named
+from src.core.errors import DataError
+from src.core.program import program
+from src.core.sync import wall_ns
+from src.core.timeframe import format_duration, format_instant
+from src.data.check import CheckReport, check_series
+from src.data.coverage_picture import BLOCKS, LETTERS, PictureRow, coverage_picture, joined_over_closures
+from src.data.faults import FAULT_CODES, Fault, compare_columns, find_faults, find_miscounted
+from src.data.mirror import has_mirror, mirror_folder, read_mirror
+from src.data.store import HistoricalDataStore, SeriesInfo
+from src.data.stored import COLUMNS, Columns, TapeInfo, columns_of
+from src.data.synthetic import SOURCE_PREFIX
+from src.data.tape_check import TapeReport, check_tape
+
+__all__ = ["MirrorOption", "calendar_of", "check_command", "list_command", "present_for"]
+
+_INTERVALS_SHOWN = 3
+_FAULTS_SHOWN = 20
+
+MirrorOption = Annotated[
+    Path | None, typer.Option("--mirror", metavar="DIR", help="The mirror; beside the store by default.")
+]
+
+
+def list_command(
+    context: typer.Context,
+    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="All of them by default.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    max_gap: Annotated[
+        int,
+        typer.Option(
+            "--max-gap", min=0, metavar="BARS", help="A hole of more bars in the market's hours ends an interval."
+        ),
+    ] = 60,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> int:
+    """Show what is stored: series and tapes, the intervals that they cover, and a picture of them."""
+    out = output_of(context, as_json, quiet, debug)
+    with HistoricalDataStore(store, read_only=True) as opened:
+        found, tapes = _of(opened, symbol)
+        covered = [_covered(opened, one, max_gap) for one in found]
+    rows = [
+        (one.symbol, format_duration(one.timeframe_ns), one.price_side, one.kind, one.source, f"{one.bars:,}",
+         format_instant(one.first_ns), format_instant(one.last_ns))
+        for one in found
+    ]  # fmt: skip
+    rows += [
+        (one.symbol, one.kind, "", "", one.source, f"{one.events:,}", format_instant(one.first_ns),
+         format_instant(one.last_ns))
+        for one in tapes
+    ]  # fmt: skip
+    columns = ("symbol", "timeframe", "price", "kind", "source", "bars", "first", "last")
+    if rows:
+        out.table(columns, rows, numbers=("bars",))
+    else:
+        out.say(f"{store} holds no series")
+    _show_coverage(found, covered, max_gap, out)
+    series = [
+        {**dataclasses.asdict(one), "coverage": [{"start_ns": start, "end_ns": end} for start, end in intervals]}
+        for one, intervals in zip(found, covered, strict=True)
+    ]
+    out.result({"store": str(store), "series": series, "tapes": [dataclasses.asdict(one) for one in tapes]})
+    return 0
+
+
+def check_command(
+    context: typer.Context,
+    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="All of them by default.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    calendar: Annotated[
+        str | None, typer.Option("--calendar", help="Judge by this calendar instead of the instrument's.")
+    ] = None,
+    mirror: MirrorOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="Print every wrong bar, not the first of them.")] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> int:
+    """Name wrong bars and count holes; exit code 1 when a bar is wrong, absent ones are only counted.
+
+    Where a mirror was exported, what a series has lost or changed since then is named too.
+    """
+    out = output_of(context, as_json, quiet, debug)
+    present_ns = wall_ns()
+    folder = mirror_folder(store) if mirror is None else mirror
+    with HistoricalDataStore(store, read_only=True) as opened:
+        found, tapes = _of(opened, symbol)
+        checked = [_check(opened, one, calendar, folder, present_ns) for one in found]
+        reports = [check_tape(opened.read_tape(one.symbol, one.kind), one.kind) for one in tapes]
+    limit = None if everything else _FAULTS_SHOWN
+    for one in checked:
+        _show_check(one, limit, out)
+        if one.trouble is not None:
+            out.warn(f"not compared with the mirror: {one.trouble}")
+    for tape in reports:
+        _show_tape(tape, out)
+    if any(fault.code in ("changed", "lost") for one in checked for fault in one.faults):
+        out.say(f"compared with the mirror {folder}; if the change was meant, `{program()} data export` makes it anew")
+    if not all(one.is_sound for one in checked):
+        out.say(f"`{program()} data heal` mends what can be mended; with --dry-run it shows it first")
+    out.result(
+        {"store": str(store), "series": [one.value for one in checked],
+         "tapes": [{**dataclasses.asdict(one), "is_sound": one.is_sound} for one in reports]}
+    )  # fmt: skip
+    sound = all(one.is_sound for one in checked) and all(one.is_sound for one in reports)
+    return 0 if sound else 1
+
+
+def calendar_of(store: HistoricalDataStore, symbol: str) -> str:
+    """The name of the calendar that is stored for a symbol; 24/7 without one."""
+    return str((store.read_instrument(symbol) or {}).get("calendar", ALWAYS))
+
+
+def present_for(info: SeriesInfo, present_ns: int) -> int | None:
+    """The present by which bars of a series may be too new; None for a made-up market, which has a time of its own."""
+    return None if info.source.startswith(SOURCE_PREFIX) else present_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Checked:
+    """The findings about one series: counts, the wrong bars by name, and whether they were compared with a mirror."""
+
+    info: SeriesInfo
+    report: CheckReport
+    faults: tuple[Fault, ...]
+    mirrored: bool
+    trouble: str | None
+
+    @property
+    def is_sound(self) -> bool:
+        return self.report.is_sound and not self.faults
+
+    @property
+    def value(self) -> dict[str, object]:
+        return {
+            **dataclasses.asdict(self.report), "price_side": self.info.price_side, "mirrored": self.mirrored,
+            "faults": [dataclasses.asdict(fault) for fault in self.faults], "is_sound": self.is_sound,
+        }  # fmt: skip
+
+
+def _of(store: HistoricalDataStore, symbol: str | None) -> tuple[list[SeriesInfo], list[TapeInfo]]:
+    """The series and tapes of a symbol, or all; PreflightError when there is nothing of it."""
+    found = [one for one in store.list_series() if symbol in (None, one.symbol)]
+    tapes = [one for one in store.list_tapes() if symbol in (None, one.symbol)]
+    if symbol is not None and not (found or tapes):
+        store.series_of(symbol)  # raises, and says what there is
+    return found, tapes
+
+
+def _covered(store: HistoricalDataStore, info: SeriesInfo, max_gap: int) -> list[tuple[int, int]]:
+    intervals = store.coverage(info.symbol, info.timeframe_ns, info.price_side, max_gap)
+    calendar = calendar_named(calendar_of(store, info.symbol))
+    return joined_over_closures(intervals, info.timeframe_ns, calendar, max_gap)
+
+
+def _check(
+    store: HistoricalDataStore, info: SeriesInfo, calendar: str | None, folder: Path, present_ns: int
+) -> _Checked:
+    name = calendar or calendar_of(store, info.symbol)
+    columns = store.read_raw(info.symbol, info.timeframe_ns, info.price_side)
+    stamps, *values = (columns[each] for each in COLUMNS)
+    series = BarSeries(info.symbol, info.timeframe_ns, stamps, *values, price_side=info.price_side)
+    faults = find_faults(columns, info.timeframe_ns, calendar_named(name), present_for(info, present_ns))
+    faults += find_miscounted(columns, info)
+    copy, trouble = _copy_of(info, folder)
+    if copy is not None:
+        healed = [
+            entry.open_ns for entry in store.read_heal_log()
+            if (entry.symbol, entry.timeframe_ns, entry.price_side) == (info.symbol, info.timeframe_ns, info.price_side)
+        ]  # fmt: skip
+        faults += compare_columns(columns, copy, healed)
+    return _Checked(
+        info=info, report=check_series(series, name), faults=tuple(faults), mirrored=copy is not None, trouble=trouble
+    )
+
+
+def _copy_of(info: SeriesInfo, folder: Path) -> tuple[Columns | None, str | None]:
+    """The mirrored rows of a series, or None, and why they cannot be read where they should be there."""
+    if not has_mirror(folder, info.symbol, info.timeframe_ns, info.price_side):
+        return None, None
+    try:
+        return columns_of(read_mirror(folder, info.symbol, info.timeframe_ns, price_side=info.price_side)), None
+    except DataError as error:
+        return None, error.message
+
+
+# ------------------------------------------------------------------------------------------------- what is shown
+
+
+def _show_coverage(
+    found: list[SeriesInfo], covered: list[list[tuple[int, int]]], max_gap: int, out: Output
+) -> None:  # fmt: skip
+    rows = []
+    for info, intervals in zip(found, covered, strict=True):
+        name = f"{info.symbol} {format_duration(info.timeframe_ns)} {info.price_side}"
+        rows.append(PictureRow(name=name, intervals=tuple(intervals)))
+        if len(intervals) > 1:
+            out.say(f"{name}: {len(intervals)} intervals, parted by holes of more than {max_gap} bars")
+            for start_ns, end_ns in intervals[:_INTERVALS_SHOWN]:
+                out.say(f"  {format_instant(start_ns)} to {format_instant(end_ns)}")
+            if len(intervals) > _INTERVALS_SHOWN:
+                out.say(f"  and {len(intervals) - _INTERVALS_SHOWN} more, which --json lists")
+    for line in coverage_picture(rows, out.width, BLOCKS if out.has_blocks else LETTERS):
+        out.say(line)
+
+
+def _show_check(checked: _Checked, limit: int | None, out: Output) -> None:
+    report, faults = checked.report, checked.faults
+    name = f"{report.symbol} {format_duration(report.timeframe_ns)} {checked.info.price_side}"
+    out.say(f"{name}: {report.bars:,} bars, {'sound' if checked.is_sound else 'NOT SOUND'}", style="bold")
+    counts = {code: sum(fault.code == code for fault in faults) for code in FAULT_CODES}
+    wrong = [f"{count:,} {code.replace('_', ' ')}" for code, count in counts.items() if count]
+    if wrong:
+        out.say(f"  {', '.join(wrong)}")
+    for fault in faults[:limit]:
+        out.say(f"  {fault.code.replace('_', ' ')}: {fault.sentence}")
+    if limit is not None and len(faults) > limit:
+        out.say(f"  and {len(faults) - limit:,} more, which --all prints and --json lists")
+    if report.expected is None:
+        out.say(f"  absent bars are not counted: the hours of calendar {report.calendar} are not known here")
+        return
+    share = 100 * (report.absent or 0) / report.expected if report.expected else 0.0
+    out.say(
+        f"  {report.absent:,} of {report.expected:,} bars absent ({share:.2f} %) by calendar {report.calendar}, "
+        f"{report.outside:,} outside its hours"
+    )
+    for hole in report.holes[:3]:
+        out.say(f"  longest: {hole.bars:,} bars from {format_instant(hole.start_ns)}")
+
+
+def _show_tape(report: TapeReport, out: Output) -> None:
+    name = f"{report.symbol} {report.kind}"
+    out.say(f"{name}: {report.events:,} events, {'sound' if report.is_sound else 'NOT SOUND'}", style="bold")
+    for fault in report.faults:
+        out.say(f"  {fault}")
+    if report.crossed or report.locked:
+        out.say(f"  {report.crossed:,} crossed quotes (ask below bid) and {report.locked:,} locked ones, as they came")

@@ -1,0 +1,102 @@
+"""`preflight`: whether the data are what a run needs, before it begins.
+
+Runs in the main thread. Nothing is run and nothing is stored, except what `--sync` brings into the store.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from src.backtesting.config import BacktestConfig
+from src.backtesting.preflight import Finding, PreflightReport, SeriesReport, hours_text, instant_text, sync_first
+from src.backtesting.run import prepare
+from src.cli.options import DebugOption, JsonOption, QuietOption, output_of
+from src.cli.output import Output, stdout_kept
+from src.cli.run_command import default_config
+from src.core.config_file import ConfigDocument, read_config
+from src.core.errors import PreflightError
+from src.core.timeframe import format_duration
+
+__all__ = ["preflight_command"]
+
+_STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
+_COLUMNS = ("symbol", "bars", "first", "last", "calendar", "absent", "share", "longest hole", "warm-up", "whole bars")
+
+
+def preflight_command(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A YAML file; configs/default.yaml if absent.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.")
+    ] = None,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="First ask the source of backtest.data.sync for what is absent.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> int:
+    """Are the data what a run needs? Coverage, warm-up, holes, stamps, costs; exit code 3 when a run would be refused.
+
+    Each finding has a code, a sentence, and the command that mends it.
+    """
+    out = output_of(context, as_json, quiet, debug)
+    document = read_config(default_config() if config is None else config, overrides)
+    with stdout_kept():  # a strategy's own print must not stand between a program and the one object that it reads
+        if sync:
+            _sync(document, out)
+        report = _examined(document)
+    _show(report, out)
+    exit_code = PreflightError.exit_code if report.errors else 0
+    out.result({"config": document.name, **report.as_dict(), "exit_code": exit_code})
+    return exit_code
+
+
+def _examined(document: ConfigDocument) -> PreflightReport:
+    try:
+        return prepare(document, stored=False).preflight or PreflightReport()
+    except PreflightError as error:
+        return PreflightReport.of(error)
+
+
+def _sync(document: ConfigDocument, out: Output) -> None:
+    for done in sync_first(document, document.validate(BacktestConfig)):
+        name = f"{done.symbol} {format_duration(done.timeframe_ns)}"
+        out.notice(f"{name}: {done.written:,} new bars from {done.source}" if done.asked else f"{name}: nothing new")
+        for sentence in done.refused:
+            out.warn(f"left out: {sentence}")
+
+
+def _show(report: PreflightReport, out: Output) -> None:
+    if report.series:
+        out.table(_COLUMNS, [_row(one) for one in report.series], numbers=("bars", "absent", "share"))
+    for one in report.findings:
+        _tell(one, out)
+    errors, warnings = len(report.errors), len(report.warnings)
+    if errors:
+        out.error(f"a run would be refused: {_count(errors, 'error')}, {_count(warnings, 'warning')}")
+    else:
+        out.say(f"a run would be accepted: {_count(warnings, 'warning')}", style="bold")
+
+
+def _tell(one: Finding, out: Output) -> None:
+    out.say(f"{one.severity} {one.code}: {one.sentence}", style=_STYLES[one.severity])
+    if one.mend:
+        out.say(f"  {one.mend}")
+
+
+def _row(one: SeriesReport) -> tuple[str, ...]:
+    warmup = ", ".join(f"{format_duration(k)} {there}/{need}" for k, (need, there) in one.warmup.items())
+    whole = ", ".join(f"{format_duration(k)} {full:,}/{bars:,}" for k, (bars, full) in one.mapping.items())
+    return (
+        f"{one.symbol} {format_duration(one.timeframe_ns)}", f"{one.bars:,}", instant_text(one.first_ns),
+        instant_text(one.last_ns), one.calendar, f"{one.absent:,}", f"{100 * one.absent_share:.2f} %",
+        hours_text(one.longest_ns) if one.longest_ns else "none", warmup or "none", whole or "none",
+    )  # fmt: skip
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

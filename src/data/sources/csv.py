@@ -1,0 +1,21 @@
+"""A CSV file as a source: HistData, MetaTrader and the other layouts that `data import` recognises.
+
+Reads the whole file when it is made, in the thread of the caller.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from src.data.sources.held import HeldSource, file_source
+
+__all__ = ["csv_source"]
+
+
+def csv_source(path: str, *, options: Mapping[str, Any], venues: Mapping[str, str]) -> HeldSource:
+    """The source `csv:<file>`; `options` are the answers of `data import`, such as `{"zone": "UTC"}`.
+
+    Raises:
+        ConfigError: the file leaves something open; the sentence lists what.
+        DataError: the file is absent or has a row that cannot be right.
+    """
+    return file_source("csv", path, options, venues)
