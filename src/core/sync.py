@@ -333,17 +333,27 @@ def on_interrupt(function: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def interrupts_raise(error: type[BaseException]) -> Iterator[None]:
-    """While inside, Ctrl-C raises `error` instead of `KeyboardInterrupt`; main thread only."""
+    """While inside, Ctrl-C raises `error` instead of `KeyboardInterrupt`; main thread only.
+
+    A library that was interrupted may answer with an error of its own; what leaves is `error` all the same.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    seen = False
 
     def handler(number: int, frame: object) -> None:
+        nonlocal seen
+        seen = True
         raise error
 
     previous = signal.signal(signal.SIGINT, handler)
     try:
         yield
+    except Exception as problem:
+        if seen:
+            raise error from problem
+        raise
     finally:
         signal.signal(signal.SIGINT, previous)
 

@@ -1,0 +1,37 @@
+"""Ctrl-C outside a run leaves as one error, whatever a library makes of it."""
+
+import signal
+
+import pytest
+
+from src.core.sync import interrupts_raise
+
+
+class Interrupted(BaseException):
+    """What Ctrl-C is to raise."""
+
+
+def test_ctrl_c_raises_the_given_error_and_the_old_handler_comes_back() -> None:
+    """Inside only."""
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted), interrupts_raise(Interrupted):
+        signal.raise_signal(signal.SIGINT)
+
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_a_library_makes_of_it_leaves_as_the_interrupt() -> None:
+    """A database answers an interrupted query with an error of its own, which is kept as the cause."""
+    with pytest.raises(Interrupted) as caught, interrupts_raise(Interrupted):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except Interrupted:
+            raise RuntimeError("query interrupted") from None
+
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_an_error_without_ctrl_c_leaves_as_it_is() -> None:
+    """Nothing is taken for an interrupt."""
+    with pytest.raises(RuntimeError, match="of its own"), interrupts_raise(Interrupted):
+        raise RuntimeError("of its own")
