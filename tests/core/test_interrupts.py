@@ -23,10 +23,7 @@ def test_ctrl_c_raises_the_given_error_and_the_old_handler_comes_back() -> None:
 def test_what_a_library_makes_of_it_leaves_as_the_interrupt() -> None:
     """A database answers an interrupted query with an error of its own, which is kept as the cause."""
     with pytest.raises(Interrupted) as caught, interrupts_raise(Interrupted):
-        try:
-            signal.raise_signal(signal.SIGINT)
-        except Interrupted:
-            raise RuntimeError("query interrupted") from None
+        _interrupted_query()
 
     assert isinstance(caught.value.__cause__, RuntimeError)
 
@@ -35,3 +32,10 @@ def test_an_error_without_ctrl_c_leaves_as_it_is() -> None:
     """Nothing is taken for an interrupt."""
     with pytest.raises(RuntimeError, match="of its own"), interrupts_raise(Interrupted):
         raise RuntimeError("of its own")
+
+
+def _interrupted_query() -> None:
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except Interrupted:
+        raise RuntimeError("query interrupted") from None
