@@ -3,7 +3,8 @@
 Called by one thread, before a run begins; what opens the bars may be called again whenever a symbol joins.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -13,10 +14,10 @@ from src.backtesting.config import BacktestConfig
 from src.core.errors import ConfigError
 from src.data.bar_store import BarStore
 from src.data.store import HistoricalDataStore
-from src.data.synthetic import SyntheticHole, SyntheticSpec, SyntheticSymbol, default_symbol
+from src.data.synthetic import SOURCE_PREFIX, SyntheticHole, SyntheticSpec, SyntheticSymbol, default_symbol
 from src.data.synthetic_store import MemoryStore, market_store
 
-__all__ = ["BarOpener", "bar_opener", "ensure_market", "market_spec"]
+__all__ = ["BarOpener", "bar_opener", "ensure_market", "market_seed", "market_spec"]
 
 #: Opens the bars for reading; a context manager, as often as wanted.
 BarOpener = Callable[[], AbstractContextManager[BarStore]]
@@ -49,6 +50,27 @@ def ensure_market(config: BacktestConfig, folder: Path) -> None:
     data = config.backtest.data
     if data.source == "synthetic" and not data.in_memory:
         market_store(market_spec(config), folder / data.path, ticks=data.ticks)
+
+
+def market_seed(config: BacktestConfig, sources: Iterable[str]) -> int | str | None:
+    """The seed of the market if any bars of the run were generated, None when all are real.
+
+    Args:
+        sources: where the bars come from; a store may hold those of a synthetic market too.
+
+    Returns:
+        A text where there are several seeds, such as `7, 8`, or `unknown` where a source does not tell it.
+    """
+    data = config.backtest.data
+    if data.source == "synthetic":
+        return data.seed
+    generated = [one for one in sources if one.startswith(SOURCE_PREFIX.strip())]
+    told = [re.match(rf"{SOURCE_PREFIX}seed (\d+)", one) for one in generated]
+    seeds = sorted({int(one[1]) for one in told if one is not None})
+    if generated and len(seeds) == 1 and None not in told:
+        return seeds[0]
+    unknown = ["unknown"] if None in told else []
+    return ", ".join([*map(str, seeds), *unknown]) or None
 
 
 def market_spec(config: BacktestConfig) -> SyntheticSpec:

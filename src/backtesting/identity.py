@@ -10,16 +10,22 @@ import json
 import math
 import os
 import platform
+import zoneinfo
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from src import __version__
+from src.core.calendars import ALWAYS, FOREX
 from src.core.errors import ConfigError, InternalError, invariant
 
-__all__ = ["canonical_json", "code_hash", "identity_inputs", "run_id", "user_file_hash", "user_files", "versions"]
+__all__ = [
+    "canonical_json", "code_hash", "identity_inputs", "run_id", "used_versions", "user_file_hash", "user_files",
+    "versions",
+]  # fmt: skip
 
 _ID_LENGTH = 16
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -72,6 +78,43 @@ def _unmapped(value: Any) -> Any:
 def versions() -> dict[str, str]:
     """The versions that a result may depend on: Python, numpy and Lockstep."""
     return {"lockstep": __version__, "numpy": str(np.__version__), "python": platform.python_version()}
+
+
+def used_versions(calendars: Iterable[str], zones: Iterable[str], sources: Iterable[Path]) -> dict[str, str]:
+    """`versions`, and those of whatever else decides when a market is open, when a day begins, and what a feature is.
+
+    A run that uses none of it is the same run whatever of it is installed.
+
+    Args:
+        calendars: names of the calendars that the configuration uses.
+        zones: names of its zones.
+        sources: the strategies' own files; TA-Lib counts as used where one of them speaks of it.
+    """
+    found, named, local = versions(), set(calendars), set(zones) - {"UTC"}
+    if named - {ALWAYS, FOREX}:
+        found["exchange_calendars"] = version("exchange_calendars")
+    if local or named - {ALWAYS}:
+        found["tzdata"] = _zones_version()
+    if any(b"talib" in _normalised(path) for path in sources):
+        found |= _installed("TA-Lib")
+    return found
+
+
+def _zones_version() -> str:
+    """Of the rules of daylight saving: the system's come first, and the package is for where it has none."""
+    for folder in map(Path, zoneinfo.TZPATH):
+        if (folder / "America" / "New_York").is_file():
+            text = folder / "tzdata.zi"  # "# version 2025b"
+            first = text.read_bytes().split(b"\n", 1)[0].split() if text.is_file() else []
+            return b" ".join([b"system", *first[2:3]]).decode("ascii", "replace")
+    return _installed("tzdata").get("tzdata", "none")
+
+
+def _installed(package: str) -> dict[str, str]:
+    try:
+        return {package: version(package)}
+    except PackageNotFoundError:  # a comment may speak of what nobody uses
+        return {}
 
 
 def identity_inputs(

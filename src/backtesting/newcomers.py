@@ -75,10 +75,17 @@ def instrument_of(config: BacktestConfig, symbol: str) -> Instrument:
     """The rules of a symbol.
 
     Raises:
-        ConfigError: its profit arises in another currency than the account's.
+        ConfigError: its profit arises in another currency than the account's, or nobody says in which.
     """
     account = config.account.currency
-    instrument = config.instruments[symbol].build(symbol, account)
+    section = config.instruments[symbol]
+    if section.quote_of(symbol, account) is None:
+        raise ConfigError(
+            f"{symbol}: expected a currency that its profit arises in, and its name tells none: write "
+            f"instruments.{symbol}.currency; the account is in {account}",
+            symbol=symbol,
+        )
+    instrument = section.build(symbol, account)
     if instrument.quote_currency != account:
         raise ConfigError(
             f"{symbol} makes its profit in {instrument.quote_currency}, the account is in {account}; conversion "

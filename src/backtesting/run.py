@@ -19,8 +19,8 @@ from src.backtesting.engine.pacing import pacer_for
 from src.backtesting.engine.ports import Gate
 from src.backtesting.engine.symbols import Supply, input_of
 from src.backtesting.engine.wakes import EveryStep
-from src.backtesting.generated import bar_opener
-from src.backtesting.identity import identity_inputs, run_id, user_file_hash, user_files, versions
+from src.backtesting.generated import bar_opener, market_seed
+from src.backtesting.identity import identity_inputs, run_id, used_versions, user_file_hash, user_files
 from src.backtesting.metrics import Metrics, compute_metrics
 from src.backtesting.newcomers import StoreSupply, changes_inside, data_needs, instrument_of
 from src.backtesting.preflight import Examiner, PreflightReport
@@ -54,7 +54,7 @@ class PreparedRun:
         run_id: hash of all that decides the result; `free` where that is not decided by what goes in. Symbols that are
             added or removed from outside while it goes on give it another one.
         supply: where the bars of symbols come from that join on the way.
-        synthetic: the seed of the synthetic market, None for real data.
+        synthetic: the seed of the synthetic market, see `market_seed`; None for real data.
         user_files: the strategies' files and the modules beside them that they import.
         preflight: what was found in the data; None when that was skipped.
     """
@@ -70,7 +70,7 @@ class PreparedRun:
     run_id: str
     manifest: dict[str, Any]
     runs_dir: Path
-    synthetic: int | None
+    synthetic: int | str | None
     supply: Supply
     user_files: tuple[Path, ...] = ()
     preflight: PreflightReport | None = None
@@ -96,7 +96,7 @@ class FinishedRun:
     result: BacktestResult
     metrics: Metrics | None
     folder: Path
-    synthetic: int | None
+    synthetic: int | str | None
     timing: dict[str, Any]
     strict: StrictReport | None = None
     replay: str | None = None
@@ -146,6 +146,7 @@ def prepare(document: ConfigDocument, *, stored: bool = True, preflight: bool = 
         data_fingerprint=market.fingerprint,
         user_files=_hashes(config, loaded),
         changes=[input_of(change, supply) for change in config.changes],
+        used_versions=_versions(config, own_files),
     )
     manifest = _manifest(config, policy, market, inputs)
     return PreparedRun(
@@ -167,18 +168,25 @@ def prepare(document: ConfigDocument, *, stored: bool = True, preflight: bool = 
     )
 
 
+def _versions(config: BacktestConfig, own_files: Iterable[Path]) -> dict[str, str]:
+    sessions = [each.session for each in config.strategies if each.session is not None]
+    calendars = [each.calendar for each in config.instruments.values()]
+    calendars += [each.calendar for each in sessions if each.calendar is not None]
+    return used_versions(calendars, [config.risk.day.zone, *(each.zone for each in sessions)], own_files)
+
+
 def _manifest(
     config: BacktestConfig, policy: SchedulePolicy, market: MarketData, inputs: dict[str, Any]
 ) -> dict[str, Any]:
     """What is known of a run before it begins; the settings of a source may hold a key and are left out."""
     section = config.backtest
-    synthetic = section.data.seed if section.data.source == "synthetic" else None
+    synthetic = market_seed(config, market.sources.values())
     unsaid: dict[str, Any] = {"paper": True, "live": True, "backtest": {"data": {"sync_options"}}}
     return {
         "deterministic": not isinstance(policy, Free),
         "configuration": config.model_dump(mode="json", by_alias=True, exclude=unsaid),
         "inputs": inputs,
-        "versions": versions(),
+        "versions": dict(inputs["versions"]),
         "seed": section.seed,
         "policy": policy.describe(),
         "schedule": policy.describe(),
@@ -196,6 +204,7 @@ def compose(
     strict: StrictWatch | None = None,
     pacer: Gate | None = None,
     every_step: bool = False,
+    venue: type[SimulatedBroker] = SimulatedBroker,
 ) -> BacktestController:
     """The engine of a prepared run: venue, clock and bot, ready to run.
 
@@ -205,6 +214,7 @@ def compose(
         strict: told what the participants ask of the real clock.
         pacer: stands between the steps; the configured one by default.
         every_step: wake everybody at each step, whether there is something to do or not.
+        venue: one that the bot sees something else of, made as a `SimulatedBroker` is.
     """
     config = prepared.config
     section, market = config.backtest, prepared.market
@@ -212,7 +222,7 @@ def compose(
         limit_fill=section.limit_fill, intrabar=section.intrabar, at_end=section.at_end,
         no_entry_across_ns=section.data.no_entry_across_ns,
     )  # fmt: skip
-    broker = SimulatedBroker(config.account, prepared.instruments, market.base, market.derived, prepared.costs, rules)
+    broker = venue(config.account, prepared.instruments, market.base, market.derived, prepared.costs, rules)
     latencies = {name: Latency(delay_ns=one.delay_ns, jitter_ns=one.jitter_ns) for name, one in section.latency.items()}
     # On all cores where several run at once.
     runtime = runtime_named(section.runtime, pin=prepared.deterministic)

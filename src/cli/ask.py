@@ -3,6 +3,7 @@
 Runs in the main thread; waits for answers.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -15,20 +16,27 @@ from src.data.importing import ImportAnswers, ImportPlan, ImportReport, Question
 __all__ = ["plan_import", "show_report"]
 
 
-def plan_import(path: Path, answers: ImportAnswers, out: Output) -> ImportPlan:
+def plan_import(path: Path, answers: ImportAnswers, out: Output, store: Path | None = None) -> ImportPlan:
     """The plan of an import without open questions; the rows as understood are printed.
+
+    Args:
+        path: the file of bars or ticks.
+        answers: those that were given as options.
+        out: where the rows and the questions are printed.
+        store: what the command to paste must name; None for the usual store.
 
     Raises:
         ConfigError: something is open and nobody can be asked, or the rows were not confirmed.
     """
-    plan = inspect_file(path, answers)
+    plan = replace(inspect_file(path, answers), store=store)
     _show_plan(plan, out)
     if not plan.questions or not out.can_ask:
         return plan
     out.errors.print(f"\n{path.name} does not say everything. Enter takes the suggestion in brackets.")
     while plan.questions:
         question = plan.questions[0]
-        plan = inspect_file(path, plan.answers.having({question.key: _answer(question, out)}))
+        answers = plan.answers.having({question.key: _answer(question, out)})
+        plan = replace(inspect_file(path, answers), store=store)
     _show_plan(plan, out)
     if not typer.confirm("Is this what the file means?", default=True, err=True):
         raise ConfigError("nothing was imported, because the rows were not confirmed")

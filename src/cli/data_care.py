@@ -16,7 +16,7 @@ import typer
 from src.cli.data_views import MirrorOption, calendar_of, present_for
 from src.cli.options import DEFAULT_STORE, DebugOption, JsonOption, QuietOption, StoreOption, output_of
 from src.cli.output import Output
-from src.cli.sync_command import options_of
+from src.cli.sync_command import options_of, tell_waits
 from src.core.calendars import calendar_named
 from src.core.errors import ConfigError, PreflightError
 from src.core.program import program_words
@@ -68,7 +68,7 @@ def heal_command(
     reports = []
     with HistoricalDataStore(store, read_only=dry_run) as opened:
         found = _chosen(opened, symbol, timeframe, None)
-        with _opened_source(opened, source, source_options or [], found) as asked:
+        with _opened_source(opened, source, source_options or [], found, out) as asked:
             for info in found:
                 own = asked if asked is not None and _is_source_of(asked, info) else None
                 calendar = calendar_named(calendar_of(opened, info.symbol))
@@ -205,7 +205,7 @@ def _chosen(
 
 @contextmanager
 def _opened_source(
-    store: HistoricalDataStore, text: str | None, options: list[str], found: list[SeriesInfo]
+    store: HistoricalDataStore, text: str | None, options: list[str], found: list[SeriesInfo], out: Output
 ) -> Iterator[BarSource | None]:
     """The source that was named, which knows the symbols by the names of the last sync; None without one."""
     if text is None:
@@ -214,6 +214,7 @@ def _opened_source(
     stored = {info.symbol: (store.read_instrument(info.symbol) or {}).get("venue") for info in found}
     venues = {symbol: str(venue) for symbol, venue in stored.items() if venue}
     with closing(source_named(text, options=options_of(options), venues=venues)) as opened:
+        tell_waits(opened, out)
         if not any(_is_source_of(opened, info) for info in found):
             there = "; ".join(f"{info.describe()} from {info.source!r}, {info.price_side}" for info in found)
             raise ConfigError(

@@ -67,7 +67,8 @@ def import_command(
     out = output_of(context, as_json, quiet, debug)
     if file.is_dir():
         return restore_mirror(file, store, out)
-    plan = plan_import(file, answers_of(symbol, kind, timeframe, zone, stamp, price, source), out)
+    named = None if store == DEFAULT_STORE else store
+    plan = plan_import(file, answers_of(symbol, kind, timeframe, zone, stamp, price, source), out, named)
     plan.refuse_questions()  # before the store is opened, so that a refusal leaves no file behind
     with HistoricalDataStore(store) as opened:
         report = run_import(plan, opened)

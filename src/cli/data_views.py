@@ -22,9 +22,10 @@ from src.core.timeframe import format_duration, format_instant
 from src.data.check import CheckReport, check_series
 from src.data.coverage_picture import BLOCKS, LETTERS, PictureRow, coverage_picture, joined_over_closures
 from src.data.faults import FAULT_CODES, Fault, compare_columns, find_faults, find_miscounted
-from src.data.mirror import has_mirror, mirror_folder, read_mirror
+from src.data.healing import as_healed
+from src.data.mirror import Partition, mirror_folder, read_mirror, scan_mirror
 from src.data.store import HistoricalDataStore, SeriesInfo
-from src.data.stored import COLUMNS, Columns, TapeInfo, columns_of
+from src.data.stored import COLUMNS, Columns, HealEntry, TapeInfo, columns_of
 from src.data.synthetic import SOURCE_PREFIX
 from src.data.tape_check import TapeReport, check_tape
 
@@ -102,14 +103,24 @@ def check_command(
     present_ns = wall_ns()
     folder = mirror_folder(store) if mirror is None else mirror
     with HistoricalDataStore(store, read_only=True) as opened:
-        found, tapes = _of(opened, symbol)
-        checked = [_check(opened, one, calendar, folder, present_ns) for one in found]
+        partitions, unreadable = scan_mirror(folder, symbol)
+        found, tapes = _of(opened, symbol, elsewhere=bool(partitions))
+        mirrored = {(one.symbol, one.timeframe_ns, one.price_side): one for one in partitions}
+        log = opened.read_heal_log()
+        checked = []
+        for info in found:
+            copy = mirrored.pop((info.symbol, info.timeframe_ns, info.price_side), None)
+            checked.append(_check(opened, info, calendar, present_ns, folder, copy, log))
+        lost = [_check_lost(one, calendar, folder, log) for one in mirrored.values()]
+        checked += [one for one in lost if one is not None]
         reports = [check_tape(opened.read_tape(one.symbol, one.kind), one.kind) for one in tapes]
     limit = None if everything else _FAULTS_SHOWN
     for one in checked:
         _show_check(one, limit, out)
         if one.trouble is not None:
             out.warn(f"not compared with the mirror: {one.trouble}")
+    for sentence in unreadable:
+        out.warn(f"not compared with the mirror: {sentence}")
     for tape in reports:
         _show_tape(tape, out)
     if any(fault.code in ("changed", "lost") for one in checked for fault in one.faults):
@@ -156,11 +167,13 @@ class _Checked:
         }  # fmt: skip
 
 
-def _of(store: HistoricalDataStore, symbol: str | None) -> tuple[list[SeriesInfo], list[TapeInfo]]:
-    """The series and tapes of a symbol, or all; PreflightError when there is nothing of it."""
+def _of(
+    store: HistoricalDataStore, symbol: str | None, *, elsewhere: bool = False
+) -> tuple[list[SeriesInfo], list[TapeInfo]]:  # fmt: skip
+    """The series and tapes of a symbol, or all; PreflightError when there is nothing of it, nor elsewhere."""
     found = [one for one in store.list_series() if symbol in (None, one.symbol)]
     tapes = [one for one in store.list_tapes() if symbol in (None, one.symbol)]
-    if symbol is not None and not (found or tapes):
+    if symbol is not None and not (found or tapes or elsewhere):
         store.series_of(symbol)  # raises, and says what there is
     return found, tapes
 
@@ -172,34 +185,56 @@ def _covered(store: HistoricalDataStore, info: SeriesInfo, max_gap: int) -> list
 
 
 def _check(
-    store: HistoricalDataStore, info: SeriesInfo, calendar: str | None, folder: Path, present_ns: int
-) -> _Checked:
+    store: HistoricalDataStore, info: SeriesInfo, calendar: str | None, present_ns: int,
+    folder: Path, copy: Partition | None, log: list[HealEntry],
+) -> _Checked:  # fmt: skip
     name = calendar or calendar_of(store, info.symbol)
     columns = store.read_raw(info.symbol, info.timeframe_ns, info.price_side)
     stamps, *values = (columns[each] for each in COLUMNS)
     series = BarSeries(info.symbol, info.timeframe_ns, stamps, *values, price_side=info.price_side)
     faults = find_faults(columns, info.timeframe_ns, calendar_named(name), present_for(info, present_ns))
     faults += find_miscounted(columns, info)
-    copy, trouble = _copy_of(info, folder)
-    if copy is not None:
-        healed = [
-            entry.open_ns for entry in store.read_heal_log()
-            if (entry.symbol, entry.timeframe_ns, entry.price_side) == (info.symbol, info.timeframe_ns, info.price_side)
-        ]  # fmt: skip
-        faults += compare_columns(columns, copy, healed)
+    trouble = None
+    try:
+        faults += _compared(columns, copy, folder, log) if copy is not None else []
+    except DataError as error:
+        copy, trouble = None, error.message
     return _Checked(
-        info=info, report=check_series(series, name), faults=tuple(faults), mirrored=copy is not None, trouble=trouble
+        info=info, report=check_series(series, name), faults=tuple(faults), mirrored=copy is not None,
+        trouble=trouble,
+    )  # fmt: skip
+
+
+def _check_lost(one: Partition, calendar: str | None, folder: Path, log: list[HealEntry]) -> _Checked | None:
+    """The finding that a mirrored series is not there at all; None where healing took out all that it had."""
+    nothing = BarSeries.empty(one.symbol, one.timeframe_ns, price_side=one.price_side)
+    trouble = None
+    try:
+        if not _compared(columns_of(nothing), one, folder, log):
+            return None
+    except DataError as error:
+        trouble = error.message
+    sentence = (
+        f"the mirror has {one.bars:,} bars from {format_instant(one.first_ns)} to {format_instant(one.last_ns)}, the "
+        f"store has none of them; `{program()} data import DIR` reads the mirror's folder back"
+    )
+    info = SeriesInfo(
+        symbol=one.symbol, timeframe_ns=one.timeframe_ns, price_side=one.price_side, source=one.source, kind=one.kind,
+        bars=0, first_ns=one.first_ns, last_ns=one.last_ns,
+    )  # fmt: skip
+    name = calendar or str((one.instrument or {}).get("calendar", ALWAYS))
+    fault = Fault(code="lost", open_ns=one.first_ns, row=-1, sentence=sentence)
+    return _Checked(
+        info=info, report=check_series(nothing, name), faults=(fault,), mirrored=trouble is None, trouble=trouble
     )
 
 
-def _copy_of(info: SeriesInfo, folder: Path) -> tuple[Columns | None, str | None]:
-    """The mirrored rows of a series, or None, and why they cannot be read where they should be there."""
-    if not has_mirror(folder, info.symbol, info.timeframe_ns, info.price_side):
-        return None, None
-    try:
-        return columns_of(read_mirror(folder, info.symbol, info.timeframe_ns, price_side=info.price_side)), None
-    except DataError as error:
-        return None, error.message
+def _compared(columns: Columns, one: Partition, folder: Path, log: list[HealEntry]) -> list[Fault]:
+    """What the rows have lost or changed since the copy was made, but for what healing did to them since then."""
+    copy = columns_of(read_mirror(folder, one.symbol, one.timeframe_ns, price_side=one.price_side))
+    key = (one.symbol, one.timeframe_ns, one.price_side)
+    entries = [entry for entry in log if (entry.symbol, entry.timeframe_ns, entry.price_side) == key]
+    return compare_columns(columns, copy, as_healed(columns, copy, entries[one.healed :]))
 
 
 # ------------------------------------------------------------------------------------------------- what is shown

@@ -15,8 +15,9 @@ from src.cli.output import Output, stdout_kept
 from src.core.config_file import read_config
 from src.core.errors import DeterminismError
 from src.core.timeframe import format_duration, format_instant
-from src.research.lookahead import Change, CheckedPair, Found, lookahead, pairs_of
+from src.research.lookahead import HIDDEN, Change, CheckedPair, Found, lookahead, pairs_of
 from src.research.processes import cores
+from src.research.snapshot import frozen_market
 
 __all__ = ["lookahead_command"]
 
@@ -49,7 +50,7 @@ def lookahead_command(
         prepared = prepare(read_config(config, words), stored=False)
         pairs = pairs_of(prepared, str(config), words, edges=edges, starts=starts)
     out.notice(f"{prepared.config.name}: {len(pairs)} strategies on their symbols, each by itself")
-    with stdout_kept():
+    with stdout_kept(), frozen_market(prepared.config, config.resolve().parent):
         found = lookahead(pairs, workers or cores(), lambda checked: _tell(checked, out))
     exit_code = _EXIT_CHANGED if found.changed else 0 if found.complete else _EXIT_NOT_COMPARED
     _show(found, prepared.config.name, out)
@@ -66,7 +67,7 @@ def _show(found: Found, name: str, out: Output) -> None:
     out.say()
     rows = [
         [
-            pair.strategy, pair.symbol, str(len(pair.features)), str(pair.decisions), str(2 * pair.edges),
+            pair.strategy, pair.symbol, str(len(pair.features)), str(pair.decisions), str(pair.futures),
             str(pair.starts), "not compared" if pair.problem else "NO" if pair.changes else "yes",
         ]
         for pair in found.pairs
@@ -109,6 +110,11 @@ def _is_later(change: Change) -> bool:
 
 
 def _advice(change: Change) -> str:
+    if change.how == HIDDEN and change.kind == "feature":
+        return (
+            "it reads bars that close later, or computes a bar by itself otherwise than many at once; let a value be a "
+            "function of the bars up to it, in a fixed order"
+        )
     if not _is_later(change):
         return "it reads bars that close later; let it read what has closed, as self.bars and the features show it"
     if change.suffices is None:
@@ -134,7 +140,7 @@ def _as_dict(found: Found, exit_code: int) -> dict[str, Any]:
                 "symbol": pair.symbol,
                 "decisions": pair.decisions,
                 "features": list(pair.features),
-                "other_futures": 2 * pair.edges,
+                "other_futures": pair.futures,
                 "later_starts": pair.starts,
                 "problem": pair.problem or None,
                 "changes": [_change(change) for change in pair.changes],

@@ -25,7 +25,7 @@ from src.data.sources import source_named
 from src.data.store import HistoricalDataStore
 from src.data.syncing import FUNDING, OnPage, SyncReport, sync_bars, sync_funding
 
-__all__ = ["options_of", "sync_command"]
+__all__ = ["options_of", "sync_command", "tell_waits"]
 
 _EXIT_INTERRUPTED = 130
 _DEFAULT_TIMEFRAME = "1m"
@@ -86,6 +86,7 @@ def sync_command(
     known = {**_stored_venues(wanted), **wanted.venues}
     reports: list[SyncReport] = []
     with closing(source_named(wanted.source, options=wanted.options, venues=known)) as opened_source:
+        tell_waits(opened_source, out)
         for symbol in wanted.symbols:  # before the store is opened, so that a refusal leaves no file behind
             opened_source.symbol(symbol)
         if funding and not hasattr(opened_source, "funding"):
@@ -103,6 +104,13 @@ def sync_command(
     return 1 if any(report.refused for report in reports) else 0
 
 
+def tell_waits(source: Any, out: Output) -> None:
+    """Let a source that waits for somebody say so on stderr."""
+    # Any: whether a source waits is looked at and not declared.
+    if hasattr(source, "on_retry"):
+        source.on_retry = out.notice
+
+
 def _sync_all(
     store: HistoricalDataStore, source: Any, wanted: _Wanted, funding: bool, again: bool,
     shown: Callable[[str], Any],
@@ -117,7 +125,9 @@ def _sync_all(
             yield report
         if funding:
             with shown(f"{symbol} funding") as on_page:
-                report = sync_funding(store, source, symbol, wanted.start_ns, wanted.end_ns, on_page=on_page)
+                report = sync_funding(
+                    store, source, symbol, wanted.start_ns, wanted.end_ns, again=again, on_page=on_page
+                )  # fmt: skip
             yield report
 
 

@@ -91,7 +91,7 @@ class Sample:
     """
 
     title: str
-    synthetic: int | None
+    synthetic: int | str | None
     status: str
     pace: str
     plans: tuple[str, ...]

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from src.core.bars import IntArray
 from src.core.errors import ConfigError
+from src.core.sync import Lock
 from src.core.timeframe import DAY_NS, SECOND_NS, format_instant
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ _EPOCH = dt.date(1970, 1, 1)
 _REACH_NS = 3 * DAY_NS
 # The years from which an exchange's sessions a year are counted: fixed, so that no figure changes with the date.
 _COUNTED_YEARS = (2014, 2023)
+# What warnings are shown is one setting of the whole process: two threads that set it and put it back in turn would
+# leave it wrong for good.
+_LOADING = Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,7 +335,7 @@ def _schedule_of(code: str, start: dt.date, end: dt.date) -> Any:
     """The calendar of `exchange_calendars` for the dates from start to end; its defaults depend on the present date."""
     import exchange_calendars
 
-    with warnings.catch_warnings():
+    with _LOADING, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # it lags behind pandas, which tells so
         try:
             return exchange_calendars.get_calendar(code, start=start.isoformat(), end=end.isoformat())

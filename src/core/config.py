@@ -111,7 +111,10 @@ class AccountConfig(Section):
 
 
 class InstrumentConfig(Section):
-    """The rules of one symbol; `currency` is the one its profit arises in, by default read from the names."""
+    """The rules of one symbol; `currency` is the one its profit arises in.
+
+    By default it is read from the names; that of a share, whose name tells none, is the account's.
+    """
 
     venue: str = ""
     kind: Literal["spot", "perpetual", "fx", "equity"] = "spot"
@@ -125,17 +128,29 @@ class InstrumentConfig(Section):
 
     def build(self, symbol: str, account_currency: str) -> Instrument:
         """The instrument of `symbol`; without a stated or legible currency the symbol's last letters decide."""
-        quote = self.currency
-        if quote is None and "/" in self.venue:
-            quote = self.venue.split("/")[1].split(":")[-1]
-        if quote is None:
-            known = (account_currency, *QUOTE_CURRENCIES)
-            quote = next((one for one in known if symbol.endswith(one) and symbol != one), symbol[-3:])
+        quote = self.quote_of(symbol, account_currency) or symbol[-3:]
         return Instrument(
             symbol=symbol, kind=self.kind, quote_currency=quote, tick=self.tick, volume_step=self.volume_step,
             min_volume=self.min_volume, max_volume=self.max_volume or float("inf"), min_notional=self.min_notional,
             calendar=self.calendar, venue=self.venue or symbol,
         )  # fmt: skip
+
+    def quote_of(self, symbol: str, account_currency: str) -> str | None:
+        """The currency that the profit of `symbol` arises in; None where neither the file nor a name tells it."""
+        if self.currency is not None:
+            return self.currency
+        if "/" in self.venue:
+            return self.venue.split("/")[1].split(":")[-1]
+        if self.kind == "equity":
+            return account_currency
+        known = (account_currency, *QUOTE_CURRENCIES)
+        found = next((one for one in known if symbol.endswith(one) and symbol != one), None)
+        # A pair of currencies is six letters: EURCHF ends with a currency, whatever the list above has.
+        return symbol[-3:] if found is None and self.kind == "fx" and _is_pair(symbol) else found
+
+
+def _is_pair(symbol: str) -> bool:
+    return len(symbol) == 6 and symbol.isalpha() and symbol.isupper()
 
 
 class SessionConfig(Section):

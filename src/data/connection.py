@@ -186,8 +186,11 @@ def first_line(error: BaseException) -> str:
 def _prepare_schema(connection: duckdb.DuckDBPyConnection, path: Path, read_only: bool) -> int:
     """Make, check or bring forward the tables; the version of the tables as they are now."""
     tables = {str(row[0]) for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if not tables and not read_only:
-        schema.create(connection)
+    if not tables:
+        if read_only:
+            schema.show_as_empty(connection)
+        else:
+            schema.create(connection)
         return schema.SCHEMA_VERSION
     if "store_version" not in tables:
         raise DataError(f"{path} is a DuckDB file but no store of market data; name another file", path=str(path))

@@ -52,7 +52,7 @@ def read_columns(
     Returns:
         Stamps, and the columns by name, each of shape (rows,).
     """
-    lines = _plain_lines(path)
+    lines = _plain_lines(path, delimiter, width, skip)
     if lines is None or _GLOB.search(str(path)) or len(first) != width:
         return None
     stamp = " ".join(first[i] for i in times)
@@ -77,18 +77,27 @@ def read_columns(
     return None if stamps is None else (stamps, {name: found[name] for name in values})
 
 
-def _plain_lines(path: Path) -> int | None:
-    """How many lines a file has; None when it is small, or a field may be quoted and hold a line break."""
+def _plain_lines(path: Path, delimiter: str, width: int, skip: int) -> int | None:
+    """How many lines a file has; None when it is small, has odd lines, or a field may be quoted and hold a line break.
+
+    A line is odd when it has not `width` fields: DuckDB lets an empty one too many at its end pass.
+    """
     if path.stat().st_size < SMALL_BYTES:
         return None
-    lines, last = 0, b"\n"
+    mark = delimiter.encode()
+    lines, marks, last = 0, 0, b"\n"
     with path.open("rb") as file:
+        for _ in range(skip):
+            marks -= file.readline().count(mark)
+        file.seek(0)
         while chunk := file.read(_CHUNK):
             if b'"' in chunk:
                 return None
             lines += chunk.count(b"\n")
+            marks += chunk.count(mark)
             last = chunk[-1:]
-    return lines + (last != b"\n")
+    lines += last != b"\n"
+    return lines if marks == (lines - skip) * (width - 1) else None
 
 
 def _fetch(query: str, values: Sequence[object]) -> dict[str, Any] | None:

@@ -5,13 +5,13 @@ transaction: its rows and the lines of the log, together or not at all. Healing 
 by the thread that opened the store; the present is handed in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from src.core.bars import BarSeries
+from src.core.bars import BarSeries, IntArray
 from src.core.calendars import Calendar
 from src.core.errors import DataError
 from src.core.timeframe import format_duration, format_instant
@@ -19,11 +19,14 @@ from src.data.faults import Fault, bar_text, find_faults, is_possible
 from src.data.sources.port import BarSource
 from src.data.store import HistoricalDataStore
 from src.data.stored import COLUMNS, Columns, HealEntry, SeriesInfo, columns_of
+from src.data.syncing import answered_windows
 
-__all__ = ["Change", "HealPlan", "HealReport", "heal_series", "plan_healing", "windows_to_ask"]
+__all__ = ["Change", "HealPlan", "HealReport", "as_healed", "heal_series", "plan_healing", "windows_to_ask"]
 
 # What only a source can put right, or `drop`: such a bar has no numbers or no place of its own.
 _BEYOND_MENDING = ("overlap", "off_grid", "not_finite", "non_positive", "forming")
+# How the log's word for a bar that was taken out for good begins; of a duplicate one copy stays.
+_REMOVED = "removed ("
 
 Window = tuple[int, int]
 
@@ -99,7 +102,7 @@ def plan_healing(
     while drop and (wrong := {fault.row: fault.code for fault in reversed(left) if fault.code in _BEYOND_MENDING}):
         for row, code in sorted(wrong.items()):
             word = code.replace("_", " ")
-            changes.append(_change(found, row, f"removed ({word})", bar_text(found, row), ""))
+            changes.append(_change(found, row, f"{_REMOVED}{word})", bar_text(found, row), ""))
         keep = np.ones(len(found["open_ns"]), np.bool_)
         keep[sorted(wrong)] = False
         found = _taken(found, keep)
@@ -137,6 +140,37 @@ def windows_to_ask(
     return joined
 
 
+def as_healed(columns: Columns, copy: Columns, entries: Iterable[HealEntry]) -> set[int]:
+    """The opens of bars that differ from a copy only by what was done to them since it was made.
+
+    Args:
+        columns: the rows of a series as they lie.
+        copy: the rows of the copy in time order, each stamp once.
+        entries: the heal log of the series since then, in its order.
+    """
+    outcome: dict[int, dict[str, str] | None] = {}  # None where the bar was taken out
+    for entry in entries:
+        numbers = dict(word.split("=", 1) for word in entry.after.split() if word.split("=", 1)[0] in COLUMNS)
+        if numbers:
+            outcome[entry.open_ns] = {**(outcome.get(entry.open_ns) or {}), **numbers}
+        elif entry.action.startswith(_REMOVED):
+            outcome[entry.open_ns] = None
+    opens = np.array(sorted(outcome), np.int64)
+    order = np.argsort(columns["open_ns"], kind="stable")
+    rows, copied = _rows_at(columns["open_ns"][order], opens), _rows_at(copy["open_ns"], opens)
+    found = set()
+    for open_ns, row, place in zip(opens.tolist(), rows, copied, strict=True):
+        after = outcome[open_ns]
+        if after is None:
+            if row < 0:
+                found.add(open_ns)
+        elif row >= 0 and place >= 0:
+            wanted = {name: repr(float(copy[name][place])) for name in COLUMNS[1:]} | after
+            if all(repr(float(columns[name][order[row]])) == wanted[name] for name in COLUMNS[1:]):
+                found.add(open_ns)
+    return found
+
+
 def heal_series(
     store: HistoricalDataStore, info: SeriesInfo, calendar: Calendar, *, source: BarSource | None = None,
     now_ns: int | None = None, drop: bool = False, dry_run: bool = False,
@@ -159,7 +193,9 @@ def heal_series(
     asked: list[Window] = []
     if source is not None:
         _refuse_other_source(source, info)
-        answered = store.synced(info.symbol, info.timeframe_ns, source.name)
+        answered = answered_windows(store, info.symbol, info.timeframe_ns, source.name, info.price_side)
+        if getattr(source, "is_held", False):
+            answered = []  # nothing is known of it but what it says now
         asked = windows_to_ask(columns, info.timeframe_ns, calendar, answered, span_bars=source.page_bars)
         answers = _ask(source, info, asked)
     plan = plan_healing(columns, info.timeframe_ns, calendar, answers=answers, now_ns=now_ns, drop=drop)
@@ -169,7 +205,7 @@ def heal_series(
             if changes:
                 store.rewrite(info.symbol, info.timeframe_ns, plan.columns, price_side=info.price_side)
                 store.log_heal([_entry(info, change) for change in changes])
-            for start_ns, end_ns in asked:
+            for start_ns, end_ns in asked if not getattr(source, "is_held", False) else ():
                 bars = _count_between(plan.columns, start_ns, end_ns)
                 store.log_sync(info.symbol, info.timeframe_ns, info.source, start_ns, end_ns, bars)
     return HealReport(
@@ -243,7 +279,10 @@ def _widened(columns: Columns, changes: list[Change]) -> Columns:
     prices = np.stack([columns[name] for name in ("open", "high", "low", "close")])
     usable = np.isfinite(prices).all(axis=0) & (prices > 0).all(axis=0) & np.isfinite(columns["volume"])
     mended = dict(columns)
-    for name, edge in (("high", prices.max(axis=0)), ("low", prices.min(axis=0))):
+    # By open and close alone: a high below the low would otherwise become the low, a price that nobody has seen.
+    opening, high, low, close = prices
+    edges = (("high", np.maximum.reduce([high, opening, close])), ("low", np.minimum.reduce([low, opening, close])))
+    for name, edge in edges:
         mended[name] = np.where(usable, edge, columns[name])
         for row in map(int, np.flatnonzero(usable & (mended[name] != columns[name]))):
             before, after = (f"{name}={float(column[row])!r}" for column in (columns[name], mended[name]))
@@ -277,6 +316,15 @@ def _ask(source: BarSource, info: SeriesInfo, windows: Sequence[Window]) -> Colu
     for start_ns, end_ns in windows:
         inside |= (stamps >= start_ns) & (stamps < end_ns)
     return {name: column[first][inside] for name, column in joined.items()}
+
+
+def _rows_at(stamps: IntArray, opens: IntArray) -> list[int]:
+    """The first place of each open among stamps in time order; -1 where it is not there."""
+    if not len(stamps):
+        return [-1] * len(opens)
+    place = np.minimum(np.searchsorted(stamps, opens), len(stamps) - 1)
+    found: list[int] = np.where(stamps[place] == opens, place, -1).tolist()
+    return found
 
 
 def _count_between(columns: Columns, start_ns: int, end_ns: int) -> int:

@@ -91,6 +91,7 @@ class ImportPlan:
         sides: bars of further price sides that the file holds beside them.
         tape: the quotes or trades of a file of ticks; None while questions are open, and for a file of bars.
         holds: what the rows are: bars, quotes or trades.
+        store: the file to import into, where the command must name it; None for the usual one.
     """
 
     path: Path
@@ -105,39 +106,62 @@ class ImportPlan:
     sides: tuple[BarSeries, ...] = ()
     tape: QuoteTape | TradeTape | None = None
     holds: str = "bars"
+    store: Path | None = None
 
     @property
     def command(self) -> str:
-        """The whole command, with suggestions where questions are open."""
-        suggested = {question.key: question.default or "?" for question in self.questions}
+        """The whole command, with suggestions where questions are open, and `?` where nothing suggests an answer."""
         words = [shlex.quote(str(self.path))]
-        for field in fields(self.answers):
-            value = getattr(self.answers, field.name) or suggested.get(field.name)
-            if value is not None:
-                words.append(f"--{field.name} {shlex.quote(value)}")
+        words += [f"--{key} {shlex.quote(value)}" for key, value in self._given_or_suggested().items()]
+        if self.store is not None:
+            words.append(f"--store {shlex.quote(str(self.store))}")
         return f"{program()} data import {' '.join(words)}"
 
-    def refuse_questions(self) -> None:
+    def _given_or_suggested(self) -> dict[str, str]:
+        suggested = {question.key: question.default or "?" for question in self.questions}
+        found = {field.name: getattr(self.answers, field.name) or suggested.get(field.name) for field in
+                 fields(self.answers)}  # fmt: skip
+        return {key: value for key, value in found.items() if value is not None}
+
+    def refuse_questions(self, source: str | None = None) -> None:
         """Refuse a plan that cannot be run.
 
+        Args:
+            source: such as `csv:prices.csv`, where the file is one to sync or heal from and not to import.
+
         Raises:
-            ConfigError: questions are open; all of them are listed with the command that answers them.
+            ConfigError: questions are open; all of them are listed with the words that answer them.
         """
-        if self.questions:
-            asked = "\n  ".join(f"--{question.key}: {question.sentence}" for question in self.questions)
+        if not self.questions:
+            return
+        keys = [one.key for one in self.questions]
+        lead = "--" if source is None else ""
+        asked = "\n  ".join(f"{lead}{question.key}: {question.sentence}" for question in self.questions)
+        if source is None:
             raise ConfigError(
                 f"{self.path} does not say everything; please add\n  {asked}\n"
                 f"The whole command, to be checked before it is pasted:\n  {self.command}",
-                path=str(self.path), command=self.command, questions=[one.key for one in self.questions],
+                path=str(self.path), command=self.command, questions=keys,
             )  # fmt: skip
+        options = " ".join(
+            f"--source-option {shlex.quote(f'{key}={value}')}" for key, value in self._given_or_suggested().items()
+        )
+        raise ConfigError(
+            f"{source} does not say everything; please say\n  {asked}\n"
+            f"Add to the command, once checked (`sync_options` in a configuration):\n  {options}",
+            path=str(self.path), options=options, questions=keys,
+        )  # fmt: skip
 
-    def require_complete(self) -> BarSeries:
+    def require_complete(self, source: str | None = None) -> BarSeries:
         """The bars.
+
+        Args:
+            source: as in `refuse_questions`.
 
         Raises:
             ConfigError: questions are open, or the file holds ticks.
         """
-        self.refuse_questions()
+        self.refuse_questions(source)
         if self.series is None:
             raise ConfigError(
                 f"{self.path} holds {self.holds}; expected bars. Store them with `{program()} data import`",

@@ -31,8 +31,11 @@ __all__ = ["ImportAnswers", "ImportPlan", "ImportReport", "PreviewRow", "Questio
 _Number = TypeVar("_Number", bound=np.generic)
 
 _PREVIEW_ROWS = 5
+_FAR = 24  # so many bars apart are no neighbours with a hole between, even in a file of two rows
+_ENOUGH_STEPS = 10
 _IGNORED = "ignored: "
 _CHOICES = {"kind": KINDS, "stamp": ("open", "close"), "price": ("bid", "ask", "mid", "trade")}
+_KIND_PRICES = {"fx": "bid", "crypto": "trade", "equity": "trade"}
 _LAYOUT_KINDS = {"histdata": "fx", "metatrader": "fx", "ccxt": "crypto", "binance": "crypto", "yahoo": "equity"}
 # What vendors are known to use. Suggestions only: published clocks are often wrong. HistData writes of standard time
 # and follows New York's daylight saving; most MetaTrader servers follow Eastern European time, with its own.
@@ -89,7 +92,7 @@ def inspect_table(
         _refuse_bad_bars(table, rows)
     settled, questions = _settle(path, table, symbols, rows, answers)
     wanted = settled | {question.key: question.default for question in questions if question.default is not None}
-    beside = {side: replace(table, columns=columns) for side, columns in further.items() if side != wanted["price"]}
+    beside = {side: replace(table, columns=columns) for side, columns in further.items() if side != wanted.get("price")}
     notes += [f"{side}_open to {side}_close are bars of the {side} price, stored beside the others" for side in beside]
     preview: tuple[PreviewRow, ...] = ()
     series, more = None, []
@@ -97,11 +100,13 @@ def inspect_table(
         if "zone" in settled:
             instants = _instants(table, rows, settled["zone"])
             _refuse_bad_order(table, rows, instants)
+            _refuse_far_timeframe(table, rows, answers.timeframe)
             preview = _preview(table, rows, instants, wanted)
             if not questions:
                 series = _build(table, rows, instants, settled)
                 more = [_build_side(one, rows, {**settled, "price": side}) for side, one in beside.items()]
         else:
+            _refuse_far_timeframe(table, rows, answers.timeframe)
             # It is the suggested zone in which the first local times may not exist: then there is no preview.
             with suppress(DataError):
                 preview = _preview(table, rows, _instants(table, rows[:_PREVIEW_ROWS], wanted["zone"]), wanted)
@@ -198,12 +203,13 @@ def _settle(
         "the file has several symbols: which one" if symbols else "the name under which the bars are stored",
         symbols, guessed,
     )  # fmt: skip
-    kind = answers.kind or guess_kind(symbol or guessed or "") or _LAYOUT_KINDS.get(table.layout) or "crypto"
+    kind = answers.kind or guess_kind(symbol or guessed or "") or _LAYOUT_KINDS.get(table.layout)
     settle("kind", answers.kind, "the class of instrument: fx, crypto or equity", KINDS, kind)
-    inferred = None if rows is None else _infer_timeframe(table, rows)
-    settle(
-        "timeframe", answers.timeframe or inferred, "the length of a bar, which one row alone does not tell", (), "1m"
-    )
+    if rows is not None:  # before the symbol is known there are no rows to look at, and nothing to ask
+        settle(
+            "timeframe", answers.timeframe or _infer_timeframe(table, rows),
+            "the length of a bar, which one row alone does not tell", (), "1m",
+        )  # fmt: skip
     zone = "UTC" if table.stamps.is_utc else answers.zone
     settle(
         "zone", zone, "the zone of the stamps, which carry no offset (with daylight saving: a name such as "
@@ -213,7 +219,7 @@ def _settle(
     settle("stamp", stamped_at, "whether a stamp is the open or the close of its bar", _CHOICES["stamp"], "open")
     settle(
         "price", answers.price, "which price the bars are made of: bid, ask, mid or trade", _CHOICES["price"],
-        "bid" if kind == "fx" else "trade",
+        _KIND_PRICES.get(kind or ""),
     )  # fmt: skip
     return settled, questions
 
@@ -223,13 +229,48 @@ def _suggested_zone(path: Path, layout: str) -> str:
     return _LAYOUT_ZONES["histdata" if path.name.startswith("DAT_") else layout] if layout in _LAYOUT_ZONES else "UTC"
 
 
+def _commonest_step(steps: IntArray) -> int:
+    lengths, counts = np.unique(steps, return_counts=True)
+    return int(lengths[np.argmax(counts)])
+
+
+def _steps(table: RawTable, rows: IntArray) -> IntArray:
+    steps = np.diff(_of(rows, table.stamps.ns))
+    return steps[steps > 0]
+
+
+def _refuse_far_timeframe(table: RawTable, rows: IntArray, given: str | None) -> None:
+    """Refuse a timeframe that the rows contradict: they mostly lie inside one bar, or far apart.
+
+    Thin markets and short files have holes. So a longer distance counts only when no two neighbours are a bar apart,
+    and there are rows enough to tell, or the distance is beyond any hole.
+    """
+    steps = _steps(table, rows)
+    if given is None or not len(steps):
+        return
+    length_ns, commonest = parse_timeframe(given), _commonest_step(steps)
+    if length_ns % DAY_NS == 0:
+        is_far = commonest < length_ns - HOUR_NS  # a day of a zone with daylight saving is an hour short once a year
+    else:
+        is_far = commonest < length_ns
+    if not is_far and int(steps.min()) > length_ns:
+        is_far = commonest >= _FAR * length_ns or (
+            len(steps) >= _ENOUGH_STEPS and 2 * int(np.count_nonzero(steps == commonest)) > len(steps)
+        )
+    if is_far:
+        found = format_duration(commonest)
+        raise ConfigError(
+            f"--timeframe {given}: expected the distance of the rows of {table.place.path}, which is mostly {found}; "
+            f"leave --timeframe out, or say what the file holds",
+            key="timeframe", given=given, found=found,
+        )  # fmt: skip
+
+
 def _infer_timeframe(table: RawTable, rows: IntArray) -> str | None:
-    steps = np.diff(table.stamps.ns[rows])
-    steps = steps[steps > 0]
+    steps = _steps(table, rows)
     if not len(steps):
         return None
-    lengths, counts = np.unique(steps, return_counts=True)
-    commonest = int(lengths[np.argmax(counts)])
+    commonest = _commonest_step(steps)
     if commonest % MINUTE_NS:
         raise DataError(
             f"{table.place.path}: expected bars of whole minutes, found a step of {format_duration(commonest)} between "

@@ -63,8 +63,8 @@ def load_market(
         timeframes_ns: the timeframes that are asked for, by symbol; the base timeframe may be among them.
         start_ns, end_ns: the window `[start, end)` of opens.
         warmup_ns: how much earlier the bars begin.
-        lookback_bars: bars of each timeframe wanted before the window; the read goes back as far as that takes, over
-            nights, weekends and holes, or to the store's first bar.
+        lookback_bars: bars of each timeframe wanted before the window; the read goes back as far as that takes and no
+            farther, over nights, weekends and holes, or to the store's first bar.
         calendars: the name of each symbol's calendar, by whose sessions bars of days, weeks and odd lengths are made;
             24/7 for those that are not named.
 
@@ -172,6 +172,9 @@ def _read_window(
             break
         warmup_ns = 2 * max(warmup_ns, info.timeframe_ns)
     if until_ns != end_ns:
+        # Each further step went twice as far back: what lies before the bars that are looked at is left out again.
+        needed_ns = _needed_from(bars, wanted, start_ns, lookback_bars, calendar)
+        from_ns = max(from_ns, _between_bars(needed_ns, derived, info.first_ns, calendar))
         bars = store.read_bars(info.symbol, info.timeframe_ns, from_ns, end_ns)
     try:
         refuse_overlap(bars.open_ns, bars.timeframe_ns, bars.symbol)
@@ -195,6 +198,24 @@ def _between_bars(instant_ns: int, timeframes_ns: Sequence[int], least_ns: int, 
             break
         instant_ns = begin  # there a bar of another timeframe may be under way
     return instant_ns
+
+
+def _needed_from(
+    bars: BarSeries, wanted: Sequence[int], start_ns: int, lookback_bars: Mapping[int, int], calendar: Calendar | None
+) -> int:
+    """The open of the last bar from which the window starts warm; that of the first one when it does not."""
+    values = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+    low, high = 0, bars.loaded  # from the first one it may be warm, from behind the last one it is not
+    while high - low > 1:
+        middle = (low + high) // 2
+        rest = BarSeries(
+            bars.symbol, bars.timeframe_ns, bars.open_ns[middle:], *(column[middle:] for column in values)
+        )  # fmt: skip
+        if _is_warm(rest, wanted, start_ns, lookback_bars, calendar):
+            low = middle
+        else:
+            high = middle
+    return int(bars.open_ns[low]) if bars.loaded else start_ns
 
 
 def _is_warm(

@@ -11,6 +11,7 @@ is read. Imports pyarrow, which a run from the store does not need.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -32,8 +33,8 @@ from src.data.resample import freeze
 from src.data.store import HistoricalDataStore
 from src.data.stored import COLUMNS, SIDE_ORDER, SeriesInfo, columns_of, refuse_unstorable
 
-__all__ = ["ExportReport", "Partition", "export_mirror", "has_mirror", "import_mirror", "list_mirror", "mirror_folder",
-           "read_mirror", "require_mirror"]  # fmt: skip
+__all__ = ["ExportReport", "Partition", "export_mirror", "import_mirror", "list_mirror", "mirror_folder", "read_mirror",
+           "require_mirror", "scan_mirror"]  # fmt: skip
 
 _FORMAT = 1
 _KEY = b"lockstep.series"
@@ -57,6 +58,7 @@ class Partition:
         instrument: the stored instrument defaults of the symbol, or None.
         fingerprint: digest of the rows, as a run computes it over the same bars.
         file: its place in the mirror's folder, with forward slashes.
+        healed: how many entries the heal log of the series had; later ones came after this copy.
     """
 
     symbol: str
@@ -70,6 +72,7 @@ class Partition:
     instrument: dict[str, Any] | None
     fingerprint: str
     file: str
+    healed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +113,7 @@ def export_mirror(store: HistoricalDataStore, folder: Path, *, symbol: str | Non
     found = store.series_of(symbol) if symbol is not None else store.list_series()
     _refuse_case_twins(found)
     written, unchanged, refused, removed = [], [], [], []
+    healed = Counter((one.symbol, one.timeframe_ns, one.price_side) for one in store.read_heal_log())
     with _exporting(folder):
         wanted = set()
         for info in found:
@@ -124,7 +128,7 @@ def export_mirror(store: HistoricalDataStore, folder: Path, *, symbol: str | Non
                 symbol=info.symbol, timeframe_ns=info.timeframe_ns, price_side=info.price_side, source=info.source,
                 kind=info.kind, bars=series.loaded, first_ns=info.first_ns, last_ns=info.last_ns,
                 instrument=store.read_instrument(info.symbol), fingerprint=_fingerprint(series),
-                file=file,
+                file=file, healed=healed[info.symbol, info.timeframe_ns, info.price_side],
             )  # fmt: skip
             if _holds(folder / file, partition):
                 unchanged.append(partition)
@@ -151,9 +155,17 @@ def list_mirror(folder: Path) -> list[Partition]:
     )
 
 
-def has_mirror(folder: Path, symbol: str, timeframe_ns: int, price_side: str) -> bool:
-    """Whether a series has a file in the mirror, whole or not."""
-    return (folder / _place_of(symbol, timeframe_ns, price_side)).is_file()
+def scan_mirror(folder: Path, symbol: str | None = None) -> tuple[list[Partition], list[str]]:
+    """The partitions of a mirror, or those of one symbol, and a sentence for each file that does not say what it is."""
+    named = "" if symbol is None else f"symbol={quote(symbol, safe='')}/"
+    found, unreadable = [], []
+    for path in _files(folder):
+        if path.relative_to(folder).as_posix().startswith(named):
+            try:
+                found.append(_partition_of(path, folder))
+            except DataError as error:
+                unreadable.append(error.message)
+    return found, unreadable
 
 
 def read_mirror(

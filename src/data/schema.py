@@ -9,23 +9,23 @@ from collections.abc import Callable
 
 import duckdb
 
-__all__ = ["SCHEMA_VERSION", "can_migrate", "create", "migrate", "show_as_current"]
+__all__ = ["SCHEMA_VERSION", "can_migrate", "create", "migrate", "show_as_current", "show_as_empty"]
 
 SCHEMA_VERSION = 2
 
 _BARS = """
-CREATE TABLE {name} (symbol VARCHAR NOT NULL, timeframe_ns BIGINT NOT NULL, price_side VARCHAR NOT NULL,
+CREATE {temporary} TABLE {name} (symbol VARCHAR NOT NULL, timeframe_ns BIGINT NOT NULL, price_side VARCHAR NOT NULL,
     open_ns BIGINT NOT NULL, open DOUBLE NOT NULL, high DOUBLE NOT NULL, low DOUBLE NOT NULL, close DOUBLE NOT NULL,
     volume DOUBLE NOT NULL);
 """
 
 _OF_VERSION_1 = """
-CREATE TABLE store_version (version INTEGER NOT NULL);
-CREATE TABLE series (symbol VARCHAR NOT NULL, timeframe_ns BIGINT NOT NULL, price_side VARCHAR NOT NULL,
+CREATE {temporary} TABLE store_version (version INTEGER NOT NULL);
+CREATE {temporary} TABLE series (symbol VARCHAR NOT NULL, timeframe_ns BIGINT NOT NULL, price_side VARCHAR NOT NULL,
     source VARCHAR NOT NULL, kind VARCHAR NOT NULL, bars BIGINT NOT NULL, first_ns BIGINT NOT NULL,
     last_ns BIGINT NOT NULL);
-CREATE TABLE instruments (symbol VARCHAR NOT NULL, kind VARCHAR NOT NULL, defaults VARCHAR NOT NULL);
-CREATE TABLE import_log (sequence BIGINT NOT NULL, symbol VARCHAR NOT NULL, timeframe_ns BIGINT NOT NULL,
+CREATE {temporary} TABLE instruments (symbol VARCHAR NOT NULL, kind VARCHAR NOT NULL, defaults VARCHAR NOT NULL);
+CREATE {temporary} TABLE import_log (sequence BIGINT NOT NULL, symbol VARCHAR NOT NULL, timeframe_ns BIGINT NOT NULL,
     details VARCHAR NOT NULL);
 """
 
@@ -50,8 +50,15 @@ CREATE {temporary} TABLE heal_log (sequence BIGINT NOT NULL, symbol VARCHAR NOT 
 
 def create(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the tables of an empty file, in one transaction."""
-    tables = _BARS.format(name="bars") + _OF_VERSION_1 + _SINCE_VERSION_2.format(temporary="")
-    connection.execute(f"BEGIN; {tables} INSERT INTO store_version VALUES ({SCHEMA_VERSION}); COMMIT")
+    connection.execute(f"BEGIN; {_tables('')} INSERT INTO store_version VALUES ({SCHEMA_VERSION}); COMMIT")
+
+
+def show_as_empty(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let a read-only connection to a file without tables answer as a store without series; the file stays as it is.
+
+    Such a file is what a writer leaves that is killed before it has made the tables.
+    """
+    connection.execute(_tables("TEMPORARY"))
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, found: int) -> None:
@@ -82,9 +89,14 @@ def show_as_current(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(_SINCE_VERSION_2.format(temporary="TEMPORARY"))
 
 
+def _tables(temporary: str) -> str:
+    parts = (_BARS, _OF_VERSION_1, _SINCE_VERSION_2)
+    return "".join(part.format(name="bars", temporary=temporary) for part in parts)
+
+
 def _to_version_2(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("ALTER TABLE bars RENAME TO bars_of_version_1")
-    connection.execute(_BARS.format(name="bars"))
+    connection.execute(_BARS.format(name="bars", temporary=""))
     connection.execute(_SINCE_VERSION_2.format(temporary=""))
     series = connection.execute("SELECT symbol, timeframe_ns, price_side FROM series").fetchall()
     # One series after the other: a join over all of them need not keep the order in which the rows lie.

@@ -52,7 +52,7 @@ class HistoricalDataStore(TapeStore):
             cannot be used; or this process may only read (`reset_stores`).
     """
 
-    def write_bars(self, series: BarSeries, *, source: str, kind: str = "crypto") -> int:
+    def write_bars(self, series: BarSeries, *, source: str, kind: str = "crypto", in_order: bool = True) -> int:
         """Store the loaded bars of `series`, merged with what is stored; one transaction.
 
         Rows that are already there with the same numbers are skipped.
@@ -61,6 +61,9 @@ class HistoricalDataStore(TapeStore):
             series: bars in strictly increasing time order, all numbers finite.
             source: where they come from; it must be the source of what is already stored.
             kind: crypto, fx or equity; the latest write decides.
+            in_order: leave the rows in time order on disk. Bars that come before stored ones then cost a rewrite of
+                the series; who writes many such pieces passes False and calls `put_in_order` once behind the last.
+                What is read is in time order either way.
 
         Returns:
             How many bars are new.
@@ -79,7 +82,7 @@ class HistoricalDataStore(TapeStore):
                 new = self._drop_stored(info, new)
             written = len(new["open_ns"])
             if written:
-                self._merge(series, info, new)
+                self._merge(series, info, new, in_order)
             if info is None or written or info.kind != kind:
                 self._write_series_row(series, info, new, source=source, kind=kind)
             return written
@@ -142,6 +145,26 @@ class HistoricalDataStore(TapeStore):
                 return
             self._insert_rows(info.symbol, info.timeframe_ns, info.price_side, _with_nan(rows))
             self._replace_series_row(info, len(stamps), int(stamps[0]), int(stamps[-1]))
+
+    def put_in_order(self, symbol: str, timeframe_ns: int, price_side: str) -> bool:
+        """Bring the rows of a series into time order on disk when they are not; one transaction.
+
+        Rows that share a stamp are a damage that a repair has to judge: they stay as they lie.
+
+        Returns:
+            Whether anything was moved; not when there is no such series.
+
+        Raises:
+            DataError: the rows are to be moved and the store is read-only.
+        """
+        info = self._find(symbol, timeframe_ns, price_side)
+        if info is None:
+            return False
+        stamps = self._fetch(info, ("open_ns",))["open_ns"]
+        if np.all(stamps[1:] > stamps[:-1]) or len(np.unique(stamps)) < len(stamps):
+            return False
+        self.rewrite(symbol, timeframe_ns, self._read_columns(info), price_side=price_side)
+        return True
 
     def list_series(self) -> list[SeriesInfo]:
         """Every stored series, by symbol and timeframe, price sides in the order in which they are preferred."""
@@ -270,18 +293,25 @@ class HistoricalDataStore(TapeStore):
                 )  # fmt: skip
         return {name: column[~known] for name, column in new.items()}
 
-    def _merge(self, series: BarSeries, info: SeriesInfo | None, new: Columns) -> None:
+    def _merge(self, series: BarSeries, info: SeriesInfo | None, new: Columns, in_order: bool) -> None:
+        length_ns = series.timeframe_ns
         if info is not None and info.bars and int(new["open_ns"][0]) <= info.last_ns:
-            # Rows in between: the series is written anew, because its rows must lie in time order on disk.
-            old = self._read_columns(info)
-            order = np.argsort(np.concatenate((old["open_ns"], new["open_ns"])), kind="stable")
-            new = {name: np.concatenate((old[name], new[name]))[order] for name in COLUMNS}
-            refuse_overlap(new["open_ns"], series.timeframe_ns, series.symbol)
-            self._delete_rows(info)
+            if in_order:
+                # Rows in between: the series is written anew, because its rows must lie in time order on disk.
+                old = self._read_columns(info)
+                order = np.argsort(np.concatenate((old["open_ns"], new["open_ns"])), kind="stable")
+                new = {name: np.concatenate((old[name], new[name]))[order] for name in COLUMNS}
+                refuse_overlap(new["open_ns"], length_ns, series.symbol)
+                self._delete_rows(info)
+            else:
+                # Only a bar less than one timeframe away can overlap one of these.
+                first_ns, last_ns = int(new["open_ns"][0]), int(new["open_ns"][-1])
+                near = self._fetch(info, ("open_ns",), first_ns - length_ns, last_ns + length_ns)["open_ns"]
+                refuse_overlap(np.sort(np.concatenate((near, new["open_ns"]))), length_ns, series.symbol)
         elif info is not None and info.bars:
             seam = np.array([info.last_ns, new["open_ns"][0]], dtype=np.int64)
-            refuse_overlap(seam, series.timeframe_ns, series.symbol)
-        self._insert_rows(series.symbol, series.timeframe_ns, series.price_side, new)
+            refuse_overlap(seam, length_ns, series.symbol)
+        self._insert_rows(series.symbol, length_ns, series.price_side, new)
 
     def _insert_rows(self, symbol: str, timeframe_ns: int, price_side: str, rows: Columns) -> None:
         sql = f"INSERT INTO bars SELECT ?, ?, ?, {', '.join(COLUMNS)} FROM incoming"

@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from src.core.bars import BarSeries, IntArray
 from src.core.errors import DataError
-from src.core.timeframe import format_duration, format_instant
+from src.core.timeframe import DAY_NS, HOUR_NS, format_duration, format_instant
 
-__all__ = ["COLUMNS", "SIDE_ORDER", "Columns", "HealEntry", "SeriesInfo", "TapeInfo", "columns_of", "merge_windows",
-           "refuse_mixing", "refuse_overlap", "refuse_unordered", "refuse_unstorable", "runs_of"]  # fmt: skip
+__all__ = ["COLUMNS", "SIDE_ORDER", "Columns", "HealEntry", "SeriesInfo", "TapeInfo", "columns_of", "least_step_ns",
+           "merge_windows", "refuse_mixing", "refuse_overlap", "refuse_unordered", "refuse_unstorable",
+           "runs_of"]  # fmt: skip
 
 COLUMNS = ("open_ns", "open", "high", "low", "close", "volume")
 
@@ -158,9 +159,15 @@ def refuse_unordered(stamps: IntArray, symbol: str) -> None:
         )  # fmt: skip
 
 
+def least_step_ns(timeframe_ns: int) -> int:
+    """How soon after the open of a bar the next one may open."""
+    # Days and weeks of a zone with daylight saving are an hour short once a year.
+    return timeframe_ns - HOUR_NS if timeframe_ns % DAY_NS == 0 else timeframe_ns
+
+
 def refuse_overlap(stamps: IntArray, timeframe_ns: int, symbol: str) -> None:
     """Raise DataError when a bar opens before the one before it has ended."""
-    close = np.flatnonzero(np.diff(stamps) < timeframe_ns)
+    close = np.flatnonzero(np.diff(stamps) < least_step_ns(timeframe_ns))
     if len(close):
         before, after = int(stamps[close[0]]), int(stamps[close[0] + 1])
         raise DataError(

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from src.core.bars import BarSeries
 from src.core.errors import DataError, PreflightError
 from src.core.timeframe import format_duration
+from src.data.fingerprint import fingerprint_bars, fingerprint_columns
 from src.data.lease import Lease
 from src.data.resample import freeze
 from src.data.store import HistoricalDataStore
@@ -26,6 +27,9 @@ __all__ = ["MEMORY", "MemoryStore", "market_store"]
 
 # What sentences call a market that lies in no file.
 MEMORY = "the synthetic market in memory"
+
+# The word of the import log under which the digest of the generated bars stands.
+_DIGEST = "generated"
 
 # Writing takes seconds; whoever waits longer than this waits for a process that hangs.
 _LOCK_SECONDS = 120.0
@@ -110,7 +114,9 @@ def _generated(spec: SyntheticSpec) -> dict[str, BarSeries]:
 def market_store(spec: SyntheticSpec, path: Path, *, ticks: bool = False) -> None:
     """Make `path` a store that holds exactly the market of `spec`.
 
-    A file that holds it already is left as it is; one that holds another synthetic market is replaced as a whole.
+    A file that holds it already is left as it is; one that holds another synthetic market, or bars that are not those
+    that were generated, is replaced as a whole. A file of an earlier version, which has no digest of its bars, is
+    taken at its word.
 
     Args:
         spec: the market.
@@ -149,6 +155,7 @@ def _holds(spec: SyntheticSpec, path: Path, ticks: bool) -> bool:
     with HistoricalDataStore(path, read_only=True) as store:
         stored = {info.symbol: info.source for info in store.list_series()}
         taped = {(info.symbol, info.kind): info.source for info in store.list_tapes()}
+        is_whole = _is_as_generated(store)
     foreign = sorted(symbol for symbol, source in stored.items() if not source.startswith(SOURCE_PREFIX))
     if foreign or not stored:
         what = f"{foreign[0]} from {stored[foreign[0]]!r}" if foreign else "a store without bars"
@@ -158,11 +165,23 @@ def _holds(spec: SyntheticSpec, path: Path, ticks: bool) -> bool:
             path=str(path),
         )
     wanted = source_text(spec)
-    if stored != {symbol.symbol: wanted for symbol in spec.symbols}:
+    if not is_whole or stored != {symbol.symbol: wanted for symbol in spec.symbols}:
         return False
     tapes = {(symbol.symbol, "quotes"): wanted for symbol in spec.symbols}
     tapes |= {(symbol.symbol, "trades"): wanted for symbol in spec.symbols if symbol.price_side == "trade"}
     return taped == tapes if ticks else taped in ({}, tapes)
+
+
+def _is_as_generated(store: HistoricalDataStore) -> bool:
+    """Whether every series has the rows whose digest was stored with them; one without a digest counts as whole."""
+    digests = {entry["symbol"]: entry[_DIGEST] for entry in store.read_import_log() if _DIGEST in entry}
+    return all(
+        digests[info.symbol] == fingerprint_columns(
+            info.symbol, info.timeframe_ns, info.price_side,
+            store.read_raw(info.symbol, info.timeframe_ns, info.price_side),
+        )
+        for info in store.list_series() if info.symbol in digests
+    )  # fmt: skip
 
 
 def _write(spec: SyntheticSpec, path: Path, ticks: bool) -> None:
@@ -175,6 +194,8 @@ def _write(spec: SyntheticSpec, path: Path, ticks: bool) -> None:
     with HistoricalDataStore(partial, private=True) as store, store.transaction():
         for series in generate(spec).values():
             store.write_bars(series, source=source, kind=kinds[series.symbol])
+            digest = fingerprint_bars({series.symbol: series})
+            store.log_import(series.symbol, series.timeframe_ns, {"layout": "synthetic", _DIGEST: digest})
             if ticks:
                 made = generate_ticks(spec, series)
                 store.write_quotes(made.quotes, source=source)

@@ -25,7 +25,7 @@ def inspect_ticks(path: Path, ticks: RawTicks, answers: ImportAnswers) -> Import
         DataError: a row lies before the one in front of it, or has a local time that does not exist.
     """
     guessed = guess_symbol(path)
-    kind = answers.kind or guess_kind(answers.symbol or guessed or "") or "crypto"
+    kind = answers.kind or guess_kind(answers.symbol or guessed or "")
     zone = "America/New_York" if ticks.layout == "histdata" else "UTC"
     known = {
         "symbol": answers.symbol, "kind": answers.kind, "zone": "UTC" if ticks.stamps.is_utc else answers.zone,

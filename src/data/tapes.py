@@ -17,7 +17,10 @@ from src.core.timeframe import format_instant
 from src.data.logs import StoreLogs
 from src.data.stored import Columns, TapeInfo, refuse_mixing
 
-__all__ = ["QuoteTape", "RateTape", "Tape", "TapeStore", "TradeTape"]
+__all__ = ["FUNDING", "QuoteTape", "RateTape", "Tape", "TapeStore", "TradeTape"]
+
+#: The timeframe under which the sync log keeps funding rates, which have none.
+FUNDING = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -129,7 +132,7 @@ class TapeStore(StoreLogs):
         ]
 
     def delete_tape(self, symbol: str, kind: str) -> int:
-        """Remove one tape and return how many events it had.
+        """Remove one tape with what is known of its syncs, and return how many events it had.
 
         Raises:
             PreflightError: there is no such tape.
@@ -139,6 +142,8 @@ class TapeStore(StoreLogs):
             info = self._require_tape(symbol, kind)
             self._execute(f"DELETE FROM {kind} WHERE symbol = ?", [symbol])
             self._execute("DELETE FROM tapes WHERE symbol = ? AND kind = ?", [symbol, kind])
+            if kind == "funding":
+                self.forget_synced(symbol, FUNDING)
             return info.events
 
     def read_tape(self, symbol: str, kind: str) -> Tape:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -194,8 +195,73 @@ def test_bars_that_were_healed_are_not_named_against_the_mirror(
     before, _ = asked(capsys, "check")
     asked(capsys, "heal")
     after, _ = asked(capsys, "check")
+    healed = rows_of(store)
+    put_rows(store, [(*healed[0][:2], 400.0, *healed[0][3:]), *healed[1:]])
+    again, report = asked(capsys, "check")
 
-    assert (before, after) == (1, 0)
+    assert (before, after, again) == (1, 0, 1)
+    assert [(one["code"], one["open_ns"]) for one in report["series"][0]["faults"]] == [("changed", 3 * MINUTE_NS)]
+
+
+def test_what_was_healed_before_an_export_is_compared_with_it(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bar that was taken out, came back and was exported is lost when it is gone again."""
+    rows = rows_of(store)
+    put_rows(store, [rows[0], (rows[1][0], float("nan"), *rows[1][2:]), *rows[2:]])
+    asked(capsys, "heal", "--drop")
+    put_rows(store, rows)
+    asked(capsys, "heal")  # counts the rows anew
+    asked(capsys, "export")
+    sound, _ = asked(capsys, "check")
+    put_rows(store, [rows[0], *rows[2:]])
+
+    code, report = asked(capsys, "check")
+
+    assert (sound, code) == (0, 1)
+    assert ("lost", 4 * MINUTE_NS) in [(one["code"], one["open_ns"]) for one in report["series"][0]["faults"]]
+
+
+def test_a_series_that_is_gone_is_named_against_the_mirror(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With its symbol or without; an import of the mirror brings it back, an export says that it was meant."""
+    write_store(store, [1, 2], symbol="ETHUSD")
+    asked(capsys, "export")
+    asked(capsys, "delete", "BTCUSD", "--yes")
+
+    code, report = asked(capsys, "check")
+    one, text = said(capsys, "check", "BTCUSD")
+    other, _ = asked(capsys, "check", "ETHUSD")
+    asked(capsys, "import", "data/market.mirror")
+    restored, _ = asked(capsys, "check")
+    asked(capsys, "delete", "BTCUSD", "--yes")
+    asked(capsys, "export")
+    meant, left = asked(capsys, "check")
+
+    faults = {series["symbol"]: [fault["code"] for fault in series["faults"]] for series in report["series"]}
+    assert (code, one, other, restored, meant) == (1, 1, 0, 0, 0)
+    assert faults == {"ETHUSD": [], "BTCUSD": ["lost"]}
+    assert "lost: the mirror has 8 bars from 1970-01-01 00:03:00Z to 1970-01-01 00:12:00Z" in text
+    assert [series["symbol"] for series in left["series"]] == ["ETHUSD"]
+
+
+def test_a_series_whose_bars_healing_took_out_is_not_lost(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The heal log says where each of them went."""
+    put_rows(store, rows_of(store)[:1])
+    asked(capsys, "heal")
+    asked(capsys, "export")
+    put_rows(store, [(rows_of(store)[0][0], float("nan"), 1.0, 1.0, 1.0, 1.0)])
+    asked(capsys, "heal", "--drop")
+
+    code, report = asked(capsys, "check")
+
+    assert (code, report["series"]) == (0, [])
+
+
+def test_an_empty_file_is_a_store_without_series(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A first import that was killed early leaves one; what was to come is named as absent, not the file as foreign."""
+    duckdb.connect("empty.duckdb").close()
+
+    code, text = said(capsys, "list", "--store", "empty.duckdb")
+
+    assert (code, "empty.duckdb holds no series" in text) == (0, True)
 
 
 def test_a_damaged_mirror_is_named_and_is_no_fault_of_the_store(

@@ -140,8 +140,11 @@ def test_an_exchange_that_does_not_answer_ends_with_1(
     exchange.faults = ["500"] * 7
     code = main(words(exchange, tmp_path / "market.duckdb", "--symbols", "BTCUSDT"))
 
+    told = capsys.readouterr().err
     assert code == 1
-    assert "did not answer, asked 7 times" in capsys.readouterr().err
+    assert "did not answer, asked 7 times" in told
+    assert "ccxt:binanceusdm: no answer (ExchangeNotAvailable: 503 Server Error: Service Unavailable)" in told
+    assert "trying again in 4 s, 3 of 7" in told
 
 
 def test_a_bar_that_was_left_out_ends_with_1(

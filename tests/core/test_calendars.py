@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from src.core import calendars
 from src.core.calendars import Calendar, calendar_named
 from src.core.errors import ConfigError
 from src.core.timeframe import DAY_NS, HOUR_NS, MINUTE_NS, format_instant, parse_instant
@@ -26,6 +27,17 @@ def texts(calendar: Calendar, start: str, end: str) -> list[str]:
         f"{dt.date(1970, 1, 1) + dt.timedelta(days=day)} {format_instant(o)[5:16]} {format_instant(c)[5:16]}"
         for o, c, day in zip(found.open_ns.tolist(), found.close_ns.tolist(), found.day.tolist(), strict=True)
     ]
+
+
+def test_one_thread_at_a_time_silences_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is shown is one setting of the process: whoever sets and restores it in turn would leave it wrong."""
+    locked: list[bool] = []
+    monkeypatch.setattr("exchange_calendars.get_calendar", lambda *_, **__: locked.append(calendars._LOADING.locked()))
+    day = dt.date(2024, 1, 2)
+
+    calendars._schedule_of("XNYS", day, day)
+
+    assert (locked, calendars._LOADING.locked()) == ([True], False)
 
 
 # -- 24/7 --------------------------------------------------------------------------------------------------------------

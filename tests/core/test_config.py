@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from src.core.config import BotConfig
+from src.core.config import BotConfig, InstrumentConfig
 from src.core.config_file import read_config
 from src.core.errors import ConfigError
 from src.core.timeframe import MINUTE_NS, SECOND_NS
@@ -256,3 +256,20 @@ def test_a_configuration_cannot_be_changed(read: Read) -> None:
     """It is what the run was identified by."""
     with pytest.raises(ValueError, match="frozen"):
         read().name = "other"  # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("section", "symbol", "found"),
+    [
+        ({"kind": "equity"}, "AAPL", "USD"),
+        ({"kind": "equity", "currency": "EUR"}, "SAP", "EUR"),
+        ({"kind": "fx"}, "EURCHF", "CHF"),
+        ({}, "ETHUSDT", "USDT"),
+        ({}, "AAPL", None),
+    ],
+)
+def test_the_currency_of_a_share_is_the_accounts_and_none_is_made_up(
+    section: dict[str, Any], symbol: str, found: str | None
+) -> None:
+    """The last letters of a name are a currency only where they can be one."""
+    assert InstrumentConfig(**section).quote_of(symbol, "USD") == found

@@ -10,10 +10,11 @@ from src.core.bars import BarSeries
 from src.core.calendars import calendar_named
 from src.core.errors import DataError
 from src.core.timeframe import MINUTE_NS
-from src.data.healing import HealReport, heal_series, plan_healing, windows_to_ask
+from src.data.healing import HealReport, as_healed, heal_series, plan_healing, windows_to_ask
 from src.data.sources.port import SourceSymbol
 from src.data.store import HistoricalDataStore
-from src.data.stored import Columns, columns_of
+from src.data.stored import Columns, HealEntry, columns_of
+from src.data.syncing import sync_bars
 from tests.data.care import columns_at, put_rows, rows_of, write_store
 from tests.data.conftest import make
 
@@ -24,6 +25,7 @@ class Bars:
     """A source that has the bars of some minutes, and remembers for which windows it was asked."""
 
     page_bars = 1000
+    is_held = False
 
     def __init__(self, minutes: list[int], name: str = "test") -> None:
         self.name = name
@@ -52,6 +54,14 @@ class Bars:
 def actions(report: HealReport) -> list[tuple[int, str]]:
     """Minute and deed of each change."""
     return [(one.open_ns // MINUTE_NS, one.action) for one in report.changes]
+
+
+def entry(minute: int, action: str, after: str) -> HealEntry:
+    """A line of the heal log."""
+    return HealEntry(
+        symbol="BTCUSD", timeframe_ns=MINUTE_NS, price_side="trade", open_ns=minute * MINUTE_NS, action=action,
+        before="", after=after,
+    )  # fmt: skip
 
 
 def heal(path: Path, source: Bars | None = None, *, drop: bool = False, dry_run: bool = False) -> HealReport:
@@ -91,6 +101,19 @@ def test_high_and_low_are_widened_to_hold_open_and_close() -> None:
         ("mended low", "low=150.0", "low=102.0"),
     ]
     assert plan.left == ()
+
+
+def test_a_high_below_the_low_makes_no_price_that_nobody_has_seen() -> None:
+    """A wrong high does not become the low, where it would trip stops."""
+    columns = columns_at([1])
+    columns["high"][0] = 1.0
+
+    plan = plan_healing(columns, MINUTE_NS, ALWAYS)
+    mended = {name: float(column[0]) for name, column in plan.columns.items()}
+
+    assert [one.action for one in plan.changes] == ["mended high"]
+    assert mended["high"] == max(mended["open"], mended["close"])
+    assert mended["low"] == columns["low"][0]
 
 
 def test_what_has_no_numbers_or_no_place_is_left_unless_it_is_dropped() -> None:
@@ -199,6 +222,65 @@ def test_a_source_is_asked_once_for_a_hole(tmp_path: Path) -> None:
     assert actions(first) == [(3, "filled from the source")]
     assert (actions(second), source.asked) == ([], [(2, 4)])
     assert [row[0] // MINUTE_NS for row in rows_of(path)] == [1, 3, 4, 5]
+
+
+def test_a_bar_that_was_lost_after_a_sync_is_filled(tmp_path: Path) -> None:
+    """The window that holds less than was answered is asked for anew; a hole that the source has is asked for once."""
+    path, source = tmp_path / "a.duckdb", Bars([1, 2, 4, 5, 6])
+    with HistoricalDataStore(path) as store:
+        sync_bars(store, source, "BTCUSD", MINUTE_NS, MINUTE_NS, 7 * MINUTE_NS)
+    whole = rows_of(path)
+    put_rows(path, whole[:3] + whole[4:])
+    source.asked.clear()
+
+    first, second = heal(path, source), heal(path, source)
+
+    assert actions(first) == [(5, "filled from the source")]
+    assert (actions(second), source.asked) == ([], [(3, 6)])
+    assert rows_of(path) == whole
+
+
+def test_a_bar_that_is_there_twice_makes_up_for_none_that_is_lost(tmp_path: Path) -> None:
+    """Both are put right at once, so that healing again finds nothing to do."""
+    path, source = tmp_path / "a.duckdb", Bars([1, 2, 3, 4, 5])
+    with HistoricalDataStore(path) as store:
+        sync_bars(store, source, "BTCUSD", MINUTE_NS, MINUTE_NS, 6 * MINUTE_NS)
+    whole = rows_of(path)
+    put_rows(path, [whole[0], whole[0], *whole[1:3], whole[4]])
+
+    first, second = heal(path, source), heal(path, source)
+
+    assert actions(first) == [(1, "removed duplicate"), (4, "filled from the source")]
+    assert (actions(second), rows_of(path)) == ([], whole)
+
+
+def test_what_a_held_source_answered_is_not_remembered(tmp_path: Path) -> None:
+    """A file may have other bars the next time, so it is always asked."""
+    path, source = write_store(tmp_path / "a.duckdb", [1, 4]), Bars([1, 4])
+    source.is_held = True
+
+    heal(path, source)
+    heal(path, source)
+
+    assert source.asked == [(2, 4), (2, 4)]
+
+
+def test_bars_are_as_healed_only_with_the_numbers_of_the_log() -> None:
+    """What was mended, given by the source or taken out since a copy was made, and nothing else of it."""
+    copy, columns = columns_at([1, 2, 3, 4, 5]), columns_at([1, 2, 3, 4])
+    columns["high"][:2] = 200.0
+    columns["close"][1] = 105.0
+    columns["low"][2] = 50.0
+    logged = [
+        entry(1, "mended high", "high=200.0"), entry(2, "mended high", "high=200.0"),
+        entry(3, "removed duplicate", "low=101.0"), entry(4, "removed (forming)", ""),
+        entry(5, "removed (off grid)", ""), entry(1, "counted anew", "bars=4 first=1970-01-01 00:01:00Z"),
+        entry(9, "filled from the source", "close=1.0"),
+    ]  # fmt: skip
+
+    assert as_healed(columns, copy, logged) == {1 * MINUTE_NS, 5 * MINUTE_NS}
+    assert as_healed(columns, copy, []) == set()
+    assert as_healed(columns_at([]), copy, logged) == {4 * MINUTE_NS, 5 * MINUTE_NS}
 
 
 def test_a_series_is_healed_from_its_own_source_only(tmp_path: Path) -> None:

@@ -189,6 +189,20 @@ def test_the_warm_up_reaches_back_over_a_weekend_by_bars_not_by_time(tmp_path: P
     assert market.derived["AAA", HOUR_NS].count_closed(monday) >= 50
 
 
+def test_the_warm_up_goes_no_farther_back_than_it_must(tmp_path: Path) -> None:
+    """Bars of years ago that a doubled way back happens to reach are not part of the run."""
+    friday, monday = parse_instant("2024-01-05"), parse_instant("2024-01-08")
+    spans = ((friday - 9 * DAY_NS, friday + DAY_NS), (monday, monday + DAY_NS))
+    stamps = np.concatenate([np.arange(first, last, MINUTE_NS) for first, last in spans])
+    flat = np.full(len(stamps), 1.0)
+    with HistoricalDataStore(tmp_path / "m.duckdb") as store:
+        store.write_bars(BarSeries("AAA", MINUTE_NS, stamps, flat, flat, flat, flat, flat), source="test")
+        market = load_market(store, ["AAA"], {"AAA": [HOUR_NS]}, monday, monday + DAY_NS, 5 * HOUR_NS, {HOUR_NS: 5})
+
+    assert int(market.base["AAA"].open_ns[0]) == friday + 18 * HOUR_NS
+    assert market.derived["AAA", HOUR_NS].count_closed(monday) == 6
+
+
 def test_bars_inside_each_other_are_refused(tmp_path: Path) -> None:
     """Two files with other stamps are not one series, whichever is imported first."""
     first = parse_instant("2024-01-05")

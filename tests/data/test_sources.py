@@ -69,7 +69,7 @@ def test_a_file_is_synced_like_an_exchange(tmp_path: Path, store: HistoricalData
     second = sync_bars(store, source, "BTCUSDT", MINUTE_NS, START_NS)
 
     assert minutes_of(store.read_bars("BTCUSDT", MINUTE_NS)) == [0, 1, 2, 5]
-    assert (first.written, second.asked) == (4, ())
+    assert (first.written, second.received, second.written) == (4, 4, 0)
 
 
 def test_a_window_of_the_synthetic_market_is_the_same_however_it_is_asked_for() -> None:

@@ -340,6 +340,23 @@ def test_files_that_are_no_store_are_refused(tmp_path: Path) -> None:
             HistoricalDataStore(path, read_only=True)
 
 
+def test_a_file_without_tables_is_an_empty_store(tmp_path: Path, bars: MakeBars) -> None:
+    """So ends a first write that is killed before it has made the tables; a reader finds nothing in it."""
+    path = tmp_path / "market.duckdb"
+    duckdb.connect(str(path)).close()
+    before = path.read_bytes()
+
+    with HistoricalDataStore(path, read_only=True) as store:
+        found = [store.list_series(), store.list_tapes(), store.read_heal_log(), store.read_import_log()]
+        instrument = store.read_instrument("BTCUSD")
+        with pytest.raises(PreflightError, match="has no bars of BTCUSD; it has nothing"):
+            store.read_bars("BTCUSD", MINUTE_NS)
+
+    assert (found, instrument, path.read_bytes()) == ([[], [], [], []], None, before)
+    with HistoricalDataStore(path) as store:
+        assert store.write_bars(bars([1, 2]), source="test") == 2
+
+
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     """A file where a folder is needed is a sentence, not a traceback."""
     (tmp_path / "file").write_text("", encoding="utf-8")

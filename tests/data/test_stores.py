@@ -55,13 +55,16 @@ def test_a_process_that_may_only_read_is_refused_every_write(tmp_path: Path, bar
         reader.delete_series("BTCUSD", MINUTE_NS)
 
 
-def test_a_process_may_write_again_after_a_reset(tmp_path: Path) -> None:
+def test_a_process_may_write_again_after_a_reset(tmp_path: Path, bars: MakeBars) -> None:
     """The flag lasts until the next reset."""
     reset_stores(force_read_only=True)
 
     reset_stores()
 
-    HistoricalDataStore(tmp_path / "market.duckdb").close()
+    with HistoricalDataStore(tmp_path / "market.duckdb") as other:
+        assert other.write_bars(bars([1, 2]), source="test") == 2
+    own = get_historical_store(tmp_path / "own.duckdb")
+    assert (own.read_only, own.write_bars(bars([3]), source="test")) == (False, 1)
 
 
 CHANGES: dict[str, str] = {

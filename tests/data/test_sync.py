@@ -328,18 +328,19 @@ def test_native_longer_bars_lie_on_their_own_grid(
     exchange.now_ms = START_MS + 5 * 60 * MINUTE_MS + 30_000
     report = sync_bars(store, syncing.source, SYMBOL, HOUR_NS, START_NS + MINUTE_NS, START_NS + DAY_NS)
 
-    assert (report.start_ns, report.end_ns) == (START_NS + HOUR_NS, START_NS + 5 * HOUR_NS)
+    assert (report.start_ns, report.end_ns) == (START_NS + MINUTE_NS, START_NS + 5 * HOUR_NS)
     assert minutes_of(store.read_bars(SYMBOL, HOUR_NS)) == [60, 120, 180, 240]
 
 
 def test_funding_rates_are_stored_once(syncing: Syncing, store: HistoricalDataStore) -> None:
-    """Every rate that fell due in the window is stored; a second sync asks for nothing."""
+    """Every rate that fell due in the window is stored; a second sync asks for the last eight hours only."""
     begin_ns = START_NS - 60 * DAY_NS
     report = sync_funding(store, syncing.source, SYMBOL, begin_ns)
     again = sync_funding(store, syncing.source, SYMBOL, begin_ns)
 
     tape = store.read_funding(SYMBOL)
-    assert (report.received, report.written, again.asked) == (181, 181, ())
+    late_ns = sum(end_ns - start_ns for start_ns, end_ns in again.asked)
+    assert (report.received, report.written, again.written, late_ns) == (181, 181, 0, 8 * HOUR_NS)
     assert np.array_equal(tape.ts_ns, begin_ns + np.arange(181) * 8 * HOUR_NS)
     assert tape.rate[1] - tape.rate[0] == pytest.approx(0.0001)
 

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from src.core.bars import BarSeries
@@ -12,6 +13,7 @@ from src.core.errors import DataError, PreflightError
 from src.core.timeframe import HOUR_NS, MINUTE_NS, parse_instant
 from src.data.lease import snapshot_lease
 from src.data.store import HistoricalDataStore
+from src.data.stores import store_fingerprint
 from src.data.synthetic import SyntheticSpec, default_symbol, generate, source_text
 from src.data.synthetic_store import MemoryStore, market_store
 from src.data.synthetic_ticks import generate_ticks
@@ -53,6 +55,36 @@ def test_a_file_of_the_same_market_is_used_again(tmp_path: Path) -> None:
     after = path.stat()
 
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE bars SET close = close * 2 WHERE open_ns = 0", "DELETE FROM bars WHERE open_ns = 0"]
+)
+def test_a_file_whose_bars_are_not_those_that_were_generated_is_replaced(tmp_path: Path, change: str) -> None:
+    """Its rows are compared with the digest that was stored with them, whatever its list of series says."""
+    path = tmp_path / "market.duckdb"
+    market_store(SPEC, path)
+    whole = store_fingerprint(path)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(change)
+    changed = store_fingerprint(path)
+
+    market_store(SPEC, path)
+
+    assert store_fingerprint(path) == whole != changed
+
+
+def test_a_file_of_an_earlier_version_is_taken_at_its_word(tmp_path: Path) -> None:
+    """It has no digest of its bars, and is used as it is."""
+    path = tmp_path / "market.duckdb"
+    market_store(SPEC, path)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("DELETE FROM import_log")
+    before = path.stat().st_ino
+
+    market_store(SPEC, path)
+
+    assert path.stat().st_ino == before
 
 
 @pytest.mark.parametrize("change", [{"seed": 8}, {"end_ns": 7 * HOUR_NS}, {"symbols": SPEC.symbols[:1]}])

@@ -44,7 +44,7 @@ def overridden(*overrides: str) -> list[str]:
         (["nonsense"], 2, "expected --set key=value, found --set 'nonsense'"),
         (["backtest.costs.slippage_percent=null"], 3, "backtest.costs has no slippage: write slippage_percent"),
         (["strategies.0={use: 'no_stop.py:NoStop'}"], 2, "risk.size.risk_percent needs a stop, but NoStop entered"),
-        (["backtest.data={source: store, store: absent.duckdb}"], 2, "there is no data file"),
+        (["backtest.data={source: store, store: absent.duckdb}"], 3, "there is no data file"),
     ],
     ids=lambda value: value[0].partition("=")[0] if isinstance(value, list) else "",
 )

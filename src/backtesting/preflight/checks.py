@@ -26,6 +26,8 @@ LONGEST_FOREX_NS = 36 * HOUR_NS
 ABSENT_SHARE = 0.9
 #: A hole of so many bars is never too long.
 _FREE_BARS = 3
+#: So much of a window outside of the calendar's sessions is no longer a bar before the open: it is another calendar.
+_OUTSIDE_SHARE = 0.05
 _HOLES_SHOWN = 3
 #: So many closings of the market tell whether its bars carry the stamp of their close.
 _LEAST_CLOSINGS = 3
@@ -125,7 +127,7 @@ def examine_series(
     findings = [*_values(subject), *_stamps(subject)]
     findings += _long_holes(subject, report, everything_accepted)
     findings += _share(subject, report)
-    findings += [*_edges(subject), *warmed, *mapped]
+    findings += [*_edges(subject), *_outside(subject), *warmed, *mapped]
     if length != MINUTE_NS:
         findings.append(_finding(
             subject, INFO, "coarse",
@@ -281,6 +283,31 @@ def _edges(subject: Subject) -> list[Finding]:
             )
             out.append(_finding(subject, WARNING, code, words, mend))
     return out
+
+
+def _outside(subject: Subject) -> list[Finding]:
+    """Many bars at times at which the market of the calendar is closed: it is not the calendar of these bars.
+
+    A bar counts as inside when it overlaps a session. Counted by session and not by bar, of which there are far more.
+    """
+    calendar, length = subject.calendar, subject.base.timeframe_ns
+    begin, end = (int(i) for i in np.searchsorted(subject.stamps, (subject.start_ns, subject.end_ns)))
+    stamps = subject.stamps[begin:end]
+    if calendar.name == ALWAYS or length >= DAY_NS or not len(stamps):
+        return []
+    sessions = calendar.sessions(int(stamps[0]), int(stamps[-1]) + length)
+    last = np.searchsorted(stamps, sessions.close_ns)
+    first = np.searchsorted(stamps, sessions.open_ns - length, side="right")
+    first[1:] = np.maximum(first[1:], last[:-1])  # a bar across two sessions counts once
+    outside = len(stamps) - int(np.maximum(last - first, 0).sum())
+    if outside <= _OUTSIDE_SHARE * len(stamps):
+        return []
+    words = (
+        f"{outside:,} of {len(stamps):,} bars in the window, {100 * outside / len(stamps):.1f} %, lie outside the "
+        f"sessions of calendar {calendar.name}; expected at most {100 * _OUTSIDE_SHARE:g} %: name the right "
+        f"instruments.{subject.base.symbol}.calendar, 24/7 where the market never closes"
+    )
+    return [_finding(subject, WARNING, "outside", words)]
 
 
 def _warmup(subject: Subject) -> tuple[dict[int, tuple[int, int]], list[Finding]]:

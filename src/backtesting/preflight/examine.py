@@ -137,15 +137,14 @@ class Examiner:
         return [
             Finding(
                 severity=ERROR, code=one["code"], symbol=one["symbol"], sentence=one["sentence"],
-                mend=self._mend(error, one["code"], one["symbol"]),
+                mend=self._mend(one.get("settings") or error.details.get("settings"), one["code"], one["symbol"]),
             )
             for one in told
         ]  # fmt: skip
 
-    def _mend(self, error: PreflightError, code: str, symbol: str) -> str:
-        settings = error.details.get("settings")
+    def _mend(self, settings: Mapping[str, str] | None, code: str, symbol: str) -> str:
         if settings:
             return self._mender.setting(settings)
         if code == "order":
             return self._mender.healing()
-        return self._mender.importing(symbol) if symbol else ""
+        return self._mender.importing(symbol) if symbol or code == "no_data" else ""

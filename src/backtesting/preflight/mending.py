@@ -68,11 +68,11 @@ class Mender:
         )  # fmt: skip
 
     def importing(self, symbol: str) -> str:
-        """The import of a file that the owner has to name; empty without a store."""
+        """The import of a file that the owner has to name, of whatever symbol without one; empty without a store."""
         if self._store is None:
             return ""
-        words = [*program_words(), "data", "import", "FILE", "--symbol", symbol, "--store", _here(self._store)]
-        return shlex.join(words)
+        named = ["--symbol", symbol] if symbol else []
+        return shlex.join([*program_words(), "data", "import", "FILE", *named, "--store", _here(self._store)])
 
 
 def instant_text(instant_ns: int) -> str:
@@ -97,8 +97,7 @@ def _day(instant_ns: int) -> str:
 
 
 def _here(path: Path) -> str:
-    """The path as somebody in the current folder types it."""
-    try:
-        return Path(os.path.relpath(path)).as_posix()
-    except ValueError:  # another drive
-        return path.as_posix()
+    """The path as somebody in the current folder types it: from there when it lies below, else in full."""
+    full = Path(os.path.abspath(path))
+    here = Path.cwd()
+    return (full.relative_to(here) if full.is_relative_to(here) else full).as_posix()

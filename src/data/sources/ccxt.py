@@ -18,7 +18,7 @@ from src.core.sync import wall_ns
 from src.core.timeframe import MINUTE_NS, format_duration, format_instant, parse_timeframe
 from src.data.instruments import defaults_for
 from src.data.resample import freeze
-from src.data.sources.asking import Patience, Unanswered, Wait, ask, real_wait
+from src.data.sources.asking import OnRetry, Patience, Unanswered, Wait, ask, real_wait, root_cause
 from src.data.sources.port import FundingPage, SourceSymbol
 
 __all__ = ["CcxtSource", "ccxt_source"]
@@ -72,7 +72,14 @@ def ccxt_source(
         close = difflib.get_close_matches(exchange, ccxt.exchanges, n=3)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise ConfigError(f"expected an exchange that ccxt knows after ccxt:, found {exchange!r}{hint}", found=exchange)
-    client = getattr(ccxt, exchange)(dict(options or {}))
+    try:
+        client = getattr(ccxt, exchange)(dict(options or {}))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"ccxt:{exchange} cannot be made: {type(error).__name__}: {_short(error)}; look at the options of "
+            "the source",
+            found=exchange,
+        ) from error
     if price and not client.has.get("fetchMarkOHLCV"):
         raise ConfigError(f"ccxt:{exchange} has no bars of the mark price; leave :mark out", found=exchange)
     return CcxtSource(
@@ -99,6 +106,8 @@ class CcxtSource:
         self._wait = wait
         self._wall = wall
         self._patience = patience
+        #: Told before each wait for another try; whoever shows something to somebody sets it.
+        self.on_retry: OnRetry | None = None
         #: By market and timeframe, where the last window ended and up to where the exchange was seen to have nothing.
         self._nothing: dict[tuple[str, str], tuple[int, int]] = {}
 
@@ -160,11 +169,12 @@ class CcxtSource:
     # ------------------------------------------------------------------------------------------------- inner parts
 
     def _ask(self, call: Callable[[], T]) -> T:
-        return ask(lambda: self._once(call), self.name, self._wait, self._patience)
+        return ask(lambda: self._once(call), self.name, self._wait, self._patience, self.on_retry)
 
     def _once(self, call: Callable[[], T]) -> T:
         """One question; ccxt's exceptions as who must act sees them."""
         errors = self._errors
+        self._client.last_http_response = None  # tells below whether anything was answered
         try:
             return call()
         except (errors.BadSymbol, errors.NotSupported, errors.AuthenticationError, errors.ArgumentsRequired) as error:
@@ -172,12 +182,22 @@ class CcxtSource:
         except errors.OperationFailed as error:  # time-outs, rate limits, maintenance, broken answers
             is_limit = isinstance(error, (errors.DDoSProtection, errors.RateLimitExceeded))
             after_s = self._asked_for_s() if is_limit else None
-            raise Unanswered(f"{type(error).__name__}: {_short(error)}", after_s) from error
+            raise Unanswered(f"{type(error).__name__}: {root_cause(error)}", after_s, _short(error)) from error
         except errors.BaseError as error:
+            cause = root_cause(error) if error.__cause__ else ""  # why no connection came about, as with a bad address
             raise DataError(
-                f"{self.name} refuses the question: {type(error).__name__}: {_short(error)}", source=self.name
+                f"{self.name} refuses the question: {type(error).__name__}: {_short(error)}"
+                f"{f' ({cause})' if cause else ''}",
+                source=self.name,
             ) from error
         except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+            if self._client.last_http_response is None:
+                # Nobody was asked: an option of the client cannot be used, and asking again changes nothing.
+                raise ConfigError(
+                    f"{self.name} cannot be asked: {type(error).__name__}: {_short(error)}; look at the options of "
+                    f"the source",
+                    source=self.name,
+                ) from error
             # What ccxt raises about an answer that is no JSON, or JSON of another shape.
             raise Unanswered(f"its answer cannot be read: {type(error).__name__}: {_short(error)}") from error
 
@@ -312,6 +332,7 @@ class CcxtSource:
 
 def _strict(client: Any) -> Any:
     """The client, made to raise for rows that it cannot read; by itself it leaves them out without a word."""
+    client.enableLastHttpResponse = True
     client.enableLastJsonResponse = True
     client.enableLastResponseHeaders = True
     of_bars, of_funding = client.parse_ohlcv, client.parse_funding_rate_history

@@ -33,6 +33,9 @@ class HeldSource:
         kinds: crypto, fx or equity of each symbol; crypto by default.
     """
 
+    #: Two files of one layout have one name, and asking costs nothing: see `BarSource`.
+    is_held = True
+
     def __init__(self, name: str, series: list[BarSeries], kinds: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.page_bars = _PAGE_BARS
@@ -88,7 +91,7 @@ def file_source(word: str, path: str, options: Mapping[str, Any], venues: Mappin
         raise ConfigError(f"{word}:{path}: expected options among {', '.join(known)}, found {', '.join(odd)}")
     answers = ImportAnswers(**given)
     plan = inspect_file(Path(path), answers)
-    series = plan.require_complete()
+    series = plan.require_complete(f"{word}:{path}")
     if venues:
         raise ConfigError(
             f"{word}:{path} has no names of its own; expected plain symbols, found {', '.join(venues)}=..."

@@ -35,6 +35,9 @@ class SourceSymbol:
 class BarSource(Protocol):
     """Where bars come from.
 
+    A source whose name stands for more than one place of origin, such as all files of one layout, has an attribute
+    `is_held` that is true: what it has answered is not kept in the sync log, and it is always asked.
+
     Attributes:
         name: the origin that the store keeps with a series, such as `ccxt:binanceusdm`; a series never mixes two.
         page_bars: how many bars one answer holds at most; who syncs asks for windows of so many bars.

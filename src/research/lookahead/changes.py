@@ -3,7 +3,8 @@
 Pure; any thread.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,21 +16,23 @@ from src.research.explore.differences import event_text, first_difference
 from src.research.lookahead.observing import Column, Observation
 
 __all__ = [
-    "DECISIONS", "LATER_START", "PERTURBED", "TRUNCATED", "Change", "changed_decisions", "changed_feature",
-    "changes_of_later_start", "changes_of_other_future", "same_values",
+    "DECISIONS", "HIDDEN", "LATER_START", "PERTURBED", "TRUNCATED", "Change", "changed_decisions", "changed_feature",
+    "changes_of_hidden_future", "changes_of_later_start", "changes_of_other_future", "same_values",
 ]  # fmt: skip
 
 TRUNCATED = "truncated future"
 PERTURBED = "perturbed future"
+HIDDEN = "hidden future"
 LATER_START = "later start"
 
 #: The name under which a change of a decision is told; a feature has its own.
 DECISIONS = "decisions"
 
 _FIELDS = FIELDS["decision"]
-#: What a strategy asks for, and what becomes of it: that depends on the account, which has a past of its own.
+#: What a strategy asks for, and what becomes of it: that depends on the account, which has a past of its own. A volume
+#: is asked for where the strategy states it, and comes of the account where the configured size makes it.
 _ASKED = tuple(_FIELDS.index(name) for name in ("action", "side", "type", "price", "stop", "target", "reason"))
-_GRANTED = tuple(_FIELDS.index(name) for name in ("verdict", "volume"))
+_ACTION, _VERDICT, _ID, _VOLUME = (_FIELDS.index(name) for name in ("action", "verdict", "id", "volume"))
 
 
 @record
@@ -41,7 +44,8 @@ class Change:
         name: the feature, as `fast = sma(20,close)`; `decisions` for the others.
         how: what was different in the other run.
         first_ns: when the first changed value or decision was.
-        edge_ns: where the future was cut off or changed, or when the later run started.
+        edge_ns: where the future was cut off or changed, or when the later run started; where it was hidden all the
+            time, the same as `first_ns`.
         whole, other: it, as it is in the run over the whole market, and in the other one.
         lookback: bars that are declared now, of the timeframe `timeframe_ns`.
         suffices: how many bars would have to be declared so that nothing changes; None where no number is enough, or
@@ -90,6 +94,12 @@ def changes_of_other_future(whole: Observation, other: Observation, edge_ns: int
     return found
 
 
+def changes_of_hidden_future(whole: Observation, other: Observation, last_ns: int) -> list[Change]:
+    """What differs up to `last_ns` from the run over the whole market when nothing that is to come can be read."""
+    found = changes_of_other_future(whole, other, last_ns, HIDDEN)
+    return [replace(change, edge_ns=change.first_ns) for change in found]
+
+
 def changes_of_later_start(whole: Observation, later: Observation, start_ns: int, end_ns: int) -> list[Change]:
     """What differs from the whole run after the later start and before `end_ns`; decisions as `changed_decisions`."""
     found: list[Change] = []
@@ -108,7 +118,9 @@ def changes_of_later_start(whole: Observation, later: Observation, start_ns: int
             )
         )  # fmt: skip
         return found
-    change = changed_decisions(whole.decisions, later.decisions, start_ns, end_ns)
+    change = changed_decisions(
+        whole.decisions, later.decisions, start_ns, end_ns, stated=(whole.stated, later.stated)
+    )  # fmt: skip
     return found if change is None else [*found, change]
 
 
@@ -133,12 +145,16 @@ def changed_feature(column: Column, other: FloatArray, offset: int, edge_ns: int
 
 
 def changed_decisions(
-    whole: Sequence[JournalRecord], later: Sequence[JournalRecord], start_ns: int, end_ns: int
-) -> Change | None:
+    whole: Sequence[JournalRecord], later: Sequence[JournalRecord], start_ns: int, end_ns: int,
+    *, stated: tuple[Set[str], Set[str]] = (frozenset(), frozenset()),
+) -> Change | None:  # fmt: skip
     """The first decision after `start_ns` and before `end_ns` that a strategy which started then takes otherwise.
 
-    It looks no further than to the first one that is refused, or sized otherwise, in one run and not in the other: the
-    accounts have different pasts, and from there on the runs may differ for that reason.
+    It looks no further than to the first one that is refused, or sized from the account otherwise, in one run and not
+    in the other: the accounts have different pasts, and from there on the runs may differ for that reason.
+
+    Args:
+        stated: the ids of the entries whose volume the strategy stated itself, in both runs.
     """
     a = [each for each in whole if start_ns < each.instant_ns < end_ns]
     b = [each for each in later if start_ns < each.instant_ns < end_ns]
@@ -149,7 +165,12 @@ def changed_decisions(
             if one.instant_ns < other.instant_ns:
                 return _decision(LATER_START, start_ns, one.instant_ns, one, None)
             return _decision(LATER_START, start_ns, other.instant_ns, None, other)
-        if any(repr(one.values[i]) != repr(other.values[i]) for i in _GRANTED):
+        if one.values[_VERDICT] != other.values[_VERDICT]:
+            return None
+        volumes = [_volume(each, ids) for each, ids in zip((one, other), stated, strict=True)]
+        if volumes[0] != volumes[1]:
+            return _decision(LATER_START, start_ns, one.instant_ns, one, other)
+        if repr(one.values[_VOLUME]) != repr(other.values[_VOLUME]):
             return None
     if len(a) == len(b):
         return None
@@ -160,6 +181,12 @@ def changed_decisions(
 
 def _asked(decision: JournalRecord) -> str:
     return repr((decision.instant_ns, *(decision.values[i] for i in _ASKED)))  # what is no number equals its like
+
+
+def _volume(decision: JournalRecord, stated: Set[str]) -> str:
+    """The volume as far as the strategy asked for it; what it closes it names itself, or says that it is all."""
+    own = decision.values[_ACTION] != "enter" or decision.values[_ID] in stated
+    return repr(decision.values[_VOLUME]) if own else "as configured"
 
 
 def _decision(

@@ -14,9 +14,11 @@ from src.backtesting.run import PreparedRun
 from src.core.record import record
 from src.research.lookahead.changes import (
     DECISIONS,
+    LATER_START,
     PERTURBED,
     TRUNCATED,
     Change,
+    changes_of_hidden_future,
     changes_of_later_start,
     changes_of_other_future,
 )
@@ -74,6 +76,11 @@ class CheckedPair:
     starts: int
     changes: tuple[Change, ...]
     problem: str = ""
+
+    @property
+    def futures(self) -> int:
+        """How many other futures there were: two after each edge, and one that is hidden all the time."""
+        return 0 if self.problem else 2 * self.edges + 1
 
 
 @record
@@ -171,6 +178,7 @@ class _Check:
         starts = self._starts() if whole.failure is None else []
         if whole.failure is None:
             self._other_futures(at)
+            self._hidden_future()
             self._features()
             self._later_starts(starts)
         changes = sorted(self._changes.values(), key=lambda change: (change.first_ns, change.kind, change.name))
@@ -195,6 +203,15 @@ class _Check:
             for how, change in ((TRUNCATED, truncated), (PERTURBED, perturbed)):
                 other = stage.observe(change(base, edge_ns), end_ns=end_ns)
                 self._note(changes_of_other_future(self._whole, other, edge_ns, how))
+
+    def _hidden_future(self) -> None:
+        """Every decision and every value at once, where the others look at a few: what is rarely peeked at shows here.
+
+        The run ends where the whole one ends, so that the answers to the end of the data have a counterpart too.
+        """
+        stage, base = self._stage, self._stage.base
+        other = stage.observe(excerpt(base, 0, base.loaded), hiding=True)
+        self._note(changes_of_hidden_future(self._whole, other, self._last_ns))
 
     def _features(self) -> None:
         for column in self._whole.columns.values():
@@ -237,7 +254,7 @@ class _Check:
             self._note(found)
             failing += [start_ns] if any(change.name == DECISIONS for change in found) else []
         for key, change in list(self._changes.items()):
-            if change.kind == "feature" and change.how not in (TRUNCATED, PERTURBED):
+            if change.kind == "feature" and change.how == LATER_START:
                 suffices = sufficient_window(self._whole.columns[change.name])
                 self._changes[key] = replace(change, suffices=suffices)
         if failing:
@@ -257,7 +274,7 @@ class _Check:
             if suffices is not None and not clean(start_ns, suffices):
                 suffices = least_sufficient(partial(clean, start_ns), suffices, own.count_closed(start_ns) - 1)
         for key, change in list(self._changes.items()):
-            if change.name == DECISIONS and change.how not in (TRUNCATED, PERTURBED):
+            if change.name == DECISIONS and change.how == LATER_START:
                 self._changes[key] = replace(
                     change, lookback=least, suffices=suffices, timeframe_ns=own.timeframe_ns
                 )  # fmt: skip

@@ -21,6 +21,7 @@ from src.core.record import record
 from src.core.strategy import Strategy
 from src.core.trading_controller import MONITOR
 from src.data.market import MarketData, market_from_series
+from src.research.lookahead.hiding import NotingBroker, hidden
 from src.research.trial import Trial, prepared_for
 
 __all__ = ["Column", "Failure", "Observation", "Stage"]
@@ -58,12 +59,14 @@ class Observation:
         records: the whole journal.
         columns: the features by name.
         failure: None when it ran to its end.
+        stated: the ids of the decisions whose volume the strategy stated itself.
     """
 
     decisions: tuple[JournalRecord, ...]
     records: tuple[JournalRecord, ...]
     columns: dict[str, Column]
     failure: Failure | None
+    stated: frozenset[str] = frozenset()
 
 
 class Stage:
@@ -96,9 +99,13 @@ class Stage:
         return market_from_series({self.symbol: base}, {self.symbol: self._timeframes}, calendars=calendars)
 
     def observe(
-        self, base: BarSeries, start_ns: int | None = None, end_ns: int | None = None, balance: float | None = None
-    ) -> Observation:
+        self, base: BarSeries, start_ns: int | None = None, end_ns: int | None = None, balance: float | None = None,
+        *, hiding: bool = False,
+    ) -> Observation:  # fmt: skip
         """Run over the bars `base`, which are nobody else's, in a window; what is None is as configured.
+
+        Args:
+            hiding: let the strategy have only arrays that are filled in as bars close.
 
         Raises:
             LockstepError: the run could not even begin for a reason that is not the strategy's.
@@ -107,12 +114,13 @@ class Stage:
             prepared = prepared_for(self._trial)
             begin = prepared.start_ns if start_ns is None else start_ns
             made: list[Strategy] = []
+            market = self._market_of(prepared, base)
             alone = replace(
                 self._alone(prepared, balance, made),
-                market=self._market_of(prepared, base), start_ns=begin,
+                market=hidden(market) if hiding else market, start_ns=begin,
                 end_ns=prepared.end_ns if end_ns is None else end_ns,
             )  # fmt: skip
-            controller = compose(alone)
+            controller = compose(alone, venue=NotingBroker)
             try:
                 result = controller.run()
             except ConfigError as error:  # the strategy refuses to be made or asks for what it may not
@@ -121,7 +129,9 @@ class Stage:
         sentence = result.failures.get(self.symbol) or ("" if result.error is None else result.error.message)
         if sentence:
             failure = Failure(instant_ns=_failed_ns(result.records, result.error, begin), sentence=sentence)
-        return self._observation(tuple(result.records), made, failure)
+        venue = controller.venue
+        stated = venue.stated if isinstance(venue, NotingBroker) else ()
+        return replace(self._observation(tuple(result.records), made, failure), stated=frozenset(stated))
 
     def _alone(self, prepared: PreparedRun, balance: float | None, made: list[Strategy]) -> PreparedRun:
         config = prepared.config

@@ -118,6 +118,72 @@ def test_hours_in_which_the_market_is_closed_are_no_hole(tmp_path: Path) -> None
     assert found["24/7"].series[0].refused == ((friday, sunday, 2 * DAY_NS),)
 
 
+def test_bars_of_another_calendar_are_told(tmp_path: Path) -> None:
+    """A market that trades over the weekend does not follow the forex week; 24/7 has no outside."""
+    opens = np.arange(START - 2 * HOUR_NS, START + 6 * DAY_NS, MINUTE_NS)
+    config = project(tmp_path, opens, calendar="forex")
+    report = examined(config, "backtest.end=2024-01-09")
+    always = examined(config, "backtest.end=2024-01-09", "instruments.AAA.calendar=24/7")
+
+    assert (codes(report), codes(always)) == ([("warning", "outside")], [])
+    assert (
+        "2,880 of 8,640 bars in the window, 33.3 %, lie outside the sessions of calendar forex"
+        in report.warnings[0].sentence
+    )
+    assert codes(examined(config, "backtest.end=2024-01-05")) == []
+
+
+def test_all_absent_symbols_come_in_one_report(tmp_path: Path) -> None:
+    """Each with the command that imports it, also when the window is wrong as well."""
+    config = project(tmp_path, minutes(BEFORE, 6))
+    more = ["instruments={AAA: {currency: USD}, BBB: {currency: USD}, CCC: {currency: USD}}", "symbols=[AAA, BBB, CCC]"]
+    report = examined(config, *more)
+    wrong = examined(config, *more, "backtest.end=2024-01-31")
+    none = examined(config, "instruments={BBB: {currency: USD}, CCC: {currency: USD}}", "symbols=[BBB, CCC]")
+
+    assert [(one.code, one.symbol) for one in report.errors] == [("no_data", "BBB"), ("no_data", "CCC")]
+    assert [one.symbol for one in none.errors] == ["BBB", "CCC"]
+    assert [one.code for one in wrong.errors] == ["no_data", "no_data", "coverage"]
+    assert "FILE --symbol CCC --store" in report.errors[1].mend
+    assert shlex.split(wrong.errors[2].mend)[-1] == "backtest.end=2024-01-03"
+
+
+def test_no_store_at_all_is_a_finding_with_its_command(tmp_path: Path) -> None:
+    """The path in it is the one of the configuration, without a way up and down again."""
+    report = examined(project(tmp_path, minutes(BEFORE, 6)), "backtest.data.store=../none/./absent.duckdb")
+    (one,) = report.errors
+    path = shlex.split(one.mend)[-1]
+
+    assert (one.code, one.symbol) == ("no_data", "")
+    assert "data import FILE --store" in one.mend
+    assert (Path(path), ".." in path) == (tmp_path.parent / "none" / "absent.duckdb", False)
+
+
+@pytest.mark.parametrize(
+    ("source", "seed"),
+    [
+        ("SYNTHETIC seed 7 from 1704067200000000000", 7),
+        ("SYNTHETIC something", "unknown"),
+        ("file", None),
+    ],
+)
+def test_generated_bars_of_a_store_are_labelled(tmp_path: Path, source: str, seed: int | str | None) -> None:
+    """What was synced from a synthetic market is one in every run."""
+    run = prepared(project(tmp_path, minutes(BEFORE, 6), source=source))
+
+    assert run.synthetic == seed
+    assert (run.manifest["synthetic"], run.manifest["synthetic_seed"]) == (seed is not None, seed)
+
+
+def test_a_currency_is_never_made_up(tmp_path: Path) -> None:
+    """Somebody has to say it; the advice is no account in a currency that does not exist."""
+    config = project(tmp_path, minutes(BEFORE, 6))
+
+    with pytest.raises(ConfigError, match="its name tells none: write instruments.AAA.currency"):
+        prepared(config, "instruments={AAA: {kind: spot}}")
+    assert prepared(config, "instruments={AAA: {kind: equity}}").instruments["AAA"].quote_currency == "USD"
+
+
 @pytest.mark.slow  # importing the calendars of exchanges takes a second or two
 def test_bars_stamped_with_their_close_are_named_where_the_market_closes(tmp_path: Path) -> None:
     """At every closing there is a bar, and at no opening."""
@@ -202,8 +268,8 @@ def test_bars_outside_the_sessions_belong_to_no_longer_bar(tmp_path: Path) -> No
     words = ["strategies.0.timeframe=45m", "backtest.end=2024-01-04 21:00"]
     report = examined(project(tmp_path, opens, calendar="XNYS"), *words)
 
-    assert [one.code for one in report.warnings] == ["warmup", "unmapped"]
-    assert "90 bars of 1m belong to no bar of 45m" in report.warnings[1].sentence
+    assert [one.code for one in report.warnings] == ["outside", "warmup", "unmapped"]
+    assert "90 bars of 1m belong to no bar of 45m" in report.warnings[2].sentence
 
 
 def test_the_command_for_synced_bars_asks_their_source(tmp_path: Path) -> None:

@@ -5,14 +5,26 @@ import platform
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from src.backtesting.identity import canonical_json, code_hash, identity_inputs, run_id, user_file_hash, versions
+from src.backtesting.identity import (
+    canonical_json,
+    code_hash,
+    identity_inputs,
+    run_id,
+    used_versions,
+    user_file_hash,
+    versions,
+)
+from src.backtesting.run import prepare
+from src.core.config_file import read_config
 from src.core.errors import ConfigError, InternalError
+from tests.backtesting.preflight.projects import minutes, project
 
 
 def inputs(**changed: Any) -> dict[str, Any]:
@@ -80,6 +92,54 @@ def test_the_inputs_name_the_versions_in_use() -> None:
     """Python, numpy and Lockstep of this process, unless others are given."""
     assert inputs()["versions"] == versions()
     assert (versions()["python"], versions()["numpy"]) == (platform.python_version(), np.__version__)
+
+
+def test_versions_count_where_they_are_used(tmp_path: Path) -> None:
+    """Calendars of exchanges, zones with daylight saving, and TA-Lib; another run has the plain versions."""
+    plain, speaking = tmp_path / "plain.py", tmp_path / "speaking.py"
+    plain.write_text("x = 1\n", encoding="utf-8")
+    speaking.write_text("from src.core.features import talib_feature\n", encoding="utf-8")
+
+    assert used_versions(["24/7"], ["UTC"], [plain]) == versions()
+    assert set(used_versions(["24/7", "forex"], ["UTC"], [])) - set(versions()) == {"tzdata"}
+    assert set(used_versions(["24/7"], ["America/New_York"], [])) - set(versions()) == {"tzdata"}
+    exchange = used_versions(["forex", "XNYS"], ["UTC"], [])
+    assert exchange["exchange_calendars"] == metadata.version("exchange_calendars")
+    assert set(exchange) - set(versions()) == {"exchange_calendars", "tzdata"}
+    assert used_versions([], [], [plain, speaking])["TA-Lib"] == metadata.version("TA-Lib")
+
+
+@pytest.mark.slow
+def test_a_prepared_run_names_what_it_uses(tmp_path: Path) -> None:
+    """Its instruments' calendars, the zone of its day, and the sessions of its strategies."""
+    config = project(tmp_path, minutes(-2, 6))
+    cases = {
+        "name=plain": set(),
+        "instruments.AAA.calendar=forex": {"tzdata"},
+        "instruments.AAA.calendar=XNYS": {"tzdata", "exchange_calendars"},
+        "risk.day.zone=America/New_York": {"tzdata"},
+        "strategies.0.session={from: 09:30, to: 16:00, zone: America/New_York}": {"tzdata"},
+        "strategies.0.session={calendar: XNYS}": {"tzdata", "exchange_calendars"},
+    }
+    for override, expected in cases.items():
+        prepared = prepare(read_config(config, [override]), stored=False, preflight=False)
+        named = prepared.manifest["inputs"]["versions"]
+        assert set(named) - set(versions()) == expected, override
+        assert prepared.manifest["versions"] == named
+
+
+def test_zones_are_the_systems_or_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python looks for them: the folders of the system first, with the version that they state."""
+    monkeypatch.setattr("zoneinfo.TZPATH", (str(tmp_path),))
+    package = used_versions(["forex"], [], [])["tzdata"]
+    (tmp_path / "America").mkdir()
+    (tmp_path / "America" / "New_York").write_bytes(b"TZif")
+    unnamed = used_versions(["forex"], [], [])["tzdata"]
+    (tmp_path / "tzdata.zi").write_text("# version 2025b\n# other\n", encoding="utf-8")
+
+    assert package == metadata.version("tzdata")
+    assert unnamed == "system"
+    assert used_versions(["forex"], [], [])["tzdata"] == "system 2025b"
 
 
 @pytest.mark.parametrize("missing", ["data_fingerprint", "policy"])

@@ -64,6 +64,50 @@ class Peeking(Sound):
             self.close(reason="it will fall")
 
 
+class RarelyPeeking(Sound):
+    """Looks one bar ahead in one minute of the hour."""
+
+    def on_start(self) -> None:
+        closes.append(self.bars.series.close)
+
+    def features(self) -> dict[str, Feature]:
+        return {"s": sma(8)}
+
+    def on_bar(self, bar: Bar) -> None:
+        peeks = bar.close_ns // 60_000_000_000 % 60 == 35 and len(self.bars) < len(closes[0])
+        following = closes[0][len(self.bars)] if peeks else bar.close
+        if self.position.is_flat and bar.close > self.s[-1] and following >= bar.close:
+            self.buy(volume=1, stop=bar.close * 0.999, target_r=1.0, reason="above")
+
+
+class Keeping(Sound):
+    """Keeps the array of the market and reads what has closed."""
+
+    def on_start(self) -> None:
+        closes.append(self.bars.series.close)
+
+    def features(self) -> dict[str, Feature]:
+        return {"s": sma(8)}
+
+    def on_bar(self, bar: Bar) -> None:
+        if self.position.is_flat and closes[0][len(self.bars) - 1] > self.s[-1]:
+            self.buy(volume=1, stop=bar.close * 0.999, target_r=1.0)
+
+
+class CountingVolume(Sound):
+    """States a volume that depends on when it was started, and nothing else does."""
+
+    seen = 0
+
+    def features(self) -> dict[str, Feature]:
+        return {"s": sma(8)}
+
+    def on_bar(self, bar: Bar) -> None:
+        self.seen += 1
+        if self.position.is_flat and bar.close > self.s[-1]:
+            self.buy(volume=1 + self.seen % 5, stop=bar.close * 0.998, target_r=1.0)
+
+
 class Failing(Peeking):
     """Looks ahead without asking whether there is anything."""
 

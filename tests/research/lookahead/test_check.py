@@ -6,7 +6,7 @@ import pytest
 
 from src.core.timeframe import format_instant, parse_instant
 from src.research.lookahead import Change
-from src.research.lookahead.changes import DECISIONS, LATER_START, PERTURBED, TRUNCATED
+from src.research.lookahead.changes import DECISIONS, HIDDEN, LATER_START, PERTURBED, TRUNCATED
 from tests.research.lookahead.bots import checked
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ def by_what(changes: tuple[Change, ...]) -> dict[tuple[str, str], Change]:
     return {(change.name, change.how): change for change in changes}
 
 
-@pytest.mark.parametrize("bot", ["Sound", "SeveralTimeframes", "Declared", "Idle"])
+@pytest.mark.parametrize("bot", ["Sound", "SeveralTimeframes", "Declared", "Keeping", "Idle"])
 def test_a_sound_strategy_stays_the_same(folder: Path, bot: str) -> None:
     """Recursive features too, because they begin anew in each window."""
     found = checked(folder, bot)
@@ -31,6 +31,7 @@ def test_a_sound_strategy_stays_the_same(folder: Path, bot: str) -> None:
     assert (found.changes, found.problem) == ((), "")
     assert found.edges >= 2
     assert found.starts >= 1
+    assert found.futures == 2 * found.edges + 1
     assert (found.decisions > 4) is (bot != "Idle")
 
 
@@ -44,6 +45,26 @@ def test_a_strategy_that_peeks_through_its_module_is_found(folder: Path) -> None
     assert change.edge_ns - change.first_ns < 5 * 60 * 10**9 or change.first_ns == change.edge_ns
     assert "it will" in change.whole + change.other
     assert change.suffices is None
+
+
+def test_a_peek_in_one_bar_of_twelve_is_found(folder: Path) -> None:
+    """Where the future is changed at a few decisions it may lie between them; where it is hidden it cannot."""
+    found = checked(folder, "RarelyPeeking")
+    change = by_what(found.changes)[DECISIONS, HIDDEN]
+
+    assert found.decisions > 40
+    assert format_instant(change.first_ns)[14:16] == "35"
+    assert change.edge_ns == change.first_ns
+    assert change.whole == "nothing" or "above" in change.whole
+
+
+def test_a_stated_volume_that_counts_from_the_start_is_found(folder: Path) -> None:
+    """The strategy asks for it, whatever the account is worth."""
+    found = checked(folder, "CountingVolume")
+    (change,) = found.changes
+
+    assert (change.name, change.how, change.suffices) == (DECISIONS, LATER_START, None)
+    assert change.whole.partition("volume ")[0] == change.other.partition("volume ")[0]
 
 
 def test_a_strategy_that_fails_where_the_market_ends_is_found(folder: Path) -> None:
@@ -110,5 +131,5 @@ def test_a_strategy_that_fails_anyway_is_not_compared(folder: Path) -> None:
     """Nothing is said about it but why."""
     found = checked(folder, "Broken")
 
-    assert found.changes == ()
+    assert (found.changes, found.futures) == ((), 0)
     assert "the run itself fails: strategy Broken raised ValueError: not today" in found.problem

@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.core.bars import BarSeries, FloatArray
+from src.core.calendars import calendar_named
 from src.core.features import Feature, ema, sma
 from src.core.journal import JournalRecord
 from src.core.timeframe import MINUTE_NS
 from src.data.resample import resample
 from src.research.lookahead.changes import LATER_START, changed_decisions, changed_feature
+from src.research.lookahead.hiding import HidingSeries
 from src.research.lookahead.instants import balance_at, calm_starts, edges, spread
 from src.research.lookahead.markets import excerpt, first_of_later_start, perturbed, truncated
 from src.research.lookahead.observing import Column, Observation
@@ -146,6 +148,46 @@ def test_decisions_are_compared_until_the_accounts_part() -> None:
     assert [None if each is None else each.first_ns for each in found] == [None, None, 30, None, None, 30, 25]
     assert all(each is None or each.how == LATER_START for each in found)
     assert changed_decisions(whole, [], 15, 20) is None
+
+
+def test_a_volume_counts_where_the_strategy_states_it() -> None:
+    """A size that the account made may differ; one that is stated may not, and none is compared with a refusal."""
+    whole = [decision(20), decision(30)]
+    ids = frozenset({"id20", "id30"})
+    cases = [
+        ([decision(20, volume=2.0), decision(30)], ids),
+        ([decision(20), decision(30, volume=2.0)], ids),
+        ([decision(20), decision(30)], frozenset({"id20"})),
+        ([decision(20, verdict="margin", volume=0.0)], frozenset()),
+        ([decision(20), decision(30)], ids),
+    ]
+    found = [changed_decisions(whole, case, 15, 100, stated=(ids, later)) for case, later in cases]
+
+    assert [None if each is None else each.first_ns for each in found] == [20, 30, 30, None, None]
+
+
+@pytest.mark.parametrize("minutes", [1, 7, 1440])
+def test_a_hiding_series_shows_what_has_closed_in_arrays_that_stay(minutes: int) -> None:
+    """What is to come is no number, at no time and not counted; what is visible is as it is."""
+    calendar = calendar_named("XNYS") if minutes == 1440 else None
+    whole = resample(walk(8000), minutes * MINUTE_NS, None, calendar)
+    series = HidingSeries(whole)
+    shown, kept = series.shown, series.shown.close
+    first = (shown.length, shown.loaded, bool(np.isnan(kept).all()))
+    series.length = 2
+    series.length += 1
+
+    assert (whole.close_ns is None) is (minutes == 1)
+    assert first == (0, 0, True)
+    assert (shown.length, shown.loaded, series.length, series.loaded) == (3, 3, 3, whole.loaded)
+    for name in COLUMNS:
+        assert getattr(shown, name)[:3].tolist() == getattr(whole, name)[:3].tolist()
+        assert getattr(series, name).tolist() == getattr(whole, name).tolist()
+    assert [shown.close_of(i) for i in range(3)] == [whole.close_of(i) for i in range(3)]
+    assert shown.close is kept
+    assert np.isnan(kept[3:]).all()
+    assert not shown.open_ns[3:].any()
+    assert shown.count_closed(whole.close_of(whole.loaded - 1)) == 3
 
 
 class Smoothed:
