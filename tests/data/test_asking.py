@@ -61,7 +61,7 @@ def test_an_error_of_our_own_is_not_asked_again(error: Exception) -> None:
 
 
 def test_the_root_of_a_chain_is_named_in_short() -> None:
-    """The system says why; clients around it repeat addresses. A circle of causes ends, an empty text is a name."""
+    """The system says why; clients around it repeat addresses, a circle of causes ends, an empty text is a name."""
     refused = chained(ConnectionRefusedError(111, "Connection refused"), OSError("Max retries"), ValueError("GET x"))
     status = chained(ValueError("500 Server Error: Oops for url: https://a"), ValueError("GET x"))
     circle = chained(ValueError("inner"), ValueError("outer"))
