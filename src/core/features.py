@@ -126,11 +126,12 @@ class FeatureStore:
 class FeatureView:
     """A feature as a strategy sees it: `self.f[-1]` is the value at the current bar, never a later one."""
 
-    __slots__ = ("_bars", "column")
+    __slots__ = ("_at", "_bars", "column")
 
     def __init__(self, column: FeatureColumn, bars: BarsView) -> None:
         self.column = column
         self._bars = bars
+        self._at = column.at
 
     @overload
     def __getitem__(self, index: int) -> float: ...
@@ -142,10 +143,11 @@ class FeatureView:
             i = end + index if index < 0 else index
             if 0 <= i < end:
                 try:
-                    return self.column.at[i]
+                    return self._at[i]
                 except IndexError:  # bars have come since it was computed
                     self.column.extend()
-                    return self.column.at[i]
+                    self._at = self.column.at
+                    return self._at[i]
             raise IndexError(f"feature value {index} of {end} visible bars")
         if end > self.column.computed:
             self.column.extend()

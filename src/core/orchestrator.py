@@ -64,7 +64,8 @@ class MultiStrategyOrchestrator:
         try:
             if self._mailbox:
                 self._deliver()
-            self._first()
+            first = self._first  # fetched, then called: `self._first()` would look for a method at each bar
+            first()
             if self._others:
                 for run in self._others:
                     run()

@@ -162,7 +162,7 @@ class StrategyRunner:
     # -- turns -------------------------------------------------------------------------------------
 
     def _run_one(self) -> None:
-        view = self._view
+        view, on_bar = self._view, self._on_bar
         series = view.series
         i = view.end
         while i < series.length:
@@ -170,7 +170,7 @@ class StrategyRunner:
             # Made without its initialiser: one bar for each turn, and the call costs as much as the bar.
             bar = _new(Bar)
             bar._series, bar._i = series, i
-            self._on_bar(bar)
+            on_bar(bar)
             i += 1
 
     def _run_many(self) -> None:

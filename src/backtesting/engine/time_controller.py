@@ -206,9 +206,11 @@ class TimeController(Turns, Blocking):
             following.turns += 1
             self._running = following
         if following is not seat:
-            following.resume()
-            if seat.park is not None:
-                seat.park()
+            # Fetched before they are called: for `following.resume()` a method would be looked for first, each time.
+            resume, park = following.resume, seat.park
+            resume()
+            if park is not None:
+                park()
         if seat.closing:
             return not (self._ending or seat.retired or (seat.ended and not seat.wake()))
         return True

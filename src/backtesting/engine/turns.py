@@ -78,9 +78,10 @@ class Turns:
         following = self._next_turn()
         seat.yielding = False
         if following is not seat:
-            following.resume()
-            if seat.park is not None:
-                seat.park()
+            resume, park = following.resume, seat.park
+            resume()
+            if park is not None:
+                park()
 
     def _join(self, seat: Seat) -> None:
         """Take a seat up; what waits for the market is asked at each step."""
@@ -148,19 +149,22 @@ class Turns:
                 # In key order, so that appending keeps it. Two loops with the same text: a call that meets two kinds of
                 # wakes in turn costs several times as much as one that always meets the same.
                 for seat in self._monitors:
-                    if seat.state.watching and seat.wake() and seat.waiting is MARKET and not seat.queued:
-                        seat.queued = True
-                        ready.append(seat)
+                    if seat.state.watching and seat.waiting is MARKET and not seat.queued:
+                        wake = seat.wake  # first fetched, then called: `seat.wake()` would look for a method each time
+                        if wake():
+                            seat.queued = True
+                            ready.append(seat)
                 for seat in self._workers:
-                    if (
-                        (seat.view.end < seat.series.length or seat.wake())
-                        and seat.waiting is MARKET
-                        and not seat.queued
-                    ):
+                    if seat.waiting is MARKET and not seat.queued:
+                        if seat.view.end >= seat.series.length:
+                            wake = seat.wake
+                            if not wake():
+                                continue
                         seat.queued = True
                         ready.append(seat)
-                for symbol in ended:
-                    self._end_symbol(symbol)
+                if ended:
+                    for symbol in ended:
+                        self._end_symbol(symbol)
                 if self._blocked:
                     self._release_blocked()
         except BaseException as error:  # as above

@@ -60,7 +60,11 @@ def _marks(instants: IntArray, desk: Desk, close_ns: IntArray) -> FloatArray:
     """The last close, or the open at which a market order was worked since then."""
     series, first = desk.series, desk.first
     before = series.close_at[first] if first >= 0 else float("nan")
-    mark = _in_force(instants, close_ns, series.close[first + 1 : desk.index + 1], before)
+    closes = series.close[first + 1 : desk.index + 1]
+    if len(close_ns) == len(instants) - 1:  # nothing else happened, or only at closes: each instant has its own close
+        mark = np.concatenate(([before], closes))
+    else:
+        mark = _in_force(instants, close_ns, closes, before)
     if desk.worked:
         # From the instant of the open, which comes after a close of the same instant, until the next close.
         when = np.array([at for at, _ in desk.worked], dtype=np.int64)
