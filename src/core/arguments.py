@@ -5,9 +5,17 @@ Pure functions, called by participants in their turns before anything has change
 
 import operator
 
+from src.core.texts import writable
 from src.core.timeframe import DAY_NS
 
-__all__ = ["checked_callable", "checked_count", "checked_duration", "checked_name", "checked_timeout"]
+__all__ = [
+    "checked_callable",
+    "checked_count",
+    "checked_duration",
+    "checked_name",
+    "checked_text",
+    "checked_timeout",
+]
 
 #: Longer ones lead to instants that no calendar and no column of a table can hold.
 MAX_YEARS = 100
@@ -69,6 +77,17 @@ def checked_name(name: object, what: str) -> str:
     if not isinstance(name, str):
         raise TypeError(f"expected the name of {what} as a text, found {_shown(name)}; write name='...'")
     return name
+
+
+def checked_text(text: object, what: str) -> str:
+    """A text that can be written down: a plain `str`, what UTF-8 has no bytes for spelled out.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"expected {what} as a text, found {_shown(text)}")
+    return writable(str.__str__(text))
 
 
 def checked_callable(call: object, what: str) -> None:

@@ -7,6 +7,8 @@ rebuilt hangs or breaks the process pools of the standard library.
 from collections.abc import Callable
 from typing import Any
 
+from src.core.texts import writable
+
 __all__ = [
     "BrokerContractError",
     "BrokerUnavailable",
@@ -42,9 +44,11 @@ class LockstepError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, **details: Any) -> None:
+        # The texts of other errors are quoted here, and whatever they hold has to be written to files and terminals.
+        message = writable(message)
         super().__init__(message)
         self.message = message
-        self.details = details
+        self.details = {name: writable(value) if isinstance(value, str) else value for name, value in details.items()}
 
     def __getattr__(self, name: str) -> Any:
         # Only called when normal lookup fails; `details` itself may be missing while unpickling.

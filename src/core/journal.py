@@ -108,7 +108,8 @@ class Journal:
         ordered: list[JournalRecord] = []
         for _, group in groupby(entries, _by_instant):
             at_once = sorted(group, key=_by_stream)  # stable: inside a stream the order of recording stays
-            chain = sha256(chain + _encode_all(at_once).encode()).digest()
+            # A lone surrogate, of a file name perhaps, has no bytes in UTF-8.
+            chain = sha256(chain + _encode_all(at_once).encode("utf-8", "backslashreplace")).digest()
             ordered += at_once
         self._chain = chain
         self._count += len(ordered)
@@ -130,34 +131,48 @@ def encode(entry: JournalRecord) -> str:
     """The canonical text of a record: values in order, floats as `float.hex()`.
 
     Raises:
-        InternalError: the values do not fit the kind.
+        InternalError: there is no such kind, or the values do not fit it.
     """
-    if len(entry.values) != _COUNTS[entry.kind]:
-        raise InternalError(f"a {entry.kind} record has {len(entry.values)} values, expected {_COUNTS[entry.kind]}")
-    texts = [value.hex() if value.__class__ is float else str(value) for value in entry.values]
-    line = "\x1f".join((str(entry.instant_ns), entry.stream, entry.kind, entry.participant, *texts))
-    if "\n" in line or line.count("\x1f") != len(texts) + 3:
-        # A reason may hold anything; it must not look like more than one value.
-        texts = [str(entry.instant_ns), entry.stream, entry.kind, *texts]
-        line = "\x1f".join([text.encode("unicode_escape").decode() for text in texts])
+    count = _COUNTS.get(entry.kind)
+    if count is None:
+        raise InternalError(f"{entry.kind!r} is no kind of record; expected one of {', '.join(_COUNTS)}")
+    if len(entry.values) != count:
+        raise InternalError(f"a {entry.kind} record has {len(entry.values)} values, expected {count}")
+    texts = [str(entry.instant_ns), entry.stream, entry.kind, entry.participant, *map(_text_of, entry.values)]
+    line = "\x1f".join(texts)
+    if "\n" in line or line.count("\x1f") != len(texts) - 1:
+        # A reason may hold anything; it must not look like more than one value, nor like what its escapes spell.
+        line = _ESCAPED + "\x1f".join([text.encode("unicode_escape").decode() for text in texts])
     return line
 
 
+#: Begins a line whose values are escaped; no instant begins with it.
+_ESCAPED = "\x1e"
+
+
+def _text_of(value: object) -> str:
+    if value.__class__ is float:
+        return value.hex()
+    # What a kind of str says of itself is its class's choice; what it holds is the value.
+    return str.__str__(value) if isinstance(value, str) else str(value)
+
+
 def _encode_all(entries: list[JournalRecord]) -> str:
-    """The records of one instant, a line each; what `encode` gives, all at once.
+    """The records of one instant, a line each; what `encode` gives, but quicker.
 
     Raises:
-        InternalError: values do not fit their kind.
+        InternalError: there is no such kind, or values do not fit theirs.
     """
     at = str(entries[0].instant_ns)
     separators = 0
     lines = []
-    try:
-        for _, stream, kind, participant, values in entries:
+    for entry in entries:
+        _, stream, kind, participant, values = entry
+        try:
             lines.append(_LINE_OF[kind](at, stream, participant, values))
-            separators += _SEPARATORS[kind]
-    except (TypeError, ValueError):
-        return "\n".join(map(encode, entries))  # a value of another type than the field mostly has, or too few of them
+        except (KeyError, TypeError, ValueError):
+            lines.append(encode(entry))  # a value of another type than the field mostly has, or something is wrong
+        separators += _SEPARATORS[kind]
     text = "\n".join(lines)
     if text.count("\n") != len(entries) - 1 or text.count("\x1f") != separators:
         return "\n".join(map(encode, entries))  # some value holds a separator itself

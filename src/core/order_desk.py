@@ -6,6 +6,7 @@ lock keeps the ids apart. It is never held across a call.
 
 from collections import Counter
 
+from src.core.arguments import checked_text
 from src.core.broker import Broker
 from src.core.clock import Clock
 from src.core.ids import client_id
@@ -49,7 +50,12 @@ class OrderDesk:
         stop: float | None, stop_distance: float | None, target: float | None, target_distance: float | None,
         target_r: float | None, expires_ns: int | None, reason: str,
     ) -> OrderResult:  # fmt: skip
-        """Ask the risk manager and, if it agrees, place an entry. A size that was left open reverses what is held."""
+        """Ask the risk manager and, if it agrees, place an entry. A size that was left open reverses what is held.
+
+        Raises:
+            TypeError: the reason is no text; so for the other methods.
+        """
+        reason = checked_text(reason, "a reason")
         # Strategies give whole numbers and numpy scalars too; equal orders must be equal records.
         volume = None if volume is None else float(volume)
         stop_distance = None if stop_distance is None else float(stop_distance)
@@ -95,6 +101,7 @@ class OrderDesk:
 
     def close(self, position: Position, *, volume: float | None, kind: str, reason: str) -> OrderResult:
         """Close a position or a part of it at the market; reducing needs no reservation."""
+        reason = checked_text(reason, "a reason")
         if volume is not None:
             volume = self._broker.instrument(position.symbol).round_volume(float(volume))
         identity = self._next_id(position.book, position.symbol, self._clock.now_ns())
@@ -110,6 +117,7 @@ class OrderDesk:
         self, position: Position, *, stop: float | None, target: float | None, kind: str, reason: str
     ) -> OrderResult:
         """Move the stop or the target of a position; a strategy's own stop (`kind` "stop") asks the risk manager."""
+        reason = checked_text(reason, "a reason")
         stop = None if stop is None else self._on_tick(position.symbol, stop)
         target = None if target is None else self._on_tick(position.symbol, target)
         asks = stop is not None and kind == "stop"
@@ -132,6 +140,7 @@ class OrderDesk:
 
     def cancel(self, symbol: str, book: str, order_id: str, reason: str) -> OrderResult:
         """Cancel a working order."""
+        reason = checked_text(reason, "a reason")
         self._record(symbol, book, "cancel", "accepted", order_id, None, None, None, None, None, None, reason)
         result = self._broker.cancel(order_id)
         if not result.accepted:

@@ -1,6 +1,7 @@
 """The journal: what the digest follows and what it does not."""
 
 import itertools
+from enum import Enum
 
 import pytest
 
@@ -105,3 +106,50 @@ def test_separators_inside_a_text_do_not_make_two_journals_equal() -> None:
         digests.add(journal.close())
 
     assert len(digests) == 5
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("worker:AAA", "a\nb"), ("worker:BBB", "a\nb")),
+        (("worker:AAA", "a\nb"), ("worker:AAA", r"a\nb")),
+        (("worker:AAA", "a\x1fb"), ("worker:AAA", r"a\x1fb")),
+    ],
+)
+def test_texts_with_separators_are_told_apart(one: tuple[str, str], other: tuple[str, str]) -> None:
+    """A line that has to be escaped still shows its participant, and is not what its escapes spell."""
+    first, second = (
+        digest([(1, "AAA", "refusal", participant, ("book", "k", code))]) for participant, code in (one, other)
+    )
+
+    assert first != second
+
+
+def test_a_text_is_what_it_holds_whatever_its_class_says_of_itself() -> None:
+    """An enumeration of texts counts as its value, alone and beside a record that is encoded the long way."""
+
+    class Reason(str, Enum):  # noqa: UP042 - the other kind of enumeration, whose text is not its value
+        ODD = "odd"
+
+    plain: Line = (1, "AAA", "refusal", "w", ("book", "k", "odd"))
+    enumerated: Line = (1, "AAA", "refusal", "w", ("book", "k", Reason.ODD))
+    beside: Line = (1, "BBB", "refusal", "w", ("book", None, "margin"))
+
+    assert digest([enumerated]) == digest([plain])
+    assert digest([enumerated, beside]) == digest([plain, beside])
+
+
+def test_a_text_without_bytes_in_utf_8_is_hashed_all_the_same() -> None:
+    """A lone surrogate, as an odd file name has it, ends no run."""
+    assert digest([(1, "AAA", "refusal", "w", ("book", "k", "\udcff"))]) != digest(
+        [(1, "AAA", "refusal", "w", ("book", "k", "\udcfe"))]
+    )
+
+
+def test_an_unknown_kind_of_record_is_named() -> None:
+    """What was expected is in the sentence."""
+    journal = Journal()
+    journal.record(1, "AAA", "nonsense", "w", 1)
+
+    with pytest.raises(InternalError, match="'nonsense' is no kind of record; expected one of decision"):
+        journal.close()

@@ -133,3 +133,23 @@ def test_decisions_and_refusals_are_recorded() -> None:
 
     assert [values[2] for values in trader.venue.recorded("decision")] == ["margin", "accepted"]
     assert [values[-1] for values in trader.venue.recorded("refusal")] == ["stop_side"]
+
+
+@pytest.mark.parametrize("reason", [5, None, ("x", 1), b"bytes"])
+def test_a_reason_is_a_text(reason: object) -> None:
+    """Anything else is refused at the call, where the line of the mistake is known, and not when the run is written."""
+    trader = Trader()
+
+    with pytest.raises(TypeError, match="expected a reason as a text, found"):
+        trader.enter(reason=reason)
+    assert not trader.venue.broker.snapshot().orders
+
+
+def test_a_reason_without_bytes_in_utf_8_is_spelled_out() -> None:
+    """A lone surrogate, as an odd file name has it, can be written down everywhere."""
+    trader = Trader()
+
+    trader.enter(reason="from \udcff")
+
+    (order,) = trader.venue.broker.snapshot().orders
+    assert order.request.reason == r"from \udcff"
