@@ -33,7 +33,7 @@ __all__ = [
 EVERY_SYMBOL = "*"
 
 # The keys of a synthetic market alone, and the word that keeps it from having a file.
-_SYNTHETIC = ("trend_bp_per_hour", "outage_every_days", "absent_share", "holes", "ticks")
+_SYNTHETIC = ("begins_ns", "trend_bp_per_hour", "outage_every_days", "absent_share", "holes", "ticks")
 _NO_STORE = "none"
 
 _FIRST_NS = 10**17  # the year 1973
@@ -114,8 +114,9 @@ class DataSection(Section):
     for longer than `no_entry_across` of open hours. `sync` names the source, such as ccxt:binanceusdm, that is asked
     for absent bars when somebody wants that, with its own `sync_options`.
 
-    The last five describe the synthetic market: a planted edge (`trend_bp_per_hour`, 0 plants none), one outage in so
-    many days (0 for none), the share of minutes without a trade, holes, and whether its file gets quotes and trades.
+    The last six describe the synthetic market: where it begins (with the run's window by default, so that there is no
+    warm-up), a planted edge (`trend_bp_per_hour`, 0 plants none), one outage in so many days (0 for none), the share of
+    minutes without a trade, holes, and whether its file gets quotes and trades.
     It is generated in memory, and nothing is opened or written, with `store: none`.
     """
 
@@ -127,11 +128,17 @@ class DataSection(Section):
     no_entry_across_ns: DurationNs = Field(default=HOUR_NS, alias="no_entry_across", gt=0)
     sync: str | None = None
     sync_options: dict[str, Any] = Field(default_factory=dict)
+    begins_ns: InstantNs | None = Field(default=None, alias="begins")
     trend_bp_per_hour: Annotated[float, Field(ge=0, le=1000)] = 0.0
     outage_every_days: Annotated[int, Field(ge=0, le=36_500)] = 60
     absent_share: Annotated[float, Field(ge=0, le=0.9)] | None = None
     holes: tuple[HoleSection, ...] = ()
     ticks: bool = False
+
+    @field_validator("begins_ns", mode="before")
+    @classmethod
+    def _no_bare_year(cls, value: Any) -> Any:
+        return _not_a_year(value)
 
     @model_validator(mode="after")
     def _synthetic_alone(self) -> "DataSection":
@@ -139,7 +146,8 @@ class DataSection(Section):
             fields = type(self).model_fields
             given = [name for name in _SYNTHETIC if getattr(self, name) != fields[name].default]
             if given:
-                raise ValueError(f"{given[0]} describes the synthetic market; write source: synthetic or leave it out")
+                name = fields[given[0]].alias or given[0]
+                raise ValueError(f"{name} describes the synthetic market; write source: synthetic or leave it out")
             if self.store == _NO_STORE:
                 raise ValueError("store: none is for the synthetic market; write source: synthetic or name a file")
         elif self.in_memory and self.ticks:
@@ -262,6 +270,9 @@ class BacktestSection(Section):
             self._check_free()
         if self.data.source == "synthetic" and (self.start_ns is None or self.end_ns is None):
             raise ValueError("a synthetic market needs start and end")
+        begins_ns = self.data.begins_ns
+        if begins_ns is not None and self.start_ns is not None and begins_ns > self.start_ns:
+            raise ValueError("data.begins must not lie after start, because the window would have no bars there")
         return self
 
     def _check_free(self) -> None:
@@ -346,7 +357,7 @@ class BacktestConfig(BotConfig):
             values["backtest"].pop(key, None)
         values["backtest"].pop("schedule", None)  # one policy has several spellings; the identity has it by itself
         values["backtest"].pop("control", None)  # likewise, together with what was done from outside
-        for key in ("store", "ticks"):
+        for key in ("store", "ticks", "begins"):  # where a market begins is told by its bars, which count themselves
             values["backtest"]["data"].pop(key, None)
         for key in ("gaps", "sync", "sync_options"):  # they refuse a run or let it be; accepted gaps stay
             values["backtest"]["data"].pop(key, None)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from src.backtesting.config import BacktestConfig
 from src.core.errors import ConfigError
@@ -16,13 +17,12 @@ from src.data.bar_store import BarStore
 from src.data.store import HistoricalDataStore
 from src.data.synthetic import SOURCE_PREFIX, SyntheticHole, SyntheticSpec, SyntheticSymbol, default_symbol
 from src.data.synthetic_store import MemoryStore, market_store
+from src.data.synthetic_symbols import class_of
 
-__all__ = ["BarOpener", "bar_opener", "ensure_market", "market_seed", "market_spec"]
+__all__ = ["BarOpener", "bar_opener", "ensure_market", "instruments_told", "market_seed", "market_spec"]
 
 #: Opens the bars for reading; a context manager, as often as wanted.
 BarOpener = Callable[[], AbstractContextManager[BarStore]]
-
-_KINDS = {"fx": "fx", "equity": "equity"}  # the others trade as crypto does
 
 
 def bar_opener(config: BacktestConfig, folder: Path) -> BarOpener:
@@ -86,7 +86,7 @@ def market_spec(config: BacktestConfig) -> SyntheticSpec:
     symbols = [*config.symbols, *(symbol for symbol in config.instruments if symbol not in config.symbols)]
     return SyntheticSpec(
         seed=data.seed,
-        start_ns=section.start_ns,
+        start_ns=section.start_ns if data.begins_ns is None else data.begins_ns,
         end_ns=section.end_ns,
         symbols=tuple(_symbol(config, symbol) for symbol in symbols),
         outage_every_days=data.outage_every_days,
@@ -95,9 +95,15 @@ def market_spec(config: BacktestConfig) -> SyntheticSpec:
     )
 
 
+def instruments_told(config: BacktestConfig) -> dict[str, dict[str, Any]]:
+    """What the configuration says of its instruments that decides how a synthetic source trades them, by symbol."""
+    return {
+        name: {"kind": one.kind, "calendar": one.calendar, "tick": one.tick} for name, one in config.instruments.items()
+    }
+
+
 def _symbol(config: BacktestConfig, name: str) -> SyntheticSymbol:
     instrument = config.instruments[name]
-    kind = _KINDS.get(instrument.kind, "crypto")
-    symbol = default_symbol(name, kind=kind, calendar=instrument.calendar, tick=instrument.tick)
+    symbol = default_symbol(name, kind=class_of(instrument.kind), calendar=instrument.calendar, tick=instrument.tick)
     share = config.backtest.data.absent_share
     return symbol if share is None else replace(symbol, absent_share=share)

@@ -148,6 +148,11 @@ class StoreSupply:
             raise PreflightError("\n".join(problems), problems=problems, code="newcomer")
         return self
 
+    @property
+    def sources(self) -> dict[str, str]:
+        """Where the bars come from of the symbols whose joining was known before the run."""
+        return {symbol: found.source for (symbol, _), found in self._loaded.items()}
+
     def check(self, symbol: str, instant_ns: int) -> None:
         """See `Supply.check`."""
         instrument_of(self._config, symbol)

@@ -18,6 +18,7 @@ from src.backtesting.result import BacktestResult
 from src.core.bars import BarSeries
 from src.core.records import Trade
 from src.core.timeframe import format_instant
+from src.core.words import counted
 
 __all__ = ["report_html", "write_report"]
 
@@ -93,8 +94,8 @@ def _head(result: BacktestResult, metrics: Metrics, manifest: Mapping[str, Any])
         f'<header><h1>Lockstep run</h1><span class="id">{safe(manifest.get("run_id", ""))}</span>'
         f'<span class="badge {"good" if ok else "bad"}">{safe(metrics.outcome)}</span></header>',
         f'<p class="dim">{safe(format_instant(result.start_ns))} to {safe(format_instant(result.end_ns))} &middot; '
-        f"{len(result.symbols)} symbol{'' if len(result.symbols) == 1 else 's'} &middot; {result.bars:,} bars &middot; "
-        f"{result.steps:,} steps &middot; seed {safe(manifest.get('seed', 'none'))} &middot; "
+        f"{counted(len(result.symbols), 'symbol')} &middot; {counted(result.bars, 'bar')} &middot; "
+        f"{counted(result.steps, 'step')} &middot; seed {safe(manifest.get('seed', 'none'))} &middot; "
         f"schedule {safe(manifest.get('policy', 'none'))}</p>",
         f'<p class="id">digest {safe(result.digest)}</p>',
     ]
@@ -197,7 +198,7 @@ def _trades_section(trades: Sequence[Trade], currency: str) -> str:
     if cut <= 0:
         lines = [_trade_row(*row) for row in rows]
     else:
-        words = f"{cut:,} trades left out here; all are in trades.parquet"
+        words = f"{counted(cut, 'trade')} left out here; all are in trades.parquet"
         note = f'<tr class="cut"><td colspan="{len(names)}">{words}</td></tr>'
         lines = [_trade_row(*row) for row in rows[:TABLE_ENDS]]
         lines += [note, *(_trade_row(*row) for row in rows[-TABLE_ENDS:])]

@@ -15,6 +15,7 @@ from src.backtesting.metrics import Metrics
 from src.backtesting.result import BacktestResult
 from src.core.bars import BarSeries, FloatArray, IntArray
 from src.core.records import Side, Trade
+from src.core.words import counted
 
 __all__ = ["CURVE_POINTS", "cost_data", "equity_data", "price_data", "price_text", "safe", "thinned"]
 
@@ -81,9 +82,9 @@ def price_data(result: BacktestResult, symbol: str, bars: BarSeries, symbols: in
     marked = trades
     if len(trades) > limit:
         marked = [trades[i] for i in np.linspace(0, len(trades) - 1, limit).round().astype(int)]
-    notes = [f"{len(closes):,} bars"]
+    notes = [f"{counted(len(closes), 'bar')}"]
     if len(at) < len(closes):
-        notes.append(f"drawn as {len(at):,} points that keep the lows and highs of the closes")
+        notes.append(f"drawn as {counted(len(at), 'point')} that keep the lows and highs of the closes")
     if len(marked) < len(trades):
         notes.append(f"{len(marked):,} of {len(trades):,} trades marked, evenly spaced")
     entries = [

@@ -41,7 +41,7 @@ from src.core.sync import runtime_named
 from src.data.market import MarketData
 from src.strategies import LoadedStrategy, load_strategy
 
-__all__ = ["FinishedRun", "PreparedRun", "compose", "execute", "prepare"]
+__all__ = ["FinishedRun", "PreparedRun", "compose", "execute", "prepare", "synthetic_so_far"]
 
 Watch = Callable[[BacktestController], AbstractContextManager[object]]
 
@@ -54,7 +54,8 @@ class PreparedRun:
         run_id: hash of all that decides the result; `free` where that is not decided by what goes in. Symbols that are
             added or removed from outside while it goes on give it another one.
         supply: where the bars of symbols come from that join on the way.
-        synthetic: the seed of the synthetic market, see `market_seed`; None for real data.
+        synthetic: the seed of the synthetic market, see `market_seed`; None for real data. Symbols that are to join
+            count, those that join by somebody's hand are not known yet.
         user_files: the strategies' files and the modules beside them that they import.
         preflight: what was found in the data; None when that was skipped.
     """
@@ -87,6 +88,7 @@ class FinishedRun:
 
     Attributes:
         run_id: hash of all that decided the result, the symbols that joined or left it too.
+        synthetic: the seed of the synthetic market, see `market_seed`; None where all that was traded was real.
         timing: real durations and counts of turns, as `timing.json` has them.
         strict: what strict mode found; None when it was not asked for.
         replay: of a run that is not deterministic the order of its turns, as a value of `backtest.schedule`.
@@ -148,7 +150,7 @@ def prepare(document: ConfigDocument, *, stored: bool = True, preflight: bool = 
         changes=[input_of(change, supply) for change in config.changes],
         used_versions=_versions(config, own_files),
     )
-    manifest = _manifest(config, policy, market, inputs)
+    manifest = _manifest(config, policy, market, inputs, supply.sources)
     return PreparedRun(
         config=config,
         classes=classes,
@@ -176,11 +178,11 @@ def _versions(config: BacktestConfig, own_files: Iterable[Path]) -> dict[str, st
 
 
 def _manifest(
-    config: BacktestConfig, policy: SchedulePolicy, market: MarketData, inputs: dict[str, Any]
-) -> dict[str, Any]:
+    config: BacktestConfig, policy: SchedulePolicy, market: MarketData, inputs: dict[str, Any],
+    joining: Mapping[str, str],
+) -> dict[str, Any]:  # fmt: skip
     """What is known of a run before it begins; the settings of a source may hold a key and are left out."""
     section = config.backtest
-    synthetic = market_seed(config, market.sources.values())
     unsaid: dict[str, Any] = {"paper": True, "live": True, "backtest": {"data": {"sync_options"}}}
     return {
         "deterministic": not isinstance(policy, Free),
@@ -191,9 +193,22 @@ def _manifest(
         "policy": policy.describe(),
         "schedule": policy.describe(),
         "data_sources": dict(market.sources),
-        "synthetic": synthetic is not None,
-        "synthetic_seed": synthetic,
+        **_label(config, (*market.sources.values(), *joining.values())),
     }
+
+
+def synthetic_so_far(prepared: PreparedRun, controller: BacktestController) -> int | str | None:
+    """As `PreparedRun.synthetic`, with the symbols that have joined the run by now; any thread may ask."""
+    joined = tuple(controller.symbol_changes.joined.values())
+    sources = (*prepared.manifest["data_sources"].values(), *(each.source for each in joined))
+    seed = market_seed(prepared.config, sources)
+    return prepared.synthetic if seed is None else seed
+
+
+def _label(config: BacktestConfig, sources: Iterable[str]) -> dict[str, Any]:
+    """The manifest's word on generated bars."""
+    seed = market_seed(config, sources)
+    return {"synthetic": seed is not None, "synthetic_seed": seed}
 
 
 def compose(
@@ -274,7 +289,8 @@ def execute(
     # Final only now: who joined or left was known to nobody before.
     inputs = {**prepared.manifest["inputs"], "changes": list(controller.symbol_changes.inputs)}
     sources = {**prepared.manifest["data_sources"], **{symbol: each.source for symbol, each in joined.items()}}
-    manifest = {**prepared.manifest, "inputs": inputs, "data_sources": sources}
+    label = _label(prepared.config, sources.values())
+    manifest = {**prepared.manifest, "inputs": inputs, "data_sources": sources, **label}
     series = {**prepared.market.base, **{symbol: each.base for symbol, each in joined.items()}}
     stored: dict[str, Any] = {
         "runs_dir": prepared.runs_dir, "price_series": series, "report": report, "timing": timing,
@@ -287,8 +303,8 @@ def execute(
     else:
         folder = write_run(result, run_id=identity, manifest=manifest, renew_timing=probe is not None, **stored)
     return FinishedRun(
-        run_id=identity, result=result, metrics=metrics, folder=folder, synthetic=prepared.synthetic, timing=timing,
-        strict=None if strict is None else strict_report(strict, prepared.user_files), replay=replay,
+        run_id=identity, result=result, metrics=metrics, folder=folder, synthetic=label["synthetic_seed"],
+        timing=timing, strict=None if strict is None else strict_report(strict, prepared.user_files), replay=replay,
     )  # fmt: skip
 
 

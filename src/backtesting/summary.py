@@ -2,6 +2,7 @@
 
 from src.backtesting.metrics import Metrics
 from src.core.timeframe import DAY_NS, HOUR_NS, MINUTE_NS, format_instant
+from src.core.words import counted
 
 __all__ = ["commonest_refusal", "duration_text", "money_text", "percent_text", "ratio_text", "result_rows"]
 
@@ -86,7 +87,10 @@ def _why_no_trades(metrics: Metrics) -> str:
     if refusal is None:
         return "the run closed 0 trades and nothing was refused: the strategies never asked for one"
     total = sum(metrics.refusals.values())
-    return f"the run closed 0 trades; {total} intents were refused, most often `{refusal[0]}` ({refusal[1]} times)"
+    return (
+        f"the run closed 0 trades; {counted(total, 'intent was', 'intents were')} refused, most often `{refusal[0]}` "
+        f"({counted(refusal[1], 'time')})"
+    )
 
 
 def _money_rows(metrics: Metrics) -> list[tuple[str, str]]:
@@ -127,7 +131,7 @@ def _trade_rows(metrics: Metrics) -> list[tuple[str, str]]:
     refusal = commonest_refusal(metrics.refusals)
     if refusal is not None and metrics.trades:
         total = sum(metrics.refusals.values())
-        rows.append(("Refused intents", f"{total:,}, most often `{refusal[0]}` ({refusal[1]:,} times)"))
+        rows.append(("Refused intents", f"{total:,}, most often `{refusal[0]}` ({counted(refusal[1], 'time')})"))
     return rows
 
 
@@ -135,7 +139,7 @@ def _r_text(metrics: Metrics) -> str:
     if metrics.average_r is None:
         return f"{NONE}: no trade had an initial stop"
     without = f", {metrics.without_r:,} without a stop" if metrics.without_r else ""
-    return f"{metrics.average_r:+.3f} over {metrics.r_counted:,} trades{without}"
+    return f"{metrics.average_r:+.3f} over {counted(metrics.r_counted, 'trade')}{without}"
 
 
 def _risk_rows(metrics: Metrics) -> list[tuple[str, str]]:

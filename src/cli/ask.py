@@ -11,6 +11,7 @@ import typer
 from src.cli.output import Output
 from src.core.errors import ConfigError
 from src.core.timeframe import format_duration, format_instant
+from src.core.words import counted
 from src.data.importing import ImportAnswers, ImportPlan, ImportReport, Question, inspect_file
 
 __all__ = ["plan_import", "show_report"]
@@ -65,7 +66,7 @@ def _show_plan(plan: ImportPlan, out: Output) -> None:
     if plan.preview:
         understood = "with the suggestions below, " if plan.questions else ""
         known = ", ".join(f"{key} {value}" for key, value in plan.settled.items())
-        out.say(f"{plan.path.name}: {plan.rows:,} rows, layout {plan.layout}; {known}")
+        out.say(f"{plan.path.name}: {counted(plan.rows, 'row')}, layout {plan.layout}; {known}")
         out.say(f"The first rows, {understood}as understood (open of the bar, UTC):")
         names = ("open", "high", "low", "close", "volume")
         rows = [

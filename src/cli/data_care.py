@@ -5,7 +5,6 @@ present is read from the system once in `heal`, to know which bar cannot have cl
 """
 
 import dataclasses
-import shlex
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,20 +12,31 @@ from typing import Annotated
 
 import typer
 
-from src.cli.data_views import MirrorOption, calendar_of, present_for
-from src.cli.options import DEFAULT_STORE, DebugOption, JsonOption, QuietOption, StoreOption, output_of
+from src.cli.data_advice import on_store
+from src.cli.data_views import MirrorOption, calendar_of, present_for, refuse_unknown
+from src.cli.options import (
+    DEFAULT_STORE,
+    AnySymbol,
+    DebugOption,
+    JsonOption,
+    QuietOption,
+    SourceSettingsOption,
+    StoreOption,
+    output_of,
+)
 from src.cli.output import Output
 from src.cli.sync_command import options_of, tell_waits
 from src.core.calendars import calendar_named
 from src.core.errors import ConfigError, PreflightError
-from src.core.program import program_words
 from src.core.sync import wall_ns
 from src.core.timeframe import format_duration, format_instant, parse_timeframe
+from src.core.words import counted
 from src.data.fingerprint import fingerprint_columns
 from src.data.healing import HealReport, heal_series
-from src.data.mirror import ExportReport, Partition, export_mirror, import_mirror, mirror_folder, require_mirror
+from src.data.mirror import ExportReport, Partition, export_mirror, import_mirror, mirror_folder, require_whole_list
 from src.data.sources import source_named
 from src.data.sources.port import BarSource
+from src.data.sources.synthetic import with_instruments
 from src.data.store import HistoricalDataStore, SeriesInfo
 from src.data.stored import TapeInfo
 from src.data.stores import fingerprint_of
@@ -35,21 +45,18 @@ __all__ = ["delete_command", "export_command", "fingerprint_command", "heal_comm
 
 _CHANGES_SHOWN = 20
 
-_AnySymbol = Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="All of them by default.")]
 _TimeframeOption = Annotated[str | None, typer.Option("--timeframe", help="Only bars of this length, such as 1m.")]
 _PriceOption = Annotated[str | None, typer.Option("--price", help="Only bars of this price, such as bid.")]
 
 
 def heal_command(
     context: typer.Context,
-    symbol: _AnySymbol = None,
+    symbol: AnySymbol = None,
     timeframe: _TimeframeOption = None,
     source: Annotated[
         str | None, typer.Option("--source", help="Ask it for wrong and absent bars, such as ccxt:binanceusdm.")
     ] = None,
-    source_options: Annotated[
-        list[str] | None, typer.Option("--source-option", metavar="KEY=VALUE", help="A setting of the source.")
-    ] = None,
+    source_options: SourceSettingsOption = None,
     drop: Annotated[
         bool, typer.Option("--drop", help="Take out bars that nothing can mend: no numbers, off the grid, not closed.")
     ] = False,
@@ -88,7 +95,7 @@ def heal_command(
 
 def export_command(
     context: typer.Context,
-    symbol: _AnySymbol = None,
+    symbol: AnySymbol = None,
     mirror: MirrorOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
@@ -146,7 +153,7 @@ def delete_command(
 
 def fingerprint_command(
     context: typer.Context,
-    symbol: _AnySymbol = None,
+    symbol: AnySymbol = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -178,11 +185,11 @@ def fingerprint_command(
 
 def restore_mirror(folder: Path, store: Path, out: Output) -> int:
     """`data import DIR`: every series of a mirror into the store."""
-    require_mirror(folder)  # before the store is opened, so that a refusal leaves no file behind
+    require_whole_list(folder)  # before the store is opened, so that a refusal leaves no file behind
     with HistoricalDataStore(store) as opened:
         done = import_mirror(folder, opened)
     for partition, new in done:
-        out.say(f"stored {new:,} new of {partition.bars:,} bars: {_partition_name(partition)}, in {store}")
+        out.say(f"stored {new:,} new of {counted(partition.bars, 'bar')}: {_partition_name(partition)}, in {store}")
     series = [{**dataclasses.asdict(partition), "written": new} for partition, new in done]
     out.result({"store": str(store), "mirror": str(folder), "series": series})
     return 0
@@ -211,9 +218,10 @@ def _opened_source(
     if text is None:
         yield None
         return
-    stored = {info.symbol: (store.read_instrument(info.symbol) or {}).get("venue") for info in found}
-    venues = {symbol: str(venue) for symbol, venue in stored.items() if venue}
-    with closing(source_named(text, options=options_of(options), venues=venues)) as opened:
+    stored = {info.symbol: store.read_instrument(info.symbol) or {} for info in found}
+    venues = {symbol: str(one["venue"]) for symbol, one in stored.items() if one.get("venue")}
+    told = with_instruments(text, options_of(options), stored)
+    with closing(source_named(text, options=told, venues=venues)) as opened:
         tell_waits(opened, out)
         if not any(_is_source_of(opened, info) for info in found):
             there = "; ".join(f"{info.describe()} from {info.source!r}, {info.price_side}" for info in found)
@@ -238,6 +246,7 @@ def _doomed(
     """What a deletion takes: the series and tapes of a symbol that fit what was said."""
     if tape is not None and (timeframe is not None or price is not None):
         raise ConfigError("expected --tape, or --timeframe and --price, found both; delete one after the other")
+    refuse_unknown(store, symbol)
     tapes = [one for one in store.list_tapes() if one.symbol == symbol]
     if tape is not None:
         chosen = [one for one in tapes if one.kind == tape]
@@ -258,8 +267,7 @@ def _confirm(names: list[str], said: list[str | None], store: Path, out: Output)
             word for name, value in zip(("--timeframe", "--price", "--tape"), rest, strict=True) if value
             for word in (name, value)
         ]  # fmt: skip
-        place = [] if store == DEFAULT_STORE else ["--store", store.as_posix()]
-        command = shlex.join([*program_words(), "data", "delete", str(symbol), *options, *place, "--yes"])
+        command = on_store(store, "delete", str(symbol), *options, "--yes")
         raise ConfigError(
             f"nothing was deleted, because nobody can be asked; this deletes {'; '.join(names)}:\n  {command}",
             command=command,
@@ -276,7 +284,8 @@ def _show_heal(report: HealReport, out: Output) -> None:
     if not (report.changes or report.left):
         out.say(f"{name}: sound, nothing to mend")
         return
-    out.say(f"{name}: {len(report.changes):,} changes {would}made, {len(report.left):,} faults left", style="bold")
+    changes, left = counted(len(report.changes), "change"), counted(len(report.left), "fault")
+    out.say(f"{name}: {changes} {would}made, {left} left", style="bold")
     for change in report.changes[:_CHANGES_SHOWN]:
         became = f": {change.before}" + (f" -> {change.after}" if change.after else "")
         out.say(f"  {format_instant(change.open_ns)} {change.action}{became if change.before else ': ' + change.after}")
@@ -290,7 +299,7 @@ def _show_heal(report: HealReport, out: Output) -> None:
 
 def _show_export(report: ExportReport, folder: Path, out: Output) -> None:
     for partition in report.written:
-        out.say(f"wrote {_partition_name(partition)}: {partition.bars:,} bars, {partition.fingerprint}")
+        out.say(f"wrote {_partition_name(partition)}: {counted(partition.bars, 'bar')}, {partition.fingerprint}")
     for file in report.removed:
         out.say(f"removed {file}")
     for sentence in report.refused:

@@ -11,25 +11,26 @@ from typing import Annotated
 
 import typer
 
-from src.cli.options import DEFAULT_STORE, DebugOption, JsonOption, QuietOption, StoreOption, output_of
+from src.cli.data_advice import advice_on, on_store
+from src.cli.options import DEFAULT_STORE, AnySymbol, DebugOption, JsonOption, QuietOption, StoreOption, output_of
 from src.cli.output import Output
 from src.core.bars import BarSeries
 from src.core.calendars import ALWAYS, calendar_named
-from src.core.errors import DataError
-from src.core.program import program
+from src.core.errors import ConfigError, DataError, PreflightError
 from src.core.sync import wall_ns
 from src.core.timeframe import format_duration, format_instant
+from src.core.words import counted
 from src.data.check import CheckReport, check_series
 from src.data.coverage_picture import BLOCKS, LETTERS, PictureRow, coverage_picture, joined_over_closures
 from src.data.faults import FAULT_CODES, Fault, compare_columns, find_faults, find_miscounted
 from src.data.healing import as_healed
-from src.data.mirror import Partition, mirror_folder, read_mirror, scan_mirror
+from src.data.mirror import Partition, is_mirror, mirror_folder, read_mirror, scan_mirror
 from src.data.store import HistoricalDataStore, SeriesInfo
 from src.data.stored import COLUMNS, Columns, HealEntry, TapeInfo, columns_of
 from src.data.synthetic import SOURCE_PREFIX
 from src.data.tape_check import TapeReport, check_tape
 
-__all__ = ["MirrorOption", "calendar_of", "check_command", "list_command", "present_for"]
+__all__ = ["MirrorOption", "calendar_of", "check_command", "list_command", "present_for", "refuse_unknown"]
 
 _INTERVALS_SHOWN = 3
 _FAULTS_SHOWN = 20
@@ -41,7 +42,7 @@ MirrorOption = Annotated[
 
 def list_command(
     context: typer.Context,
-    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="All of them by default.")] = None,
+    symbol: AnySymbol = None,
     store: StoreOption = DEFAULT_STORE,
     max_gap: Annotated[
         int,
@@ -84,7 +85,7 @@ def list_command(
 
 def check_command(
     context: typer.Context,
-    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="All of them by default.")] = None,
+    symbol: AnySymbol = None,
     store: StoreOption = DEFAULT_STORE,
     calendar: Annotated[
         str | None, typer.Option("--calendar", help="Judge by this calendar instead of the instrument's.")
@@ -97,11 +98,14 @@ def check_command(
 ) -> int:
     """Name wrong bars and count holes; exit code 1 when a bar is wrong, absent ones are only counted.
 
-    Where a mirror was exported, what a series has lost or changed since then is named too.
+    Where a mirror was exported, what a series has lost or changed since then is named too, and so are damaged and
+    missing files of the mirror, with the same exit code.
     """
     out = output_of(context, as_json, quiet, debug)
     present_ns = wall_ns()
     folder = mirror_folder(store) if mirror is None else mirror
+    if mirror is not None:
+        _refuse_no_mirror(mirror, store)
     with HistoricalDataStore(store, read_only=True) as opened:
         partitions, unreadable = scan_mirror(folder, symbol)
         found, tapes = _of(opened, symbol, elsewhere=bool(partitions))
@@ -123,16 +127,20 @@ def check_command(
         out.warn(f"not compared with the mirror: {sentence}")
     for tape in reports:
         _show_tape(tape, out)
-    if any(fault.code in ("changed", "lost") for one in checked for fault in one.faults):
-        out.say(f"compared with the mirror {folder}; if the change was meant, `{program()} data export` makes it anew")
-    if not all(one.is_sound for one in checked):
-        out.say(f"`{program()} data heal` mends what can be mended; with --dry-run it shows it first")
+    spoiled = unreadable + [one.trouble for one in checked if one.trouble is not None]
+    advice = advice_on(
+        [(one.info, one.faults) for one in checked], reports, store=store, mirror=folder, symbol=symbol,
+        spoiled=bool(spoiled),
+    )  # fmt: skip
+    for sentence in advice:
+        out.say(sentence)
     out.result(
         {"store": str(store), "series": [one.value for one in checked],
-         "tapes": [{**dataclasses.asdict(one), "is_sound": one.is_sound} for one in reports]}
+         "tapes": [{**dataclasses.asdict(one), "is_sound": one.is_sound} for one in reports],
+         "mirror": {"folder": str(folder), "faults": spoiled}, "advice": advice}
     )  # fmt: skip
     sound = all(one.is_sound for one in checked) and all(one.is_sound for one in reports)
-    return 0 if sound else 1
+    return 0 if sound and not spoiled else 1
 
 
 def calendar_of(store: HistoricalDataStore, symbol: str) -> str:
@@ -143,6 +151,28 @@ def calendar_of(store: HistoricalDataStore, symbol: str) -> str:
 def present_for(info: SeriesInfo, present_ns: int) -> int | None:
     """The present by which bars of a series may be too new; None for a made-up market, which has a time of its own."""
     return None if info.source.startswith(SOURCE_PREFIX) else present_ns
+
+
+def refuse_unknown(store: HistoricalDataStore, symbol: str) -> None:
+    """Raise PreflightError for a symbol of which the store has neither bars nor a tape; it says what there is."""
+    there = {*(one.symbol for one in store.list_series()), *(one.symbol for one in store.list_tapes())}
+    if symbol not in there:
+        what = f"it has {', '.join(sorted(there))}; name one of these" if there else "it holds nothing at all"
+        again = on_store(store.path, "import", "FILE", "--symbol", symbol)
+        raise PreflightError(
+            f"{store.path} has no bars of {symbol} and no ticks either; {what}, or bring it in with `{again}`",
+            symbol=symbol, path=str(store.path),
+        )  # fmt: skip
+
+
+def _refuse_no_mirror(mirror: Path, store: Path) -> None:
+    if not is_mirror(mirror):
+        found = "a folder of something else" if mirror.is_dir() else "a file" if mirror.exists() else "nothing there"
+        again = on_store(store, "export", "--mirror", mirror.as_posix())
+        raise ConfigError(
+            f"--mirror: expected the folder of a mirror at {mirror}, found {found}; name the folder that `data export` "
+            f"wrote, or write one with `{again}`"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +204,7 @@ def _of(
     found = [one for one in store.list_series() if symbol in (None, one.symbol)]
     tapes = [one for one in store.list_tapes() if symbol in (None, one.symbol)]
     if symbol is not None and not (found or tapes or elsewhere):
-        store.series_of(symbol)  # raises, and says what there is
+        refuse_unknown(store, symbol)
     return found, tapes
 
 
@@ -215,13 +245,10 @@ def _check_lost(one: Partition, calendar: str | None, folder: Path, log: list[He
     except DataError as error:
         trouble = error.message
     sentence = (
-        f"the mirror has {one.bars:,} bars from {format_instant(one.first_ns)} to {format_instant(one.last_ns)}, the "
-        f"store has none of them; `{program()} data import DIR` reads the mirror's folder back"
+        f"the mirror has {counted(one.bars, 'bar')} from {format_instant(one.first_ns)} to "
+        f"{format_instant(one.last_ns)}, the store has none of them"
     )
-    info = SeriesInfo(
-        symbol=one.symbol, timeframe_ns=one.timeframe_ns, price_side=one.price_side, source=one.source, kind=one.kind,
-        bars=0, first_ns=one.first_ns, last_ns=one.last_ns,
-    )  # fmt: skip
+    info = dataclasses.replace(one, bars=0)
     name = calendar or str((one.instrument or {}).get("calendar", ALWAYS))
     fault = Fault(code="lost", open_ns=one.first_ns, row=-1, sentence=sentence)
     return _Checked(
@@ -248,7 +275,7 @@ def _show_coverage(
         name = f"{info.symbol} {format_duration(info.timeframe_ns)} {info.price_side}"
         rows.append(PictureRow(name=name, intervals=tuple(intervals)))
         if len(intervals) > 1:
-            out.say(f"{name}: {len(intervals)} intervals, parted by holes of more than {max_gap} bars")
+            out.say(f"{name}: {len(intervals)} intervals, parted by holes of more than {counted(max_gap, 'bar')}")
             for start_ns, end_ns in intervals[:_INTERVALS_SHOWN]:
                 out.say(f"  {format_instant(start_ns)} to {format_instant(end_ns)}")
             if len(intervals) > _INTERVALS_SHOWN:
@@ -260,7 +287,7 @@ def _show_coverage(
 def _show_check(checked: _Checked, limit: int | None, out: Output) -> None:
     report, faults = checked.report, checked.faults
     name = f"{report.symbol} {format_duration(report.timeframe_ns)} {checked.info.price_side}"
-    out.say(f"{name}: {report.bars:,} bars, {'sound' if checked.is_sound else 'NOT SOUND'}", style="bold")
+    out.say(f"{name}: {counted(report.bars, 'bar')}, {'sound' if checked.is_sound else 'NOT SOUND'}", style="bold")
     counts = {code: sum(fault.code == code for fault in faults) for code in FAULT_CODES}
     wrong = [f"{count:,} {code.replace('_', ' ')}" for code, count in counts.items() if count]
     if wrong:
@@ -278,12 +305,12 @@ def _show_check(checked: _Checked, limit: int | None, out: Output) -> None:
         f"{report.outside:,} outside its hours"
     )
     for hole in report.holes[:3]:
-        out.say(f"  longest: {hole.bars:,} bars from {format_instant(hole.start_ns)}")
+        out.say(f"  longest: {counted(hole.bars, 'bar')} from {format_instant(hole.start_ns)}")
 
 
 def _show_tape(report: TapeReport, out: Output) -> None:
     name = f"{report.symbol} {report.kind}"
-    out.say(f"{name}: {report.events:,} events, {'sound' if report.is_sound else 'NOT SOUND'}", style="bold")
+    out.say(f"{name}: {counted(report.events, 'event')}, {'sound' if report.is_sound else 'NOT SOUND'}", style="bold")
     for fault in report.faults:
         out.say(f"  {fault}")
     if report.crossed or report.locked:

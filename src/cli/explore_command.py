@@ -4,16 +4,15 @@ Runs in the main thread; the runs themselves go on in processes of their own, th
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from src.backtesting.config import BacktestConfig
 from src.backtesting.result import Outcome
-from src.cli.data_commands import output_of
-from src.cli.options import DebugOption, JsonOption, QuietOption
+from src.cli.options import ConfigOption, DebugOption, JsonOption, QuietOption, SetOption, WorkersOption, output_of
 from src.cli.output import Output, stdout_kept
+from src.core.words import counted
 from src.research.explore.groups import Observed, observed
 from src.research.explore.lab import Lab
 from src.research.explore.report import (
@@ -41,14 +40,10 @@ _SHOWN_GROUPS = 10
 
 def explore_command(
     context: typer.Context,
-    config: Annotated[Path, typer.Option("--config", help="A YAML file.")],
+    config: ConfigOption,
     schedules: Annotated[int, typer.Option("--schedules", min=2, help="How many schedules to try.")] = 100,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="How many runs go on side by side; a core each if absent.")
-    ] = None,
+    overrides: SetOption = None,
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -113,7 +108,7 @@ class _Progress:
         self._done += 1
         done = self._done
         if done % self._every == 0 or done == self._count:
-            self._out.notice(f"{done} of {self._count} schedules")
+            self._out.notice(f"{done} of {counted(self._count, 'schedule')}")
 
     def searched(self, runs: int) -> None:
         """So many runs were spent on the search for what decides."""
@@ -146,7 +141,7 @@ def _show(found: Exploration, config: BacktestConfig, out: Output, line: Command
         out.say()
         _lines(out, finding_lines(found, finding, line))
     out.say()
-    out.say(f"{found.runs} runs were spent on this search. Each result again:")
+    out.say(f"{counted(found.runs, 'run was', 'runs were')} spent on this search. Each result again:")
     _lines(out, reproduction_lines(found, _SHOWN_GROUPS, line))
 
 

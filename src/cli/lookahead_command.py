@@ -3,18 +3,17 @@
 Runs in the main thread; the runs themselves go on in processes of their own.
 """
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from src.backtesting.run import prepare
-from src.cli.data_commands import output_of
-from src.cli.options import DebugOption, JsonOption, QuietOption
+from src.cli.options import ConfigOption, DebugOption, JsonOption, QuietOption, SetOption, WorkersOption, output_of
 from src.cli.output import Output, stdout_kept
 from src.core.config_file import read_config
 from src.core.errors import DeterminismError
 from src.core.timeframe import format_duration, format_instant
+from src.core.words import counted
 from src.research.lookahead import HIDDEN, Change, CheckedPair, Found, lookahead, pairs_of
 from src.research.processes import cores
 from src.research.snapshot import frozen_market
@@ -27,17 +26,13 @@ _EXIT_NOT_COMPARED = 1
 
 def lookahead_command(
     context: typer.Context,
-    config: Annotated[Path, typer.Option("--config", help="A YAML file.")],
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.")
-    ] = None,
+    config: ConfigOption,
+    overrides: SetOption = None,
     edges: Annotated[
         int, typer.Option("--edges", min=1, help="After how many decisions of each strategy the future is changed.")
     ] = 6,
     starts: Annotated[int, typer.Option("--starts", min=1, help="How many later starts of each strategy.")] = 4,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="How many processes at a time; a core each if absent.")
-    ] = None,
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -49,7 +44,8 @@ def lookahead_command(
     with stdout_kept():
         prepared = prepare(read_config(config, words), stored=False)
         pairs = pairs_of(prepared, str(config), words, edges=edges, starts=starts)
-    out.notice(f"{prepared.config.name}: {len(pairs)} strategies on their symbols, each by itself")
+    what = counted(len(pairs), "strategy on a symbol", "strategies on their symbols")
+    out.notice(f"{prepared.config.name}: {what}, each by itself")
     with stdout_kept(), frozen_market(prepared.config, config.resolve().parent):
         found = lookahead(pairs, workers or cores(), lambda checked: _tell(checked, out))
     exit_code = _EXIT_CHANGED if found.changed else 0 if found.complete else _EXIT_NOT_COMPARED
@@ -87,7 +83,8 @@ def _show(found: Found, name: str, out: Output) -> None:
             _show_change(pair, change, out)
     if found.changed:
         count = sum(bool(pair.changes) for pair in found.pairs)
-        out.error(f"{name}: {count} of {len(found.pairs)} depend on what was not known yet, or on when it was started")
+        verb = "depends" if count == 1 else "depend"
+        out.error(f"{name}: {count} of {len(found.pairs)} {verb} on what was not known yet, or on when it was started")
     elif found.complete:
         out.say(f"{name}: nothing depends on what was not known yet, or on when it was started", style="bold green")
 
@@ -125,8 +122,8 @@ def _advice(change: Change) -> str:
     if change.kind == "feature":
         return f"declare lookback={change.suffices} in place of {change.lookback}"
     return (
-        f"{change.suffices} bars of {format_duration(change.timeframe_ns or 0)} before the start suffice, "
-        f"{change.lookback} are declared: mend a feature's lookback, or let bars_needed say what on_bar reads by itself"
+        f"{counted(change.suffices, 'bar')} of {format_duration(change.timeframe_ns or 0)} before the start would do, "
+        f"declared: {change.lookback}; mend a feature's lookback, or let bars_needed say what on_bar reads by itself"
     )
 
 

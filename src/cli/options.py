@@ -10,7 +10,9 @@ from src.data.importing import ImportAnswers
 
 __all__ = [
     "DEFAULT_STORE",
+    "AnySymbol",
     "BreakOption",
+    "ConfigOption",
     "DebugOption",
     "JsonOption",
     "KindOption",
@@ -19,8 +21,10 @@ __all__ = [
     "ProgressOption",
     "QuietOption",
     "RunToOption",
+    "SetOption",
     "SkipPreflightOption",
     "SourceOption",
+    "SourceSettingsOption",
     "StampOption",
     "StatsOption",
     "StoreOption",
@@ -29,6 +33,7 @@ __all__ = [
     "TimeframeOption",
     "TraceOption",
     "WatchOption",
+    "WorkersOption",
     "ZoneOption",
     "answers_of",
     "output_of",
@@ -39,6 +44,14 @@ DEFAULT_STORE = Path("data") / "market.duckdb"
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="A YAML file.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="How many processes at a time; a core each if absent.")
+]
 
 _RUN = "The run"
 _WHILE_IT_RUNS = "While it runs"
@@ -77,6 +90,11 @@ ZoneOption = Annotated[str | None, _answer("zone", "The zone of stamps without a
 StampOption = Annotated[str | None, _answer("stamp", "Whether a stamp is the open or the close of its bar.")]
 PriceOption = Annotated[str | None, _answer("price", "bid, ask, mid or trade.")]
 SourceOption = Annotated[str | None, _answer("source", "The name of the origin; a series never mixes two.")]
+AnySymbol = Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="All of them by default.")]
+SourceSettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--source-option", metavar="KEY=VALUE", help="A setting of the source, as timeout=20000."),
+]
 StoreOption = Annotated[Path, typer.Option("--store", help="The DuckDB file.")]
 
 

@@ -11,12 +11,14 @@ import typer
 from src.backtesting.config import BacktestConfig
 from src.backtesting.preflight import Finding, PreflightReport, SeriesReport, hours_text, instant_text, sync_first
 from src.backtesting.run import prepare
-from src.cli.options import DebugOption, JsonOption, QuietOption, output_of
+from src.cli.options import DebugOption, JsonOption, QuietOption, SetOption, output_of
 from src.cli.output import Output, stdout_kept
 from src.cli.run_command import default_config
+from src.cli.sync_command import bars_on, tell_waits
 from src.core.config_file import ConfigDocument, read_config
 from src.core.errors import PreflightError
 from src.core.timeframe import format_duration
+from src.core.words import counted
 
 __all__ = ["preflight_command"]
 
@@ -29,9 +31,7 @@ def preflight_command(
     config: Annotated[
         Path | None, typer.Option("--config", help="A YAML file; configs/default.yaml if absent.")
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.")
-    ] = None,
+    overrides: SetOption = None,
     sync: Annotated[
         bool, typer.Option("--sync", help="First ask the source of backtest.data.sync for what is absent.")
     ] = False,
@@ -63,9 +63,11 @@ def _examined(document: ConfigDocument) -> PreflightReport:
 
 
 def _sync(document: ConfigDocument, out: Output) -> None:
-    for done in sync_first(document, document.validate(BacktestConfig)):
+    config = document.validate(BacktestConfig)
+    for done in sync_first(document, config, on_opened=lambda source: tell_waits(source, out), shown=bars_on(out)):
         name = f"{done.symbol} {format_duration(done.timeframe_ns)}"
-        out.notice(f"{name}: {done.written:,} new bars from {done.source}" if done.asked else f"{name}: nothing new")
+        new = f"{counted(done.written, 'new bar')} from {done.source}" if done.asked else "nothing new"
+        out.notice(f"{name}: {new}")
         for sentence in done.refused:
             out.warn(f"left out: {sentence}")
 
@@ -77,9 +79,9 @@ def _show(report: PreflightReport, out: Output) -> None:
         _tell(one, out)
     errors, warnings = len(report.errors), len(report.warnings)
     if errors:
-        out.error(f"a run would be refused: {_count(errors, 'error')}, {_count(warnings, 'warning')}")
+        out.error(f"a run would be refused: {counted(errors, 'error')}, {counted(warnings, 'warning')}")
     else:
-        out.say(f"a run would be accepted: {_count(warnings, 'warning')}", style="bold")
+        out.say(f"a run would be accepted: {counted(warnings, 'warning')}", style="bold")
 
 
 def _tell(one: Finding, out: Output) -> None:
@@ -96,7 +98,3 @@ def _row(one: SeriesReport) -> tuple[str, ...]:
         instant_text(one.last_ns), one.calendar, f"{one.absent:,}", f"{100 * one.absent_share:.2f} %",
         hours_text(one.longest_ns) if one.longest_ns else "none", warmup or "none", whole or "none",
     )  # fmt: skip
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -26,6 +26,7 @@ from src.cli.watch import live_watch, watch_console
 from src.core.config_file import ConfigDocument
 from src.core.errors import LockstepError
 from src.core.timeframe import format_instant
+from src.core.words import counted
 
 __all__ = ["EXIT_INTERRUPTED", "default_config", "error_json", "run_backtest"]
 
@@ -65,14 +66,14 @@ def run_backtest(
     A run whose bot left a thread stuck ends the process here, because nothing else can end that thread.
     """
     steering = steering or Steering()
-    steering.check()
+    steering.check(document)
     console = watch_console(out) if steering.watched else None
     if trace is not None:
         ensure_trace_file(trace)
     # What a strategy prints itself must not stand between a program and the one object that it reads.
     with stdout_kept() if out.as_json else nullcontext():
         prepared = prepare(document, preflight=preflight)
-    steering.check_condition(prepared.config.symbols)
+    steering.check_window(prepared.start_ns, prepared.end_ns)
     _announce(prepared, out)
     if prepared.preflight is None:
         out.warn("preflight was skipped: nobody looked whether the data are what the run needs")
@@ -193,13 +194,14 @@ def _show_strict(strict: StrictReport, out: Output) -> None:
 def _schedule_text(schedule: str, key: str) -> str:
     if len(schedule) <= _LONGEST_SHOWN:
         return f"--set backtest.schedule={schedule}"
-    return f"the order of turns has {len(schedule):,} characters; it is `{key}` in manifest.json"
+    return f"the order of turns has {counted(len(schedule), 'character')}; it is `{key}` in manifest.json"
 
 
 def _speed_text(result: BacktestResult) -> str:
     per_s = _bars_per_s(result)
     speed = "" if per_s is None else f", {per_s:,.0f} bars/s"
-    return f"{result.bars:,} bars in {result.seconds:.2f} s{speed}, {result.steps:,} steps, {result.turns:,} turns"
+    steps, turns = counted(result.steps, "step"), counted(result.turns, "turn")
+    return f"{counted(result.bars, 'bar')} in {result.seconds:.2f} s{speed}, {steps}, {turns}"
 
 
 def _bars_per_s(result: BacktestResult) -> float | None:

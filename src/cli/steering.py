@@ -3,17 +3,20 @@
 Called by the main thread; what is shown while the run goes on may come from other threads.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from src.backtesting.config import BacktestConfig
 from src.backtesting.engine.backtest_controller import BacktestController
 from src.backtesting.engine.conditions import check_condition
+from src.backtesting.engine.control import check_run_to
 from src.backtesting.run import Watch
 from src.cli.keys import ControlKeys, keys_available, keys_during, terminal_kept
 from src.cli.output import Output
+from src.core.config_file import ConfigDocument
 from src.core.errors import ConfigError
-from src.core.timeframe import parse_instant
+from src.core.timeframe import format_instant, parse_instant
 
 __all__ = ["Steering", "steered"]
 
@@ -39,23 +42,26 @@ class Steering:
         """Whether the run will wait for somebody."""
         return self.pause or self.run_to is not None or self.break_when is not None
 
-    def check_condition(self, symbols: Sequence[str]) -> None:
-        """Refuse a wrong condition before anything is shown.
+    def check_window(self, start_ns: int, end_ns: int) -> None:
+        """Refuse an instant at which a run over this window never stands still, before anything is shown.
 
         Raises:
-            ConfigError: it cannot be one of a run of these symbols.
+            ConfigError: it lies outside the window.
         """
-        if self.break_when is not None:
-            check_condition(self.break_when, symbols)
+        if self.run_to is not None:
+            check_run_to(parse_instant(self.run_to), start_ns, end_ns)
 
-    def check(self) -> None:
+    def check(self, document: ConfigDocument) -> None:
         """Refuse what can be refused before anything is loaded.
 
         Raises:
-            ConfigError: an instant that is none, or nobody at a terminal who could let a paused run go on.
+            ConfigError: an instant that is none, a condition that cannot be one of a run of this configuration, a wrong
+                configuration, or nobody at a terminal who could let a paused run go on.
         """
         if self.run_to is not None:
             parse_instant(self.run_to)
+        if self.break_when is not None:
+            check_condition(self.break_when, document.validate(BacktestConfig).symbols)
         if self.pauses and not keys_available():
             raise ConfigError(
                 "--pause, --run-to and --break need somebody at a terminal who lets the run go on; found none on "
@@ -83,6 +89,10 @@ def steered(steering: Steering, watch: Watch | None, out: Output) -> Watch:
                 controller.tell(ControlKeys.help)
                 _begin(steering, controller)
             yield
+            missed_ns = controller.control.state.run_to_ns
+            if missed_ns is not None and controller.time_controller.stopped_because is None:
+                # Known only now: bars may be missing up to the end.
+                controller.tell(f"the run ended without a pause: no step came after {format_instant(missed_ns)}")
 
     return during
 

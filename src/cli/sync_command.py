@@ -5,7 +5,7 @@ Runs in the main thread, which waits for the source; the store is open for writi
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,17 +15,28 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from src.backtesting.config import BacktestConfig
-from src.cli.options import DEFAULT_STORE, DebugOption, JsonOption, QuietOption, output_of
+from src.backtesting.generated import instruments_told
+from src.cli.options import (
+    DEFAULT_STORE,
+    DebugOption,
+    JsonOption,
+    QuietOption,
+    SourceSettingsOption,
+    output_of,
+)
 from src.cli.output import Output
 from src.core.config_file import ConfigDocument, read_config
 from src.core.errors import ConfigError
 from src.core.sync import interrupts_raise
 from src.core.timeframe import format_duration, format_instant, parse_instant, parse_timeframe
+from src.core.words import counted
 from src.data.sources import source_named
+from src.data.sources.port import BarSource
+from src.data.sources.synthetic import with_instruments
 from src.data.store import HistoricalDataStore
 from src.data.syncing import FUNDING, OnPage, SyncReport, sync_bars, sync_funding
 
-__all__ = ["options_of", "sync_command", "tell_waits"]
+__all__ = ["bars_on", "options_of", "sync_command", "tell_waits"]
 
 _EXIT_INTERRUPTED = 130
 _DEFAULT_TIMEFRAME = "1m"
@@ -33,7 +44,11 @@ _DEFAULT_TIMEFRAME = "1m"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Wanted:
-    """What is asked for: by options, and what these leave open by the configuration."""
+    """What is asked for: by options, and what these leave open by the configuration.
+
+    Attributes:
+        instruments: what the configuration says of the instruments, for a source that generates.
+    """
 
     source: str
     symbols: tuple[str, ...]
@@ -43,6 +58,7 @@ class _Wanted:
     end_ns: int | None
     store: Path
     options: dict[str, Any]
+    instruments: dict[str, dict[str, Any]]
 
 
 class _Interrupted(BaseException):
@@ -63,10 +79,7 @@ def sync_command(
     ] = None,
     funding: Annotated[bool, typer.Option("--funding", help="The funding rates as well.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Ask also for what was answered before.")] = False,
-    source_options: Annotated[
-        list[str] | None,
-        typer.Option("--source-option", metavar="KEY=VALUE", help="A setting of the source, as timeout=20000."),
-    ] = None,
+    source_options: SourceSettingsOption = None,
     store: Annotated[Path | None, typer.Option("--store", help="The DuckDB file.")] = None,
     progress: Annotated[
         bool | None, typer.Option("--progress/--no-progress", help="Draw the progress bar anyway, or never.")
@@ -83,17 +96,13 @@ def sync_command(
     out = output_of(context, as_json, quiet, debug)
     document = None if config is None else read_config(config)
     wanted = _wanted(document, source, symbols, timeframes, start, end, store, source_options or [])
-    known = {**_stored_venues(wanted), **wanted.venues}
     reports: list[SyncReport] = []
-    with closing(source_named(wanted.source, options=wanted.options, venues=known)) as opened_source:
+    with closing(_source_of(wanted)) as opened_source:
         tell_waits(opened_source, out)
-        for symbol in wanted.symbols:  # before the store is opened, so that a refusal leaves no file behind
-            opened_source.symbol(symbol)
-        if funding and not hasattr(opened_source, "funding"):
-            raise ConfigError(f"--funding: {wanted.source} knows no funding rates; leave it out")
+        _refuse_unknown(opened_source, wanted, funding)  # before the store is opened: a refusal leaves no file behind
         try:
             with interrupts_raise(_Interrupted), HistoricalDataStore(wanted.store) as opened:
-                for report in _sync_all(opened, opened_source, wanted, funding, again, _bars_on(out, progress)):
+                for report in _sync_all(opened, opened_source, wanted, funding, again, bars_on(out, progress)):
                     reports.append(report)
                     _show(report, out)
         except _Interrupted:
@@ -102,6 +111,28 @@ def sync_command(
             return _EXIT_INTERRUPTED
     out.result(_as_json(reports, wanted, interrupted=False))
     return 1 if any(report.refused for report in reports) else 0
+
+
+def _source_of(wanted: _Wanted) -> BarSource:
+    """The source, which knows the symbols by what the store and the configuration say of them."""
+    stored = _stored_instruments(wanted)
+    venues = {name: str(one["venue"]) for name, one in stored.items() if one.get("venue")}
+    if not wanted.source.startswith("ccxt:"):  # others have no names of their own
+        venues = {}
+    options = with_instruments(wanted.source, wanted.options, {**stored, **wanted.instruments})
+    return source_named(wanted.source, options=options, venues={**venues, **wanted.venues})
+
+
+def _refuse_unknown(source: Any, wanted: _Wanted, funding: bool) -> None:
+    """Refuse symbols, timeframes and rates that the source has not."""
+    # Any: what a source knows besides bars is looked at and not declared.
+    for symbol in wanted.symbols:
+        source.symbol(symbol)
+        if hasattr(source, "refuse_timeframe"):
+            for timeframe_ns in wanted.timeframes_ns:
+                source.refuse_timeframe(symbol, timeframe_ns)
+    if funding and not hasattr(source, "funding"):
+        raise ConfigError(f"--funding: {wanted.source} knows no funding rates; leave it out")
 
 
 def tell_waits(source: Any, out: Output) -> None:
@@ -113,7 +144,7 @@ def tell_waits(source: Any, out: Output) -> None:
 
 def _sync_all(
     store: HistoricalDataStore, source: Any, wanted: _Wanted, funding: bool, again: bool,
-    shown: Callable[[str], Any],
+    shown: Callable[[str], AbstractContextManager[OnPage | None]],
 ) -> Iterator[SyncReport]:  # fmt: skip
     # Any: whether a source knows funding rates is looked at and not declared.
     for symbol in wanted.symbols:
@@ -140,10 +171,12 @@ def _wanted(
 ) -> _Wanted:  # fmt: skip
     names, venues = _names(symbols)
     options: dict[str, Any] = {}
+    instruments: dict[str, dict[str, Any]] = {}
     start_ns = None if start is None else parse_instant(start)
     end_ns = None if end is None else parse_instant(end)
     if document is not None:
         found = document.validate(BacktestConfig)
+        instruments = instruments_told(found)
         names = names or tuple(found.symbols)
         start_ns = found.backtest.start_ns if start_ns is None else start_ns
         end_ns = found.backtest.end_ns if end_ns is None else end_ns
@@ -170,6 +203,7 @@ def _wanted(
         source=source, symbols=names, venues={name: venues[name] for name in names if name in venues},
         timeframes_ns=tuple(dict.fromkeys(lengths)), start_ns=start_ns, end_ns=end_ns, store=store or DEFAULT_STORE,
         options={**options, **options_of(source_options)},
+        instruments={name: instruments[name] for name in names if name in instruments},
     )  # fmt: skip
 
 
@@ -212,20 +246,23 @@ def options_of(words: list[str]) -> dict[str, Any]:
     return found
 
 
-def _stored_venues(wanted: _Wanted) -> dict[str, str]:
-    """The names that the source knew the symbols by at the last sync."""
-    if not wanted.store.is_file() or not wanted.source.startswith("ccxt:"):
+def _stored_instruments(wanted: _Wanted) -> dict[str, dict[str, Any]]:
+    """What the store says of the symbols: among it the names that a source knew them by at the last sync."""
+    if not wanted.store.is_file() or not wanted.source.startswith(("ccxt:", "synthetic:")):
         return {}
     with HistoricalDataStore(wanted.store, read_only=True) as store:
-        stored = {name: (store.read_instrument(name) or {}).get("venue") for name in wanted.symbols}
-    return {name: str(venue) for name, venue in stored.items() if venue}
+        return {name: store.read_instrument(name) or {} for name in wanted.symbols}
 
 
 # ------------------------------------------------------------------------------------------------- what is shown
 
 
-def _bars_on(out: Output, forced: bool | None) -> Callable[[str], Any]:
-    """A context manager for each series that gives what `sync_bars` calls after a page."""
+def bars_on(out: Output, forced: bool | None = None) -> Callable[[str], AbstractContextManager[OnPage | None]]:
+    """A progress bar on stderr where somebody watches, or as it is forced.
+
+    Returns:
+        A context manager for each series that gives what `sync_bars` calls after a page.
+    """
     console = out.errors
     drawn = forced is not False and not out.quiet and (bool(forced) or console.is_terminal)
     if drawn and not console.is_terminal:
@@ -262,9 +299,8 @@ def _show(report: SyncReport, out: Output) -> None:
     if not report.asked:
         out.say(f"{name}: {span} was there already")
     else:
-        what = "rates" if report.timeframe_ns == FUNDING else "bars"
-        count = f"{report.pages} page{'s' if report.pages > 1 else ''}"
-        out.say(f"{name}: {report.written:,} new {what} in {count}; {span} is complete as {report.source} has it")
+        new = counted(report.written, "new rate" if report.timeframe_ns == FUNDING else "new bar")
+        out.say(f"{name}: {new} in {counted(report.pages, 'page')}; {span} is complete as {report.source} has it")
     for sentence in report.refused:
         out.warn(f"left out: {sentence}")
 

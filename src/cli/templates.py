@@ -26,7 +26,7 @@ backtest:
   start: 2024-01-01
   end: 2024-01-15
   seed: 7
-  data: {source: synthetic, seed: 7}
+  data: {source: synthetic, seed: 7, begins: 2023-12-30}  # earlier than start: averages are warm at the first decision
   # Each cost has to be written, a 0 as well.
   costs: {spread_percent: 0.02, commission_percent: 0.04, slippage_percent: 0.01, latency: 0s}
 """

@@ -10,6 +10,7 @@ from src.backtesting.run import PreparedRun
 from src.backtesting.tracing import DEFAULT_SPANS, ParticipantTimes, Probe, ThreadStatistics, write_trace
 from src.cli.output import Output
 from src.core.timeframe import format_instant
+from src.core.words import counted
 
 __all__ = ["probe_for", "show_statistics", "store_trace"]
 
@@ -35,10 +36,10 @@ def store_trace(probe: Probe | None, path: Path | None, out: Output, *, title: s
     if probe is None or path is None or probe.began_ns is None:
         return
     spans = write_trace(probe, path, title=f"Lockstep {title}")
-    out.say(f"trace   {path.resolve()}: {spans:,} spans; open it in ui.perfetto.dev or chrome://tracing")
+    out.say(f"trace   {path.resolve()}: {counted(spans, 'span')}; open it in ui.perfetto.dev or chrome://tracing")
     if probe.dropped_spans:
         out.warn(
-            f"the trace keeps the first {spans:,} spans and lacks the {probe.dropped_spans:,} later ones; "
+            f"the trace keeps the first {counted(spans, 'span')} and lacks {probe.dropped_spans:,} that came later; "
             "a shorter window shows all of them, and the statistics count them all"
         )
 
@@ -61,7 +62,8 @@ def show_statistics(statistics: ThreadStatistics, out: Output) -> None:
     )
     out.say(_hand_over_text(statistics))
     if statistics.overruns:
-        out.warn(f"OVERRUN: {statistics.overruns:,} turns took longer than their poll; live they would have been late")
+        turns = counted(statistics.overruns, "turn")
+        out.warn(f"OVERRUN: {turns} took longer than the poll; live that would have been late")
 
 
 def _rest(statistics: ThreadStatistics) -> float:

@@ -3,20 +3,19 @@
 Runs in the main thread; the runs themselves go on in processes of their own.
 """
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from src.backtesting.result import Outcome
 from src.backtesting.run import prepare
-from src.cli.data_commands import output_of
-from src.cli.options import DebugOption, JsonOption, QuietOption
+from src.cli.options import ConfigOption, DebugOption, JsonOption, QuietOption, SetOption, WorkersOption, output_of
 from src.cli.output import Output, stdout_kept
 from src.core.config_file import read_config
 from src.core.errors import DeterminismError
 from src.core.journal import JournalRecord
 from src.core.timeframe import format_instant
+from src.core.words import counted
 from src.research.explore.differences import Difference, event_text
 from src.research.processes import cores
 from src.research.snapshot import frozen_market
@@ -30,13 +29,9 @@ _EXIT_NOT_COMPLETED = 1
 
 def verify_command(
     context: typer.Context,
-    config: Annotated[Path, typer.Option("--config", help="A YAML file.")],
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="How many processes at a time; a core each if absent.")
-    ] = None,
+    config: ConfigOption,
+    overrides: SetOption = None,
+    workers: WorkersOption = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", metavar="WAY", help="Only this way, as again; may be repeated.")
     ] = None,
@@ -52,7 +47,8 @@ def verify_command(
         document = read_config(config, words)
         prepared = prepare(document, stored=False)
     ways, skipped = ways_of(prepared, str(config), words, only or ())
-    out.notice(f"{prepared.config.name}: {len(ways)} runs in processes of their own")
+    runs = counted(len(ways), "run in a process of its own", "runs in processes of their own")
+    out.notice(f"{prepared.config.name}: {runs}")
     with stdout_kept(), frozen_market(prepared.config, document.folder):
         found = verify(ways, skipped, workers or cores(), lambda checked: _tell(checked, out))
     exit_code = _exit_code(found)
@@ -93,7 +89,7 @@ def _show(found: Verification, name: str, out: Output) -> None:
     out.say()
     reference = found.reference.result
     if found.differing is None:
-        out.say(f"{name}: one digest in {len(found.checked)} runs: {reference.digest}", style="bold green")
+        out.say(f"{name}: one digest in {counted(len(found.checked), 'run')}: {reference.digest}", style="bold green")
         if reference.error:
             out.error(f"the run failed in the same way each time: {reference.error}")
         return

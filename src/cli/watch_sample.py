@@ -10,7 +10,7 @@ from contextlib import suppress
 from src.backtesting.engine.backtest_controller import BacktestController
 from src.backtesting.engine.control import ControlState
 from src.backtesting.engine.ports import ParticipantState
-from src.backtesting.run import PreparedRun
+from src.backtesting.run import PreparedRun, synthetic_so_far
 from src.backtesting.tracing import Probe
 from src.backtesting.tracing.track import Kind, Track
 from src.brokers.simulated import SimulatedBroker
@@ -40,7 +40,7 @@ class Sampler:
 
     def __init__(self, prepared: PreparedRun, controller: BacktestController) -> None:
         self._title = prepared.config.name
-        self._synthetic = prepared.synthetic
+        self._prepared = prepared
         self._controller = controller
         self._probe = controller.probe or Probe()
         self._began_ns = self._looked_ns = monotonic_ns()
@@ -74,7 +74,7 @@ class Sampler:
         account = snapshot.account
         return Sample(
             title=self._title,
-            synthetic=self._synthetic,
+            synthetic=synthetic_so_far(self._prepared, controller),
             status=state.status,
             pace=state.pace,
             plans=_plans(state),

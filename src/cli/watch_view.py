@@ -12,6 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from src.core.timeframe import DAY_NS, format_instant
+from src.core.words import counted
 
 __all__ = ["ParticipantRow", "PositionRow", "Sample", "Shares", "frame"]
 
@@ -190,7 +191,7 @@ def _progress(sample: Sample, width: int) -> Text:
     done = min(1.0, sample.bars / sample.total_bars) if sample.total_bars else 0.0
     instant = format_instant(sample.now_ns)
     per_cent = f" {int(done * 100):>3} % "
-    bars = f" {sample.bars:,} of {sample.total_bars:,} bars"
+    bars = f" {sample.bars:,} of {counted(sample.total_bars, 'bar')}"
     room = width - len(instant) - len(per_cent) - len(bars) - 1
     length = max(0, min(60, room))
     filled = int(done * length)
@@ -348,11 +349,6 @@ def fitted(text: str, width: int, *, right: bool = False) -> str:
     if cells > width:
         return set_cell_size(text, width - 1) + "…" if width > 0 else ""
     return " " * (width - cells) + text if right else text + " " * (width - cells)
-
-
-def counted(number_of: int, what: str) -> str:
-    """`1 open position`, `2 open positions`."""
-    return f"{number_of:,} {what}" if number_of == 1 else f"{number_of:,} {what}s"
 
 
 def number(value: float) -> str:

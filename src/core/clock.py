@@ -188,7 +188,15 @@ class Clock(Protocol):
         ...
 
     def leave(self, participant: str) -> None:
-        """Give up the participant's place for good; the last call of its thread."""
+        """Give up the caller's own place for good; the last call of a participant's loop, twice is as good as once.
+
+        The turn goes on until the participant's function returns, and only then is it given away. Whoever waits after
+        it, or starts a thread, gets a `LeftError`. Strategies have no use for it: their worker waits again, which is
+        then the strategy's error.
+
+        Raises:
+            RuntimeError: the caller is another participant, or none.
+        """
         ...
 
     def stop(self, reason: str) -> None:

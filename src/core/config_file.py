@@ -58,7 +58,7 @@ class ConfigDocument:
     """
 
     def __init__(
-        self, values: dict[str, Any], lines: dict[Location, int], name: str, folder: Path,
+        self, values: dict[str, Any], lines: dict[Location, int | str], name: str, folder: Path,
         overrides: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         self.values = values
@@ -82,19 +82,31 @@ class ConfigDocument:
         raise ConfigError(f"{self.name} has {count}:\n  " + "\n  ".join(problems), problems=problems) from None
 
     def where(self, location: Location) -> str:
-        """`file.yaml:12` of the nearest enclosing key that the file holds."""
+        """`file.yaml:12` of the nearest enclosing key that the file holds; `--set key` of one that was overridden."""
         for end in range(len(location), 0, -1):
             line = self._lines.get(location[:end])
             if line is not None:
-                return f"{self.name}:{line}"
+                return line if isinstance(line, str) else f"{self.name}:{line}"
         return self.name
+
+    def _problem(self, key: str, location: Location, text: str) -> str:
+        where = self.where(location)
+        if f"{where} ".endswith(f" {key} "):  # an override says its key already
+            return f"{where}: {text}"
+        # A check of a whole section may be about a key in it that the file says otherwise.
+        below = [line for at, line in self._lines.items() if isinstance(line, str) and at[: len(location)] == location]
+        within = f" (with {', '.join(below)})" if below and location else ""
+        return f"{where}: {key}: {text}{within}" if key else f"{where}: {text}"
 
     def _sentences(self, model: type[BaseModel], item: Any) -> list[str]:
         if item["type"] != "value_error" or item["loc"]:
             return [self._sentence(model, item)]
         # A check of the whole document: one problem a line, each beginning with the key that it is about.
         problems = str(item["ctx"]["error"]).splitlines()
-        return [f"{self.where(_location(problem.partition(':')[0]))}: {problem}" for problem in problems]
+        parts = [problem.partition(": ") for problem in problems]
+        return [
+            self._problem(key, _location(key), text) if colon else f"{self.name}: {key}" for key, colon, text in parts
+        ]
 
     def _sentence(self, model: type[BaseModel], item: Any) -> str:
         location = tuple(part for part in item["loc"] if not _is_tag(part))
@@ -109,7 +121,7 @@ class ConfigDocument:
             text = str(item["ctx"]["error"])
         else:
             text = f"{item['msg'][0].lower()}{item['msg'][1:]}, found {found!r}"
-        return f"{self.where(location)}: {path + ': ' if path else ''}{text}"
+        return self._problem(path, location, text)
 
 
 def read_config(path: Path, overrides: list[str] | None = None) -> ConfigDocument:
@@ -143,10 +155,14 @@ def parse_config(text: str, name: str, folder: Path, overrides: list[str] | None
         raise ConfigError(f"{name}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{name}: expected a mapping of keys, found {type(values).__name__}")
-    lines: dict[Location, int] = {}
-    _collect_lines(node, (), lines, name)
+    in_file: dict[Location, int] = {}
+    _collect_lines(node, (), in_file, name)
+    lines: dict[Location, int | str] = dict(in_file)
     for override in overrides or []:
-        _apply(values, override)
+        at = _apply(values, override)
+        # What the file says below has been replaced.
+        lines = {each: line for each, line in lines.items() if each[: len(at)] != at}
+        lines[at] = f"--set {'.'.join(map(str, at))}"
     return ConfigDocument(values, lines, name, folder, tuple(overrides or ()))
 
 
@@ -167,7 +183,8 @@ def _collect_lines(node: yaml.Node | None, at: Location, lines: dict[Location, i
             _collect_lines(value, (*at, i), lines, name)
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _apply(values: dict[str, Any], override: str) -> Location:
+    """Put an override into the values; where it has gone."""
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
         raise ConfigError(f"expected --set key=value, found --set {override!r}")
@@ -177,6 +194,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {key}: {text!r} is not a YAML value") from None
     target: Any = values
     parts = key.strip().split(".")
+    at: Location = ()
     for i, part in enumerate(parts):
         last = i == len(parts) - 1
         if isinstance(target, list):
@@ -189,10 +207,12 @@ def _apply(values: dict[str, Any], override: str) -> None:
                 target[part] = {}
         else:
             raise ConfigError(f"--set {key}: {'.'.join(parts[:i])} is a plain value and has no key {part!r}")
+        at = (*at, index)
         if last:
             target[index] = value
         else:
             target = target[index]
+    return at
 
 
 def _location(key: str) -> Location:

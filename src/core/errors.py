@@ -17,6 +17,7 @@ __all__ = [
     "DeadlockError",
     "DeterminismError",
     "InternalError",
+    "LeftError",
     "LivelockError",
     "LockstepError",
     "PreflightError",
@@ -48,7 +49,9 @@ class LockstepError(Exception):
         message = writable(message)
         super().__init__(message)
         self.message = message
-        self.details = {name: writable(value) if isinstance(value, str) else value for name, value in details.items()}
+        self.details: dict[str, Any] = {
+            name: writable(value) if isinstance(value, str) else value for name, value in details.items()
+        }
 
     def __getattr__(self, name: str) -> Any:
         # Only called when normal lookup fails; `details` itself may be missing while unpickling.
@@ -103,6 +106,10 @@ class SchedulingError(LockstepError):
 
 class DeadlockError(SchedulingError):
     """Nobody is ready, no timer is set, and nobody waits for the market."""
+
+
+class LeftError(SchedulingError):
+    """A participant waited although it had given up its place for good."""
 
 
 class LivelockError(SchedulingError):

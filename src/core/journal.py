@@ -44,6 +44,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "account": ("balance",),
     "limit": ("limit", "equity", "action"),
     "participant": ("how", "bars", "error"),
+    "payment": ("position", "book", "what", "amount", "rate"),
+    "margin": ("what", "level", "equity", "needed"),
+    "dust": ("position", "book", "volume", "price"),
+    "recovery": ("book", "id", "action", "outcome"),
+    "fault": ("fault", "call", "id"),
 }
 
 
@@ -188,6 +193,20 @@ _TEXTS = frozenset(
 _SEPARATORS = {kind: len(names) + 3 for kind, names in FIELDS.items()}
 
 
+#: Texts of floats: a volume comes again for ever, a price for as long as its order lives.
+_hex_of: dict[float, str] = {}
+_MOST_KNOWN = 4096
+
+
+def _hexed(value: float) -> str:
+    text = value.hex()
+    if value:  # the two zeros are equal and have different texts
+        if len(_hex_of) >= _MOST_KNOWN:
+            _hex_of.clear()
+        _hex_of[value] = text
+    return text
+
+
 def _line_of(kind: str) -> Callable[[str, str, str, tuple[Any, ...]], str]:
     """What makes one line, with a place for each value: several records are encoded for every order.
 
@@ -196,12 +215,12 @@ def _line_of(kind: str) -> Callable[[str, str, str, tuple[Any, ...]], str]:
     texts = [
         name
         if name in _TEXTS
-        else f'{name}.hex() if {name}.__class__ is F else "None" if {name} is None else S({name})'
+        else f'(known({name}) or hexed({name})) if {name}.__class__ is F else "None" if {name} is None else S({name})'
         for name in FIELDS[kind]
     ]
     head = f"{', '.join(FIELDS[kind])}, = values"
     lines = ("def line(at, stream, participant, values):", head, f'return join((at, stream, "{kind}", participant,')
-    names: dict[str, Any] = {"F": float, "S": str, "join": "\x1f".join}
+    names: dict[str, Any] = {"F": float, "S": str, "join": "\x1f".join, "known": _hex_of.get, "hexed": _hexed}
     exec("\n    ".join((*lines, ", ".join(texts) + "))")), names)
     line: Callable[[str, str, str, tuple[Any, ...]], str] = names["line"]
     return line

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from types import FrameType, TracebackType
 
-__all__ = ["STARTED_AT", "calling_place", "place_of_error"]
+__all__ = ["STARTED_AT", "calling_place", "calling_trace", "place_of_error"]
 
 _ENGINE = str(PurePath(__file__).parents[1])
 #: Strategies that come with the product are user code like any other.
@@ -44,6 +44,21 @@ def calling_place() -> str:
             return _place(frame, frame.f_lineno)
         frame = frame.f_back
     return ""
+
+
+def calling_trace() -> TracebackType | None:
+    """The frames that have led to this call, up to the innermost one of user code; None when there is none.
+
+    For an error that is raised later and shall say what was done here.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not _is_user(frame):
+        frame = frame.f_back
+    trace: TracebackType | None = None
+    while frame is not None:
+        trace = TracebackType(trace, frame, frame.f_lasti, frame.f_lineno)
+        frame = frame.f_back
+    return trace
 
 
 def _frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:

@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-__all__ = ["program", "program_words"]
+__all__ = ["command", "program", "program_words"]
 
 _MAIN = Path(__file__).resolve().parents[2] / "main.py"
 
@@ -15,6 +15,11 @@ _MAIN = Path(__file__).resolve().parents[2] / "main.py"
 def program() -> str:
     """`python main.py` with the path as it was typed, or `lockstep` where something else started it."""
     return shlex.join(program_words())
+
+
+def command(*words: str) -> str:
+    """The program as it was typed with these words behind it, each quoted so that a shell reads it as one."""
+    return shlex.join([*program_words(), *words])
 
 
 def program_words() -> list[str]:

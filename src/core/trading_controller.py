@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from src.core.broker import Broker
 from src.core.clock import PHASE_MONITOR, PHASE_WORKER, Clock, Participant
 from src.core.config import BotConfig
-from src.core.errors import ConfigError, InternalError, LockstepError, Stopping, StrategyError
+from src.core.errors import ConfigError, InternalError, LeftError, LockstepError, Stopping, StrategyError
 from src.core.features import FeatureColumn, FeatureStore, atr
 from src.core.journal import ACCOUNT_STREAM, Journal
 from src.core.log import Log, make_log
@@ -206,6 +206,8 @@ class TradingController:
             for part in (self._turns, self._last_turn):
                 try:
                     part(symbol)
+                except LeftError as left:
+                    raise orchestrator.blamed(left) from left  # nobody but a strategy can have left before its end
                 except Stopping as stopping:
                     if not clock.is_over(me):
                         raise orchestrator.blamed(stopping) from stopping  # no wait of the clock has raised it
@@ -278,7 +280,7 @@ class TradingController:
 
     def _thread_failed(self, symbol: str, error: BaseException) -> None:
         """A helper thread or timer of the symbol's worker raised; called in its turn, while the worker waits."""
-        if not isinstance(error, LockstepError):
+        if not isinstance(error, LockstepError) or isinstance(error, LeftError):
             error = self._error_of_thread(symbol, error)
         self._worker_failed(symbol, error)
 

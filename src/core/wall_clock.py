@@ -16,7 +16,8 @@ from typing import Protocol
 from src.core.arguments import checked_callable, checked_timeout
 from src.core.blocking import Blocking, helper_order
 from src.core.clock import Participant
-from src.core.errors import ConfigError, Stopping
+from src.core.errors import ConfigError, LeftError, Stopping
+from src.core.leaving import departure_of
 from src.core.sync import Event, Lock, current_name, current_participant, start_thread, wall_ns
 
 __all__ = ["WallClock"]
@@ -44,6 +45,7 @@ class _Seat:
         ready: whether it was found to have something to do.
         due_ns: when it becomes ready in any case.
         passed_over: how often others were given the turn although it was ready.
+        departure: what its waits raise, since it has left; None before.
         asking: whether it wants the turn in order to look for itself, because of a stop or of long silence.
         nudge: wakes its thread: it has the turn, or the run ends.
     """
@@ -60,7 +62,7 @@ class _Seat:
         self.due_ns: int | None = None
         self.passed_over = 0
         self.asking = False
-        self.left = False
+        self.departure: LeftError | None = None
         self.retired = False
         self.nudge = Event()
 
@@ -152,7 +154,7 @@ class WallClock(Blocking):
         except BaseException as error:  # kept and raised again by `drive`, or taken by whoever answers for it
             self._failed(seat, error)
         finally:
-            self.leave(seat.name)
+            self._give_up(seat)
 
     def _failed(self, seat: _Seat, error: BaseException) -> None:
         answer = seat.participant.on_failure if seat.parent else None
@@ -171,6 +173,8 @@ class WallClock(Blocking):
         """See `Clock.wait_for_next_step`."""
         seat = self._seats[participant]
         poll_ns = seat.participant.poll_ns
+        if seat.departure is not None:
+            raise seat.departure
         if self._is_over(seat):
             return False
         seat.ready = self._has_work(seat)
@@ -207,11 +211,16 @@ class WallClock(Blocking):
         raise Stopping
 
     def leave(self, participant: str) -> None:
-        """See `Clock.leave`."""
-        if participant in self._left:
-            return
-        self._left.add(participant)
-        self._order.remove(self._seats.pop(participant))
+        """See `Clock.leave`; nobody else has a turn before the participant's function has returned."""
+        departure = departure_of(participant)
+        seat = self._seats[participant]
+        if seat.departure is None:
+            seat.departure = departure
+            self._left.add(participant)
+
+    def _give_up(self, seat: _Seat) -> None:
+        self._left.add(seat.name)
+        self._order.remove(self._seats.pop(seat.name))
         self._pass_turn_on()
         if not self._order:
             self._done.set()
@@ -253,6 +262,8 @@ class WallClock(Blocking):
         if seat is None:
             what = f"expected a participant of this clock in its turn, found {current_name()}, which cannot wait"
             raise RuntimeError(f"{what}; start threads with `clock.start_thread`")
+        if seat.departure is not None:
+            raise seat.departure
         return seat
 
     def _is_over(self, seat: _Seat) -> bool:

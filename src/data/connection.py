@@ -12,11 +12,16 @@ from typing import Any, Self
 import duckdb
 
 from src.core.errors import DataError, InternalError
-from src.core.program import program
+from src.core.program import command
 from src.data import schema
 from src.data.lease import Lease
 
 __all__ = ["StoreFile", "first_line", "force_read_only"]
+
+
+# A database begins with three headers of one block each; this word stands at byte 8 of the first.
+_HEADERS = 3 * 4096
+_MAGIC = b"DUCK"
 
 
 class _Process:
@@ -58,6 +63,8 @@ class StoreFile:
         if not private:
             self._lease = Lease(path, "read" if read_only else "write")
         try:
+            if not read_only:
+                _clear_torn(path)
             self._connection = _connect(path, read_only)
             self.version = _prepare_schema(self._connection, path, read_only)
         except duckdb.Error as error:
@@ -157,10 +164,21 @@ class StoreFile:
 
     def _refuse_wrong_mode(self) -> None:
         path = self.path
+        if path.is_dir():
+            raise DataError(
+                f"expected the file of a store, found the folder {path}; name the file in it, such as "
+                f"{path / 'market.duckdb'}",
+                path=str(path),
+            )
         if self.read_only:
+            again = command("data", "import", "FILE", "--store", path.as_posix())
             if not path.is_file():
+                raise DataError(f"there is no data file {path}; create it with `{again}`", path=str(path))
+            if _is_torn(path):
                 raise DataError(
-                    f"there is no data file {path}; create it with `{program()} data import FILE`", path=str(path)
+                    f"expected a store of market data at {path}, found an empty file, as a first import leaves it that "
+                    f"was stopped at once; fill it with `{again}`, or name another file",
+                    path=str(path),
                 )
             return
         if _PROCESS.read_only:
@@ -212,6 +230,23 @@ def _prepare_schema(connection: duckdb.DuckDBPyConnection, path: Path, read_only
 
 def _is_later(found: object) -> bool:
     return isinstance(found, int) and found > schema.SCHEMA_VERSION
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether the file ends before its database begins: nobody has ever stored anything in it."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADERS)
+    except OSError:
+        return False  # opening it says why
+    return not head or (len(head) < _HEADERS and head[8 : 8 + len(_MAGIC)] == _MAGIC)
+
+
+def _clear_torn(path: Path) -> None:
+    """Take away the file of a database that was never finished and cannot be opened; a new one takes its place."""
+    if path.is_file() and _is_torn(path):
+        with suppress(OSError):  # opening it says why
+            path.unlink()
 
 
 def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:

@@ -14,6 +14,7 @@ from src.core.bars import IntArray
 from src.core.calendars import ALWAYS, Calendar
 from src.core.errors import ConfigError
 from src.core.timeframe import DAY_NS, HOUR_NS, MINUTE_NS, format_duration, format_instant
+from src.core.words import counted
 from src.data.stored import COLUMNS, Columns, SeriesInfo
 
 __all__ = ["FAULT_CODES", "Fault", "bar_text", "compare_columns", "find_faults", "find_miscounted",
@@ -96,7 +97,7 @@ def find_miscounted(columns: Columns, info: SeriesInfo) -> list[Fault]:
             there = format_instant(actual)
             found.append((listed, f"{format_instant(listed)} is listed as the {word} bar, {there} is found"))
     if info.bars != len(stamps):
-        found.append((info.first_ns, f"{info.bars} bars are listed, {len(stamps)} are found"))
+        found.append((info.first_ns, f"{counted(info.bars, 'bar is', 'bars are')} listed, {len(stamps):,} found"))
     return [Fault(code="miscounted", open_ns=open_ns, row=-1, sentence=sentence) for open_ns, sentence in found]
 
 

@@ -21,10 +21,11 @@ from src.data.store import HistoricalDataStore
 from src.data.stored import COLUMNS, Columns, HealEntry, SeriesInfo, columns_of
 from src.data.syncing import answered_windows
 
-__all__ = ["Change", "HealPlan", "HealReport", "as_healed", "heal_series", "plan_healing", "windows_to_ask"]
+__all__ = ["BEYOND_MENDING", "Change", "HealPlan", "HealReport", "as_healed", "heal_series", "plan_healing",
+           "windows_to_ask"]  # fmt: skip
 
-# What only a source can put right, or `drop`: such a bar has no numbers or no place of its own.
-_BEYOND_MENDING = ("overlap", "off_grid", "not_finite", "non_positive", "forming")
+#: What only a source can put right, or `drop`: such a bar has no numbers or no place of its own.
+BEYOND_MENDING = ("overlap", "off_grid", "not_finite", "non_positive", "forming")
 # How the log's word for a bar that was taken out for good begins; of a duplicate one copy stays.
 _REMOVED = "removed ("
 
@@ -99,7 +100,7 @@ def plan_healing(
         found = _filled(found, answers, timeframe_ns, changes)
     found = _widened(found, changes)
     left = find_faults(found, timeframe_ns, calendar, now_ns)
-    while drop and (wrong := {fault.row: fault.code for fault in reversed(left) if fault.code in _BEYOND_MENDING}):
+    while drop and (wrong := {fault.row: fault.code for fault in reversed(left) if fault.code in BEYOND_MENDING}):
         for row, code in sorted(wrong.items()):
             word = code.replace("_", " ")
             changes.append(_change(found, row, f"{_REMOVED}{word})", bar_text(found, row), ""))

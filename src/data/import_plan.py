@@ -15,7 +15,11 @@ from src.core.errors import ConfigError
 from src.core.program import program
 from src.data.tapes import QuoteTape, TradeTape
 
-__all__ = ["ImportAnswers", "ImportPlan", "ImportReport", "PreviewRow", "Question", "guess_symbol"]
+__all__ = ["ImportAnswers", "ImportPlan", "ImportReport", "PreviewRow", "Question", "default_source",
+           "guess_symbol"]  # fmt: skip
+
+
+_PLAIN_LAYOUTS = ("csv", "parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +33,7 @@ class ImportAnswers:
         zone: IANA name or offset of stamps that carry none.
         stamp: whether stamps are the `open` or the `close` of their bars.
         price: bid, ask, mid or trade.
-        source: name of the origin; by default the layout of the file. A series never mixes two.
+        source: name of the origin; by default that of `default_source`. A series never mixes two.
     """
 
     symbol: str | None = None
@@ -198,6 +202,20 @@ class ImportReport:
     notes: tuple[str, ...]
     holds: str = "bars"
     sides: tuple[str, ...] = ()
+
+
+def default_source(layout: str, path: Path) -> str:
+    """What the origin of a file is called unless somebody says.
+
+    A layout that belongs to one vendor tells the origin. Of a plain CSV or Parquet file only its name can: its words
+    without those that hold a digit, so that `bars_2024-01.csv` and `bars_2024-02.csv` are of one origin; if there are
+    none, the words of its folder's name.
+    """
+    if layout not in _PLAIN_LAYOUTS:
+        return layout
+    names = (path.stem, path.resolve().parent.name)
+    found = ("_".join(re.findall(r"(?<![^\W_])[^\W\d_]+(?![^\W_])", name)) for name in names)
+    return next((one for one in found if one), layout)
 
 
 def guess_symbol(path: Path) -> str | None:

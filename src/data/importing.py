@@ -17,7 +17,15 @@ from src.core.bars import BarSeries, FloatArray, IntArray
 from src.core.errors import ConfigError, DataError
 from src.core.timeframe import DAY_NS, HOUR_NS, MINUTE_NS, format_duration, format_instant, parse_timeframe
 from src.data.formats import PRICES, RawTable, read_table
-from src.data.import_plan import ImportAnswers, ImportPlan, ImportReport, PreviewRow, Question, guess_symbol
+from src.data.import_plan import (
+    ImportAnswers,
+    ImportPlan,
+    ImportReport,
+    PreviewRow,
+    Question,
+    default_source,
+    guess_symbol,
+)
 from src.data.instruments import KINDS, decimals_of, defaults_for, guess_kind
 from src.data.resample import freeze
 from src.data.stamps import find_zone, to_utc
@@ -187,7 +195,7 @@ def _settle(
     path: Path, table: RawTable, symbols: tuple[str, ...], rows: IntArray | None, answers: ImportAnswers
 ) -> tuple[dict[str, str], list[Question]]:
     """What is known, by given answer or from the file, and a question for each thing that is not."""
-    settled: dict[str, str] = {"source": answers.source or table.layout}
+    settled: dict[str, str] = {"source": answers.source or default_source(table.layout, path)}
     questions: list[Question] = []
 
     def settle(key: str, known: str | None, sentence: str, choices: tuple[str, ...], default: str | None) -> None:

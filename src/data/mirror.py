@@ -16,63 +16,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from src.core.bars import BarSeries
 from src.core.errors import ConfigError, DataError
-from src.core.program import program
+from src.core.program import command
 from src.core.timeframe import format_duration
-from src.data.fingerprint import fingerprint_columns
-from src.data.resample import freeze
+from src.data.mirror_file import (
+    FORMAT,
+    PARTIAL,
+    Partition,
+    files_of,
+    fingerprint_of_bars,
+    holds,
+    place_of,
+    read_bars_file,
+    read_partition,
+    symbol_folder,
+    write_bars_file,
+)
 from src.data.store import HistoricalDataStore
-from src.data.stored import COLUMNS, SIDE_ORDER, SeriesInfo, columns_of, refuse_unstorable
+from src.data.stored import COLUMNS, SIDE_ORDER, SeriesInfo, refuse_unstorable
 
-__all__ = ["ExportReport", "Partition", "export_mirror", "import_mirror", "list_mirror", "mirror_folder", "read_mirror",
-           "require_mirror", "scan_mirror"]  # fmt: skip
+__all__ = ["ExportReport", "Partition", "export_mirror", "import_mirror", "is_mirror", "list_mirror", "mirror_folder",
+           "read_mirror", "require_mirror", "require_whole_list", "scan_mirror"]  # fmt: skip
 
-_FORMAT = 1
-_KEY = b"lockstep.series"
 _INDEX = "mirror.json"
 _LOCK = ".lock"
-_FILE = "bars.parquet"
-_PARTIAL = ".bars.parquet.partial"
-_TIME = "open_time"
-_VALUES = COLUMNS[1:]
-# Split bytes and a light compression: two thirds of the size of plain numbers, and read as fast.
-_ENCODINGS = {_TIME: "DELTA_BINARY_PACKED", **dict.fromkeys(_VALUES, "BYTE_STREAM_SPLIT")}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Partition:
-    """One series of a mirror.
-
-    Attributes:
-        source, kind: as in the store.
-        bars, first_ns, last_ns: how many bars, and the opens of the first and the last.
-        instrument: the stored instrument defaults of the symbol, or None.
-        fingerprint: digest of the rows, as a run computes it over the same bars.
-        file: its place in the mirror's folder, with forward slashes.
-        healed: how many entries the heal log of the series had; later ones came after this copy.
-    """
-
-    symbol: str
-    timeframe_ns: int
-    price_side: str
-    source: str
-    kind: str
-    bars: int
-    first_ns: int
-    last_ns: int
-    instrument: dict[str, Any] | None
-    fingerprint: str
-    file: str
-    healed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,27 +89,30 @@ def export_mirror(store: HistoricalDataStore, folder: Path, *, symbol: str | Non
     with _exporting(folder):
         wanted = set()
         for info in found:
-            file = _place_of(info.symbol, info.timeframe_ns, info.price_side)
+            file = place_of(info.symbol, info.timeframe_ns, info.price_side)
             wanted.add(file)
             try:
                 series = _raw_series(store, info)
             except DataError as error:
-                refused.append(f"{error.message}; `{program()} data heal {info.symbol}` mends what can be mended")
+                again = command("data", "heal", info.symbol, "--store", store.path.as_posix())
+                refused.append(f"{error.message}; `{again}` mends what can be mended")
                 continue
+            known = {**asdict(info), "bars": series.loaded, "instrument": store.read_instrument(info.symbol)}
             partition = Partition(
-                symbol=info.symbol, timeframe_ns=info.timeframe_ns, price_side=info.price_side, source=info.source,
-                kind=info.kind, bars=series.loaded, first_ns=info.first_ns, last_ns=info.last_ns,
-                instrument=store.read_instrument(info.symbol), fingerprint=_fingerprint(series),
-                file=file, healed=healed[info.symbol, info.timeframe_ns, info.price_side],
+                **known, fingerprint=fingerprint_of_bars(series), file=file,
+                healed=healed[info.symbol, info.timeframe_ns, info.price_side],
             )  # fmt: skip
-            if _holds(folder / file, partition):
+            if holds(folder / file, partition):
                 unchanged.append(partition)
             else:
-                _write_file(folder / file, partition, series)
+                write_bars_file(folder / file, partition, series)
                 written.append(partition)
-        if symbol is None:
-            removed = _remove_others(folder, wanted)
-        _write_index(folder)
+        doomed = [] if symbol is not None else [file for file in _names(folder) if file not in wanted]
+        # The list first: whatever ends this program, each file that it names is there.
+        _write_index(folder, doomed)
+        for file in doomed:
+            _remove(folder / file)
+            removed.append(file)
     return ExportReport(
         written=tuple(written), unchanged=tuple(unchanged), removed=tuple(removed), refused=tuple(refused)
     )
@@ -150,21 +125,22 @@ def list_mirror(folder: Path) -> list[Partition]:
         DataError: a file is no partition of a mirror.
     """
     return sorted(
-        (_partition_of(path, folder) for path in _files(folder)),
+        (read_partition(path, folder) for path in files_of(folder)),
         key=lambda one: (one.symbol, one.timeframe_ns, SIDE_ORDER.index(one.price_side)),
     )
 
 
 def scan_mirror(folder: Path, symbol: str | None = None) -> tuple[list[Partition], list[str]]:
-    """The partitions of a mirror, or those of one symbol, and a sentence for each file that does not say what it is."""
-    named = "" if symbol is None else f"symbol={quote(symbol, safe='')}/"
-    found, unreadable = [], []
-    for path in _files(folder):
-        if path.relative_to(folder).as_posix().startswith(named):
-            try:
-                found.append(_partition_of(path, folder))
-            except DataError as error:
-                unreadable.append(error.message)
+    """The partitions of a mirror, or those of one symbol, and a sentence for each file that is damaged or not there.
+
+    The rows of the files are not read.
+    """
+    found, unreadable = [], _missing(folder, symbol)
+    for file in _names(folder, symbol):
+        try:
+            found.append(read_partition(folder / file, folder))
+        except DataError as error:
+            unreadable.append(error.message)
     return found, unreadable
 
 
@@ -184,13 +160,13 @@ def read_mirror(
         DataError: the series is not mirrored, its file is damaged, or it has another fingerprint.
     """
     path = _find(folder, symbol, timeframe_ns, price_side)
-    partition, series = _read_file(path, folder)
+    partition, series = read_bars_file(path, folder)
     if (partition.symbol, partition.timeframe_ns) != (symbol, timeframe_ns):
         raise DataError(f"{path} holds {partition.symbol}, expected {symbol}; export the mirror anew", path=str(path))
     if fingerprint is not None and partition.fingerprint != fingerprint:
         raise DataError(
             f"{path} has the fingerprint {partition.fingerprint}, expected {fingerprint}: the mirror is not that of "
-            f"the store as it is now; bring it up to date with `{program()} data export`",
+            f"the store as it is now; bring it up to date with `{command('data', 'export')}`",
             path=str(path),
         )
     if start_ns is None and end_ns is None:
@@ -202,59 +178,101 @@ def read_mirror(
     return BarSeries(symbol, timeframe_ns, *columns, price_side=series.price_side)
 
 
+def is_mirror(folder: Path) -> bool:
+    """Whether the folder is a mirror, or what is left of one: its list, or a file that says so of itself."""
+    if (folder / _INDEX).is_file():
+        return True
+    for path in files_of(folder):
+        with suppress(DataError):
+            read_partition(path, folder)
+            return True
+    return False
+
+
 def require_mirror(folder: Path) -> None:
-    """Raise ConfigError unless the folder is a mirror."""
-    if not (folder / _INDEX).is_file():
-        raise ConfigError(f"expected a file of bars or the folder of a mirror, found {folder} without {_INDEX}")
+    """Raise ConfigError unless the folder is a mirror, or what is left of one."""
+    if not is_mirror(folder):
+        found = f"{folder} without {_INDEX}" if folder.exists() else f"nothing at {folder}"
+        raise ConfigError(
+            f"expected a file of bars or the folder of a mirror, found {found}; name the folder that "
+            f"`{command('data', 'export')}` wrote"
+        )
+
+
+def require_whole_list(folder: Path) -> list[Partition]:
+    """The partitions of a mirror of which no file is missing; the rows of the files are not read.
+
+    Raises:
+        ConfigError: the folder is no mirror.
+        DataError: its list or a file that the list names is missing, or a file is no partition.
+    """
+    require_mirror(folder)
+    missing = _missing(folder)
+    if missing:
+        again = command("data", "export")
+        raise DataError(
+            f"{missing[0]}; nothing was imported: write the mirror anew from its store with `{again}`", path=str(folder)
+        )
+    return list_mirror(folder)
 
 
 def import_mirror(folder: Path, store: HistoricalDataStore) -> list[tuple[Partition, int]]:
-    """Store every series of a mirror with its source, kind and instrument, one transaction for each.
+    """Store every series of a mirror with its source, kind and instrument; all of it is one transaction.
+
+    One series at a time is in memory; what is not committed yet DuckDB keeps in the file where memory is short.
 
     Returns:
         Each partition with the number of bars that were new.
 
     Raises:
         ConfigError: the folder is no mirror.
-        DataError: a file is damaged, or its bars do not fit what is stored.
+        DataError: a file is missing or damaged, or its bars do not fit what is stored; the file is named and nothing
+            is stored.
     """
-    require_mirror(folder)
-    done = []
-    for partition in list_mirror(folder):
-        _, series = _read_file(folder / partition.file, folder)
-        with store.transaction():
-            new = store.write_bars(series, source=partition.source, kind=partition.kind)
-            if partition.instrument is not None:
-                store.write_instrument(partition.symbol, partition.kind, partition.instrument)
-            details = {"file": partition.file, "layout": "mirror", "rows": series.loaded, "written": new}
-            store.log_import(partition.symbol, partition.timeframe_ns, details)
-        done.append((partition, new))
-    return done
+    partitions = require_whole_list(folder)
+    with store.transaction():
+        return [(one, _import_partition(one, folder, store)) for one in partitions]
+
+
+def _import_partition(partition: Partition, folder: Path, store: HistoricalDataStore) -> int:
+    path = folder / partition.file
+    _, series = read_bars_file(path, folder)
+    try:
+        new = store.write_bars(series, source=partition.source, kind=partition.kind)
+    except DataError as error:
+        details = {**error.details, "path": str(path)}
+        raise DataError(f"{path} does not fit what {store.path} holds: {error.message}", **details) from None
+    if partition.instrument is not None:
+        store.write_instrument(partition.symbol, partition.kind, partition.instrument)
+    logged = {"file": partition.file, "layout": "mirror", "rows": series.loaded, "written": new}
+    store.log_import(partition.symbol, partition.timeframe_ns, logged)
+    return new
 
 
 # ------------------------------------------------------------------------------------------------- places
 
 
-def _place_of(symbol: str, timeframe_ns: int, price_side: str) -> str:
-    # Percent signs as in other partitioned tables: a symbol may hold a slash or a colon.
-    return f"symbol={quote(symbol, safe='')}/timeframe={format_duration(timeframe_ns)}/price={price_side}/{_FILE}"
-
-
 def _find(folder: Path, symbol: str, timeframe_ns: int, price_side: str | None) -> Path:
     sides = SIDE_ORDER if price_side is None else (price_side,)
     for side in sides:
-        path = folder / _place_of(symbol, timeframe_ns, side)
+        path = folder / place_of(symbol, timeframe_ns, side)
         if path.is_file():
             return path
     raise DataError(
         f"the mirror {folder} has no {format_duration(timeframe_ns)} bars of {symbol}; "
-        f"write them with `{program()} data export`",
+        f"write them with `{command('data', 'export')}`",
         path=str(folder), symbol=symbol,
     )  # fmt: skip
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"symbol=*/timeframe=*/price=*/{_FILE}"))
+def _names(folder: Path, symbol: str | None = None) -> list[str]:
+    """The places of the files that are there, or of those of one symbol, with forward slashes."""
+    names = [path.relative_to(folder).as_posix() for path in files_of(folder)]
+    return [name for name in names if _is_of(name, symbol)]
+
+
+def _is_of(name: str, symbol: str | None) -> bool:
+    return symbol is None or name.startswith(f"{symbol_folder(symbol)}/")
 
 
 def _refuse_case_twins(found: list[SeriesInfo]) -> None:
@@ -280,93 +298,40 @@ def _raw_series(store: HistoricalDataStore, info: SeriesInfo) -> BarSeries:
     return series
 
 
-def _fingerprint(series: BarSeries) -> str:
-    return fingerprint_columns(series.symbol, series.timeframe_ns, series.price_side, columns_of(series))
-
-
-def _holds(path: Path, partition: Partition) -> bool:
-    """Whether the file holds just this; it is read whole, so that a damaged one is written anew."""
-    if not path.is_file():
-        return False
+def _missing(folder: Path, symbol: str | None = None) -> list[str]:
+    """A sentence for the list of a mirror when it is missing or damaged, or for each file that it names in vain."""
+    index = folder / _INDEX
+    if not index.is_file():
+        there = _names(folder)
+        return [f"expected the list {index} of a mirror beside {there[0]}, found none"] if there else []
     try:
-        found, _ = _read_file(path, path.parents[3])
-    except DataError:
-        return False
-    return found == partition
+        listed = [str(one["file"]) for one in json.loads(index.read_text(encoding="utf-8"))["partitions"]]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        return [f"expected the list of a mirror in {index}, found something else ({error or type(error).__name__})"]
+    return [
+        f"expected the file {folder / file}, which {_INDEX} lists, found none"
+        for file in listed
+        if _is_of(file, symbol) and not (folder / file).is_file()
+    ]
 
 
-def _read_file(path: Path, folder: Path) -> tuple[Partition, BarSeries]:
-    partition = _partition_of(path, folder)
-    try:
-        # A single thread: no pool is left behind.
-        table = pq.ParquetFile(path).read(columns=[_TIME, *_VALUES], use_threads=False)
-        stamps = table.column(_TIME).cast(pa.int64()).to_numpy()
-        values = [np.ascontiguousarray(table.column(name).to_numpy(), np.float64) for name in _VALUES]
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise DataError(_damaged(path, str(error).splitlines()[0]), path=str(path)) from None
-    frozen_stamps, *frozen = freeze(np.ascontiguousarray(stamps, np.int64), *values)
-    series = BarSeries(
-        partition.symbol, partition.timeframe_ns, frozen_stamps, *frozen, price_side=partition.price_side
-    )  # fmt: skip
-    found = _fingerprint(series)
-    if found != partition.fingerprint:
-        raise DataError(
-            _damaged(path, f"its rows have the fingerprint {found}, not {partition.fingerprint}"), path=str(path)
-        )
-    return partition, series
-
-
-def _partition_of(path: Path, folder: Path) -> Partition:
-    try:
-        known = json.loads((pq.read_schema(path).metadata or {})[_KEY])
-        if known.pop("format") != _FORMAT:
-            raise ValueError("it was written in another format")
-        return Partition(**known, file=path.relative_to(folder).as_posix())
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(_damaged(path, str(error) or type(error).__name__), path=str(path)) from None
-
-
-def _damaged(path: Path, reason: str) -> str:
-    return f"{path} is no whole file of a mirror ({reason}); write it anew with `{program()} data export`"
-
-
-def _write_file(path: Path, partition: Partition, series: BarSeries) -> None:
-    known = {key: value for key, value in asdict(partition).items() if key != "file"}
-    text = json.dumps({"format": _FORMAT, **known}, sort_keys=True, ensure_ascii=False)
-    stamps = pa.array(series.open_ns).cast(pa.timestamp("ns", tz="UTC"))
-    arrays = [stamps, *(pa.array(getattr(series, name)) for name in _VALUES)]
-    table = pa.table(arrays, names=[_TIME, *_VALUES]).replace_schema_metadata({_KEY: text.encode()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(_PARTIAL)
-    with partial.open("wb") as file:
-        pq.write_table(table, file, use_dictionary=False, compression="lz4", column_encoding=_ENCODINGS)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def _write_index(folder: Path) -> None:
+def _write_index(folder: Path, without: list[str]) -> None:
     partitions = []
-    for path in _files(folder):
-        with suppress(DataError):  # a damaged file that this export was not asked to write anew
-            partitions.append(asdict(_partition_of(path, folder)))
-    text = json.dumps({"format": _FORMAT, "partitions": partitions}, indent=1, sort_keys=True, ensure_ascii=False)
+    for file in _names(folder):
+        if file not in without:
+            with suppress(DataError):  # a damaged file that this export was not asked to write anew
+                partitions.append(asdict(read_partition(folder / file, folder)))
+    text = json.dumps({"format": FORMAT, "partitions": partitions}, indent=1, sort_keys=True, ensure_ascii=False)
     partial = folder / f".{_INDEX}.partial"
     partial.write_text(text + "\n", encoding="utf-8")
     os.replace(partial, folder / _INDEX)
 
 
-def _remove_others(folder: Path, wanted: set[str]) -> list[str]:
-    removed = []
-    for path in _files(folder):
-        file = path.relative_to(folder).as_posix()
-        if file not in wanted:
-            path.unlink()
-            removed.append(file)
-            with suppress(OSError):  # a folder in which something else lies stays
-                for level in range(3):
-                    path.parents[level].rmdir()
-    return removed
+def _remove(path: Path) -> None:
+    path.unlink()
+    with suppress(OSError):  # a folder in which something else lies stays
+        for level in range(3):
+            path.parents[level].rmdir()
 
 
 @contextmanager
@@ -375,16 +340,16 @@ def _exporting(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         foreign = sorted(path.name for path in folder.iterdir() if path.name not in (_LOCK, f".{_INDEX}.partial"))
-        if foreign and _INDEX not in foreign:
+        if foreign and not is_mirror(folder):
             raise ConfigError(
                 f"expected an empty folder or a mirror at {folder}, found {foreign[0]} and no {_INDEX}; "
                 f"name another folder"
             )
         with FileLock(folder / _LOCK, timeout=0):
-            for left in folder.glob(f"symbol=*/timeframe=*/price=*/{_PARTIAL}"):
+            for left in folder.glob(f"symbol=*/timeframe=*/price=*/{PARTIAL}"):
                 left.unlink(missing_ok=True)
             if not foreign:
-                _write_index(folder)  # from here on the folder says what it is, whatever ends this program
+                _write_index(folder, [])  # from here on the folder says what it is, whatever ends this program
             yield
     except Timeout:
         raise DataError(f"another program exports to {folder}; wait until it is done", path=str(folder)) from None

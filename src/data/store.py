@@ -12,7 +12,7 @@ import numpy as np
 
 from src.core.bars import BarSeries
 from src.core.errors import DataError, InternalError, PreflightError
-from src.core.program import program
+from src.core.program import command
 from src.core.timeframe import format_duration, format_instant
 from src.data.resample import freeze
 from src.data.stored import (
@@ -190,9 +190,9 @@ class HistoricalDataStore(TapeStore):
         found = [info for info in everything if info.symbol == symbol]
         if not found:
             names = ", ".join(sorted({info.symbol for info in everything})) or "nothing"
+            again = command("data", "import", "FILE", "--symbol", symbol, "--store", self.path.as_posix())
             raise PreflightError(
-                f"{self.path.name} has no bars of {symbol}; it has {names}; "
-                f"import them with `{program()} data import FILE --symbol {symbol}`",
+                f"{self.path.name} has no bars of {symbol}; it has {names}; import them with `{again}`",
                 symbol=symbol, path=str(self.path),
             )  # fmt: skip
         return found

@@ -3,6 +3,7 @@
 Pure; any thread.
 """
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -184,6 +185,7 @@ def refuse_mixing(info: SeriesInfo | TapeInfo, source: str) -> None:
         what = info.kind if isinstance(info, TapeInfo) else f"{format_duration(info.timeframe_ns)} {info.price_side}"
         raise DataError(
             f"{info.symbol} {what} is stored with the source {info.source!r} and comes now with {source!r}; "
-            f"one series never mixes two: use another symbol name or another file",
+            f"one series never mixes two: use another symbol name or another file, or say with the import's option "
+            f"--source {shlex.quote(info.source)} that both are of one origin",
             symbol=info.symbol, source=info.source,
         )  # fmt: skip

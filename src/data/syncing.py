@@ -20,9 +20,10 @@ from src.core.errors import ConfigError
 from src.core.timeframe import HOUR_NS, MINUTE_NS, format_duration, format_instant
 from src.data.faults import bar_text, is_possible
 from src.data.resample import freeze
-from src.data.sources.port import BarSource, FundingSource
+from src.data.sources.port import BarSource, FundingSource, SourceSymbol
 from src.data.store import HistoricalDataStore
 from src.data.stored import COLUMNS, columns_of, least_step_ns, merge_windows
+from src.data.synthetic import SOURCE_PREFIX
 from src.data.tapes import FUNDING, RateTape
 from src.data.windows import Window, paged, without
 
@@ -118,6 +119,7 @@ def sync_bars(
         BrokerUnavailable: the source did not answer; the pages before are stored.
     """
     about = source.symbol(symbol)
+    _refuse_other_market(store, source, about)
     closed_ns = source.now_ns()
     start_ns = _minute_above(start_ns)
     last_ns = (closed_ns - timeframe_ns) // MINUTE_NS * MINUTE_NS + MINUTE_NS  # what opens before it has closed
@@ -275,6 +277,23 @@ def _last_close(store: HistoricalDataStore, symbol: str, timeframe_ns: int, pric
 
 def _minute_above(instant_ns: int) -> int:
     return -(-instant_ns // MINUTE_NS) * MINUTE_NS
+
+
+def _refuse_other_market(store: HistoricalDataStore, source: BarSource, about: SourceSymbol) -> None:
+    """Refuse generated bars of another class or calendar than those that are stored: they are another market's."""
+    if not source.name.startswith(SOURCE_PREFIX):
+        return
+    stored = store.read_instrument(about.symbol)
+    if stored is None or all(one.source != source.name for one in store.list_series() if one.symbol == about.symbol):
+        return
+    there, wanted = ((one.get("kind"), one.get("calendar")) for one in (stored, about.defaults))
+    if there != wanted:
+        raise ConfigError(
+            f"{about.symbol}: expected kind {there[0]} and calendar {there[1]}, as its stored bars from {source.name} "
+            f"were generated, found kind {wanted[0]} and calendar {wanted[1]}; ask for what is stored, or delete "
+            f"it first",
+            symbol=about.symbol,
+        )
 
 
 def _refuse_nothing(symbol: str, what: str, start_ns: int, end_ns: int, closed_ns: int) -> None:

@@ -11,7 +11,7 @@ from src.core.errors import ConfigError
 from src.core.rng import stable_hash
 from src.data.instruments import defaults_for
 
-__all__ = ["KINDS", "SyntheticSymbol", "default_symbol", "within"]
+__all__ = ["KINDS", "SyntheticSymbol", "class_of", "default_symbol", "within"]
 
 KINDS = ("crypto", "fx", "equity")
 
@@ -75,6 +75,11 @@ class SyntheticSymbol:
     def price_side(self) -> str:
         """Which price its bars are made of: `bid` where dealers quote and nobody reports trades, otherwise `trade`."""
         return "bid" if self.kind == "fx" else "trade"
+
+
+def class_of(kind: str) -> str:
+    """As what an instrument of a kind (`spot`, `perpetual`, `fx`, `equity`) trades: coins trade as crypto does."""
+    return kind if kind in KINDS else "crypto"
 
 
 def within(what: str, name: str, value: float, low: float, high: float) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from src.core.timeframe import format_instant
+from src.core.words import counted
 from src.data.tapes import QuoteTape, Tape, TradeTape
 
 __all__ = ["TapeReport", "check_tape"]
@@ -60,15 +61,16 @@ def check_tape(tape: Tape, kind: str) -> TapeReport:
     elif isinstance(tape, TradeTape):
         low = (tape.price <= 0) | (tape.volume < 0)
     faults = []
-    for words, mask in (
-        ("lie before the event in front of them", back),
-        ("hold a number that is none", broken),
-        ("have a price of zero or less, or a size below zero", low & ~broken),
+    for one, many, words, mask in (
+        ("lies", "lie", "before the event in front", back),
+        ("holds", "hold", "a number that is none", broken),
+        ("has", "have", "a price of zero or less, or a size below zero", low & ~broken),
     ):
         found = np.flatnonzero(mask)
         if len(found):
             first = format_instant(int(stamps[found[0]]))
-            faults.append(f"{len(found):,} events {words}; the first is row {found[0] + 1}, {first}")
+            events = counted(len(found), f"event {one}", f"events {many}")
+            faults.append(f"{events} {words}; the first is row {found[0] + 1}, {first}")
     return TapeReport(
         symbol=tape.symbol, kind=kind, events=len(stamps), first_ns=int(stamps.min()), last_ns=int(stamps.max()),
         unordered=int(np.count_nonzero(back)), not_finite=int(np.count_nonzero(broken)),

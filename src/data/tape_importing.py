@@ -6,7 +6,7 @@ Runs in the thread of the caller; reads no clock.
 from dataclasses import fields
 from pathlib import Path
 
-from src.data.import_plan import ImportAnswers, ImportPlan, ImportReport, Question, guess_symbol
+from src.data.import_plan import ImportAnswers, ImportPlan, ImportReport, Question, default_source, guess_symbol
 from src.data.instruments import KINDS, decimals_of, defaults_for, guess_kind
 from src.data.stamps import to_utc
 from src.data.store import HistoricalDataStore
@@ -37,7 +37,7 @@ def inspect_ticks(path: Path, ticks: RawTicks, answers: ImportAnswers) -> Import
         ),
         "zone": Question(key="zone", sentence="the zone of the stamps, which carry no offset", default=zone),
     }
-    settled = {"source": answers.source or ticks.layout}
+    settled = {"source": answers.source or default_source(ticks.layout, path)}
     settled |= {key: value for key, value in known.items() if value is not None}
     questions = tuple(question for key, question in asked.items() if key not in settled)
     notes = [*ticks.notes]

@@ -1,5 +1,6 @@
 """The synthetic market of a configuration: from a file or in memory, with sessions, holes, a planted edge and ticks."""
 
+import shlex
 from pathlib import Path
 
 import duckdb
@@ -108,6 +109,37 @@ def test_kind_and_calendar_come_from_the_instrument(config: Path) -> None:
     assert base["BTCUSD"].open_ns[-1] > close_ns + 3 * HOUR_NS
     assert close_ns - 10 * MINUTE_NS < base["EURUSD"].open_ns[-1] < close_ns
     assert calendar_named("forex").in_session(base["EURUSD"].open_ns).all()
+
+
+def test_a_market_that_begins_with_the_run_has_no_warm_up_and_is_told_how_to_get_one(config: Path) -> None:
+    """As with stored bars it is a warning; the setting that mends it is the one that its command names."""
+    cold = prepared(config, MEMORY).preflight
+    assert cold is not None
+    begins = shlex.split(cold.warnings[0].mend)[-1]
+    warm = prepared(config, MEMORY, begins)
+
+    assert [(one.code, one.symbol) for one in cold.warnings] == [("warmup", "BTCUSD"), ("warmup", "EURUSD")]
+    assert begins.startswith("backtest.data.begins=2024-03-0")
+    assert warm.preflight is not None
+    assert [one.symbol for one in warm.preflight.warnings] in ([], ["EURUSD"])
+    assert warm.market.derived["BTCUSD", 5 * MINUTE_NS].count_closed(START_NS) >= 16
+    both = prepared(config, MEMORY, shlex.split(cold.warnings[1].mend)[-1]).preflight
+    assert both is not None
+    assert both.warnings == ()
+
+
+def test_where_a_market_begins_is_told_by_its_bars_alone(config: Path) -> None:
+    """To begin with the window is what an absent word means; another beginning is another market and another run."""
+    plain = prepared(config, MEMORY)
+    same = prepared(config, MEMORY, "backtest.data.begins=2024-03-08 06:00")
+    other = prepared(config, MEMORY, "backtest.data.begins=2024-03-07")
+
+    assert plain.run_id == same.run_id != other.run_id
+    assert other.start_ns == START_NS
+    with pytest.raises(ConfigError, match=r"begins must not lie after start"):
+        prepared(config, MEMORY, "backtest.data.begins=2024-03-09")
+    with pytest.raises(ConfigError, match="begins describes the synthetic market"):
+        prepared(config, "backtest.data={source: store, begins: 2024-03-07}")
 
 
 def test_holes_and_absent_minutes_are_planted_as_configured(config: Path) -> None:

@@ -247,13 +247,13 @@ def test_s_makes_one_step_and_n_ten() -> None:
 
 def test_g_asks_for_an_instant_and_b_for_a_condition() -> None:
     """Nothing typed is nothing done, a wrong one is explained, a right one takes effect."""
-    pressed = Pressed(None, "never", "2024-01-01 00:07", None, "AAA.clos > 1", "AAA.close == 112", "AAA.close == 120")
+    instants = (None, "never", "2024-01-09", "2024-01-01 00:07")
+    pressed = Pressed(*instants, None, "AAA.clos > 1", "AAA.close == 112", "AAA.close == 120")
     keys = pressed.keys
     with Underway(pressed.controller) as run:
         run.paused_at()
-        keys.press("g")
-        keys.press("g")
-        keys.press("g")
+        for _ in range(4):
+            keys.press("g")
         seen = [run.paused_at()]
         for _ in range(3):
             keys.press("b")
@@ -267,6 +267,7 @@ def test_g_asks_for_an_instant_and_b_for_a_condition() -> None:
     assert [(instant - START) // MINUTE_NS for instant in seen] == [7, 13]
     assert result.outcome is Outcome.COMPLETED
     assert any("expected a date" in each for each in pressed.said)
+    assert any("found 2024-01-09 00:00:00Z: the run is over then" in each for each in pressed.said)
     assert any("did you mean close?" in each for each in pressed.said)
     assert "will pause when AAA.close == 112" in pressed.said
 

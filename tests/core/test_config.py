@@ -198,12 +198,40 @@ def test_an_override_that_hits_nothing_is_refused(read: Read, override: str, sen
         read(GOOD, override)
 
 
-def test_an_override_that_is_wrong_is_reported_like_the_files_own_values(read: Read) -> None:
-    """With the line of the nearest key that the file holds."""
-    assert problems(read, GOOD, "risk.size.risk_percent=200", "risk.daily=1") == [
-        "bot.yaml:9: risk.size.risk_percent: input should be less than or equal to 100, found 200",
-        "bot.yaml:9: risk.daily: unknown key 'daily'; did you mean 'day'?",
+def test_an_override_that_is_wrong_is_reported_as_what_was_typed(read: Read) -> None:
+    """Not with a line of the file, which says something else, or nothing, about that key."""
+    assert problems(read, GOOD, "risk.size.risk_percent=200", "risk.daily=1", "account.balance=much") == [
+        "--set account.balance: input should be a valid number, unable to parse string as a number, found 'much'",
+        "--set risk.size.risk_percent: input should be less than or equal to 100, found 200",
+        "--set risk.daily: unknown key 'daily'; did you mean 'day'?",
     ]
+
+
+def test_a_problem_below_an_override_names_the_override_and_the_key(read: Read) -> None:
+    """The file's lines below it are void, also those of an override that came before."""
+    strategies = "strategies=[{use: sma_cross, timeframe: 5 parsecs}]"
+
+    (sentence,) = problems(read, GOOD, "strategies.0.timeframe=1x", strategies)
+
+    assert sentence.startswith("--set strategies: strategies.0.timeframe: expected a ")
+
+
+def test_a_problem_of_a_section_says_what_was_overridden_in_it(read: Read) -> None:
+    """The line alone would send whoever reads it to a file in which nothing is wrong."""
+    (sentence,) = problems(read, GOOD, "account.type=spot", "account.leverage=3")
+
+    assert sentence.startswith("bot.yaml:")
+    assert "account: a spot account has leverage 1" in sentence
+    assert sentence.endswith("(with --set account.type, --set account.leverage)")
+
+
+def test_a_wrong_value_of_the_file_keeps_its_line_beside_overrides(read: Read) -> None:
+    """Only what was overridden is somebody else's word."""
+    text = GOOD.replace("risk_percent: 0.5", "risk_percent: 500")
+
+    (sentence,) = problems(read, text, "account.balance=500")
+
+    assert sentence == "bot.yaml:9: risk.size.risk_percent: input should be less than or equal to 100, found 500"
 
 
 def test_words_that_yaml_takes_for_truth_values_stay_words(read: Read) -> None:

@@ -1,9 +1,10 @@
 """A program that does one thing to a store again and again, and is killed each time one step later.
 
-Run as `python -m tests.data.killing TASK FOLDER EVERY` from the repository's root. FOLDER holds `market.duckdb`, which
-is left as it is. For each step of the task, or each EVERY-th, a child is forked with a store of its own and killed
-there with SIGKILL; a second child opens what was left, looks at it, does the task again and looks once more. Printed is
-one JSON object: how many steps there are, and a line for each kill after which something was not right.
+Run as `python -m tests.data.killing TASK FOLDER EVERY` from the repository's root. FOLDER holds `market.duckdb` and
+what the task reads, and is left as it is. For each step of the task, or each EVERY-th, a child is forked with files of
+its own and killed there with SIGKILL; a second child opens what was left, looks at it, does the task again and looks
+once more. Printed is one JSON object: how many steps there are, and a line for each kill after which something was not
+right.
 
 A step is the begin or end of a statement to the database, or of a call that changes files.
 """
@@ -18,22 +19,35 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import pandas  # noqa: F401  # pyarrow imports it when it is used, which each child would do anew
 import pyarrow.parquet  # noqa: F401  # as the mirror does
 
 from src.core.calendars import calendar_named
 from src.core.timeframe import MINUTE_NS
-from src.data import connection
+from src.data import connection, schema
 from src.data.fingerprint import fingerprint_columns
 from src.data.healing import heal_series
-from src.data.mirror import export_mirror, list_mirror, mirror_folder, read_mirror
+from src.data.importing import ImportAnswers, inspect_file, run_import
+from src.data.mirror import export_mirror, import_mirror, list_mirror, mirror_folder, read_mirror
 from src.data.store import HistoricalDataStore
+from src.data.stores import fingerprint_of
 
 _STATEMENTS = ("_execute", "_insert", "close", "_let_go")
 _FILE_CALLS = ("replace", "fsync", "unlink", "mkdir", "rmdir")
 _SYMBOLS = ("BTCUSD", "ETHUSD")
+
+
+class Watched:
+    """A connection whose statements are calls that can be seen."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+
+    def execute(self, *words: Any) -> Any:
+        """As the connection does."""
+        return self._database.execute(*words)
 
 
 def heal(path: Path) -> None:
@@ -47,6 +61,46 @@ def export(path: Path) -> None:
     """Bring the mirror up to date."""
     with HistoricalDataStore(path, read_only=True) as store:
         export_mirror(store, mirror_folder(path))
+
+
+def import_bars(path: Path) -> None:
+    """Import a file of bars that lie before, between and after those that are stored."""
+    answers = ImportAnswers(symbol="BTCUSD", kind="crypto", zone="UTC", stamp="open", price="trade", source="test")
+    plan = inspect_file(path.with_name("bars.csv"), answers)
+    with HistoricalDataStore(path) as store:
+        run_import(plan, store)
+
+
+def import_copy(path: Path) -> None:
+    """Import a whole mirror."""
+    with HistoricalDataStore(path) as store:
+        import_mirror(path.with_name("copy.mirror"), store)
+
+
+def migrate(path: Path) -> None:
+    """Bring a store of an earlier version to this one; each of its statements is a step."""
+    plain = schema.migrate
+    schema.migrate = lambda connection, found: plain(cast(Any, Watched(connection)), found)
+    try:
+        HistoricalDataStore(path).close()
+    finally:
+        schema.migrate = plain
+
+
+def everything(path: Path) -> list[str]:
+    """The fingerprint of all rows, with what belongs to them: series, instruments, and whether a log tells of them."""
+    with HistoricalDataStore(path) as store:  # for writing: that is harder, and makes an absent one
+        found = store.list_series()
+        known = [store.read_instrument(info.symbol) for info in found]
+        logged = sorted({line["symbol"] for line in store.read_import_log()})
+        return [f"{fingerprint_of(store)} {found} {known} {logged}"]
+
+
+def versioned(path: Path) -> list[str]:
+    """The fingerprint of all rows, the version of the tables, and how much else there is; a reader changes neither."""
+    with HistoricalDataStore(path, read_only=True) as store:
+        found = [store.list_series(), store.read_import_log(), store.read_heal_log(), store.list_tapes()]
+        return [f"{fingerprint_of(store)} {store.version} {found}"]
 
 
 def rows(path: Path) -> list[str]:
@@ -71,6 +125,9 @@ def mirrored(path: Path) -> list[str]:
 _TASKS: dict[str, tuple[Callable[[Path], None], Callable[[Path], list[str]]]] = {
     "heal": (heal, rows),
     "export": (export, mirrored),
+    "import": (import_bars, everything),
+    "import_mirror": (import_copy, everything),
+    "migrate": (migrate, versioned),
 }
 
 
@@ -85,6 +142,7 @@ class Steps:
         code = frame.f_code
         if event in ("call", "return"):
             is_step = code.co_filename == connection.__file__ and code.co_name in _STATEMENTS
+            is_step |= code is Watched.execute.__code__
         else:
             is_step = getattr(arg, "__name__", "") in _FILE_CALLS
         if is_step:
@@ -121,7 +179,7 @@ def main(task: str, folder: Path, every: int) -> dict[str, Any]:
     def fresh() -> Path:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
-        for name in ("market.duckdb", "market.mirror"):
+        for name in ("market.duckdb", "market.mirror", "bars.csv", "copy.mirror"):
             if (folder / name).is_dir():
                 shutil.copytree(folder / name, place / name)
             elif (folder / name).exists():

@@ -9,6 +9,7 @@ import pytest
 
 from src.core.errors import ConfigError, DataError
 from src.core.timeframe import DAY_NS, MINUTE_NS, parse_instant
+from src.data.import_plan import default_source
 from src.data.importing import ImportAnswers, ImportPlan, inspect_file, run_import
 from src.data.store import HistoricalDataStore
 
@@ -184,11 +185,11 @@ def test_an_import_stores_bars_instrument_and_log(tmp_path: Path, store: Histori
     first, second = run_import(plan, store), run_import(plan, store)
 
     assert (first.rows, first.written, second.written) == (3, 3, 0)
-    assert (first.symbol, first.price_side, first.source, first.first_ns) == ("EURUSD", "bid", "csv", NIGHT_NS)
+    assert (first.symbol, first.price_side, first.source, first.first_ns) == ("EURUSD", "bid", "EURUSD", NIGHT_NS)
     assert first.instrument == store.read_instrument("EURUSD")
     assert first.instrument["calendar"] == "forex"
     (info,) = store.list_series()
-    assert (info.kind, info.source, info.price_side, info.bars) == ("fx", "csv", "bid", 3)
+    assert (info.kind, info.source, info.price_side, info.bars) == ("fx", "EURUSD", "bid", 3)
     assert [(line["file"], line["written"], line["zone"]) for line in store.read_import_log()] == [
         ("EURUSD_m1.csv", 3, "UTC"), ("EURUSD_m1.csv", 0, "UTC"),
     ]  # fmt: skip
@@ -197,7 +198,7 @@ def test_an_import_stores_bars_instrument_and_log(tmp_path: Path, store: Histori
 def test_an_import_that_does_not_fit_changes_nothing(tmp_path: Path, store: HistoricalDataStore) -> None:
     """A conflicting bar in a second file: neither its bars nor its log line are stored."""
     run_import(inspect_file(put(tmp_path, PLAIN), COMPLETE), store)
-    other = put(tmp_path, PLAIN.replace("7.5", "8.5").replace("2024-01-02 00:01", "2024-01-02 00:02"), "other.csv")
+    other = put(tmp_path, PLAIN.replace("7.5", "8.5").replace("2024-01-02 00:01", "2024-01-02 00:02"), "EURUSD_2.csv")
 
     with pytest.raises(DataError, match=r"00:03:00Z is stored with volume 7\.5"):
         run_import(inspect_file(other, COMPLETE), store)
@@ -207,13 +208,40 @@ def test_an_import_that_does_not_fit_changes_nothing(tmp_path: Path, store: Hist
 
 def test_files_of_one_series_may_come_in_any_order(tmp_path: Path, store: HistoricalDataStore) -> None:
     """Monthly files of one vendor merge into one series."""
-    later = put(tmp_path, PLAIN.replace("2024-01-02", "2024-02-02"), "b.csv")
+    later = put(tmp_path, PLAIN.replace("2024-01-02", "2024-02-02"), "bars_2024-02.csv")
 
-    for path in (later, put(tmp_path, PLAIN, "a.csv")):
+    for path in (later, put(tmp_path, PLAIN, "bars_2024-01.csv")):
         run_import(inspect_file(path, COMPLETE), store)
 
     assert store.list_series()[0].bars == 6
     assert store.read_bars("EURUSD", MINUTE_NS, end_ns=NIGHT_NS + DAY_NS).open_ns.tolist() == [e[0] for e in EXPECTED]
+
+
+def test_plain_files_with_other_names_are_of_other_origins(tmp_path: Path, store: HistoricalDataStore) -> None:
+    """They are not joined unasked; the sentence says how to say that they are of one origin."""
+    later = put(tmp_path, PLAIN.replace("2024-01-02", "2024-02-02"), "other.csv")
+    run_import(inspect_file(put(tmp_path, PLAIN), COMPLETE), store)
+
+    with pytest.raises(DataError, match="with the source 'EURUSD' and comes now with 'other'.*--source EURUSD"):
+        run_import(inspect_file(later, COMPLETE), store)
+    run_import(inspect_file(later, COMPLETE.having({"source": "EURUSD"})), store)
+
+    assert store.list_series()[0].bars == 6
+
+
+@pytest.mark.parametrize(
+    ("layout", "place", "name"),
+    [
+        ("parquet", "lean_oanda_EURUSD_1m_bidask_2014-05.parquet", "lean_oanda_EURUSD_bidask"),
+        ("parquet", "bars-2024-01.parquet", "bars"),
+        ("csv", "my vendor/2024-01.csv", "my_vendor"),
+        ("csv", "prices.csv", "prices"),
+        ("metatrader", "prices.csv", "metatrader"),
+    ],
+)
+def test_the_origin_of_a_file_has_a_name_by_itself(tmp_path: Path, layout: str, place: str, name: str) -> None:
+    """The vendor's where the layout tells it; else the words of the file's name, or of its folder's."""
+    assert default_source(layout, tmp_path / place) == name
 
 
 def rows(*lines: str) -> str:

@@ -14,7 +14,15 @@ from src.core.errors import ConfigError, DataError
 from src.core.timeframe import HOUR_NS, MINUTE_NS
 from src.data.fingerprint import fingerprint_bars
 from src.data.importing import ImportAnswers, inspect_file, run_import
-from src.data.mirror import ExportReport, export_mirror, import_mirror, list_mirror, mirror_folder, read_mirror
+from src.data.mirror import (
+    ExportReport,
+    export_mirror,
+    import_mirror,
+    list_mirror,
+    mirror_folder,
+    read_mirror,
+    scan_mirror,
+)
 from src.data.store import HistoricalDataStore
 from src.data.stored import COLUMNS
 from src.data.stores import store_fingerprint
@@ -201,6 +209,58 @@ def test_a_damaged_file_is_never_read_and_the_next_export_writes_it_anew(path: P
     assert found[1] == "damaged"
     assert [one.file for one in export(path).written] == [BTC]
     assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", ["rows", "end", "gone", "list gone", "list damaged"])
+def test_of_a_damaged_mirror_nothing_is_imported(path: Path, tmp_path: Path, damage: str) -> None:
+    """The whole import is one transaction: whichever file is damaged or missing is named, and no other is stored."""
+    folder = mirror_folder(path)
+    export(path)
+    file = folder / (ETH if damage in ("rows", "end", "gone") else "mirror.json")
+    whole = file.read_bytes()
+    if damage == "rows":
+        table = pq.read_table(file)
+        pq.write_table(table.slice(1), file)  # its own fingerprint stays in it
+    elif damage.endswith("gone"):
+        file.unlink()
+    else:
+        file.write_bytes(whole[: len(whole) // 2])
+
+    with HistoricalDataStore(tmp_path / "other.duckdb") as store:
+        with pytest.raises(DataError) as raised:
+            import_mirror(folder, store)
+        stored = [store.list_series(), store.read_import_log(), store.read_instrument("BTCUSD")]
+        file.write_bytes(whole)
+        again = [new for _, new in import_mirror(folder, store)]
+
+    assert str(file) in raised.value.message
+    assert (stored, again) == ([[], [], None], [3, 3])
+
+
+def test_a_mirror_that_contradicts_the_store_is_not_imported(path: Path, tmp_path: Path) -> None:
+    """The file is named, and the series before it is not stored either."""
+    export(path)
+    with HistoricalDataStore(tmp_path / "other.duckdb") as store:
+        odd = make([60], symbol="ETH/USD:USD", timeframe_ns=HOUR_NS, side="bid", at=7.0)
+        store.write_bars(odd, source="other", kind="fx")
+
+        with pytest.raises(DataError, match="does not fit what .* holds: .* is stored with open 17.0") as raised:
+            import_mirror(mirror_folder(path), store)
+
+        assert str(mirror_folder(path) / ETH) in raised.value.message
+        assert [info.symbol for info in store.list_series()] == ["ETH/USD:USD"]
+
+
+def test_a_mirror_without_its_list_is_mended_by_an_export(path: Path) -> None:
+    """Its files say that it is one."""
+    export(path)
+    (mirror_folder(path) / "mirror.json").unlink()
+    found, missing = scan_mirror(mirror_folder(path))
+
+    report = export(path)
+
+    assert ([one.symbol for one in found], len(missing)) == (["BTCUSD", "ETH/USD:USD"], 1)
+    assert (len(report.unchanged), scan_mirror(mirror_folder(path))[1]) == (2, [])
 
 
 def test_a_series_with_wrong_bars_is_not_mirrored(path: Path) -> None:

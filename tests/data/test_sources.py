@@ -55,7 +55,7 @@ def test_every_source_of_the_table_can_be_made(tmp_path: Path) -> None:
 
     assert made.keys() == SOURCES.keys()
     assert [source.name for source in made.values()] == [
-        "ccxt:binanceusdm", "ccxt", "parquet", f"SYNTHETIC seed 7 from {START_NS}",
+        "ccxt:binanceusdm", "ccxt", "a", "SYNTHETIC seed 7 from 2024-01-01",
     ]  # fmt: skip
 
 

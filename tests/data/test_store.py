@@ -297,7 +297,9 @@ def test_an_absent_file_is_answered_with_the_command_that_makes_one(tmp_path: Pa
     """Reading a store that does not exist creates nothing."""
     path = tmp_path / "none.duckdb"
 
-    with pytest.raises(DataError, match=r"none\.duckdb; create it with `lockstep data import FILE`"):
+    with pytest.raises(
+        DataError, match=r"none\.duckdb; create it with `lockstep data import FILE --store .*none\.duckdb`"
+    ):
         HistoricalDataStore(path, read_only=True)
 
     assert not path.exists()
@@ -355,6 +357,40 @@ def test_a_file_without_tables_is_an_empty_store(tmp_path: Path, bars: MakeBars)
     assert (found, instrument, path.read_bytes()) == ([[], [], [], []], None, before)
     with HistoricalDataStore(path) as store:
         assert store.write_bars(bars([1, 2]), source="test") == 2
+
+
+@pytest.mark.parametrize("size", [0, 4096, 8192])
+def test_a_file_whose_database_was_never_begun_is_named_and_can_be_filled(
+    tmp_path: Path, bars: MakeBars, size: int
+) -> None:
+    """A kill while the file is made leaves it short; a reader gets a sentence, a writer a new store."""
+    path = tmp_path / "market.duckdb"
+    duckdb.connect(str(path)).close()
+    path.write_bytes(path.read_bytes()[:size])
+
+    with pytest.raises(DataError, match=r"found an empty file, .*fill it with `lockstep data import FILE --store .*`"):
+        HistoricalDataStore(path, read_only=True)
+    assert path.stat().st_size == size
+    with HistoricalDataStore(path) as store:
+        assert store.write_bars(bars([1, 2]), source="test") == 2
+
+
+def test_a_short_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    """Only what DuckDB began, or a file without a byte, is replaced."""
+    path = tmp_path / "notes.txt"
+    path.write_text("mine", encoding="utf-8")
+
+    with pytest.raises(DataError, match="cannot be opened as a store of market data"):
+        HistoricalDataStore(path)
+
+    assert path.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_folder_is_no_store(tmp_path: Path, read_only: bool) -> None:
+    """The sentence says that a file is wanted, and what it could be called."""
+    with pytest.raises(DataError, match=r"expected the file of a store, found the folder .*market\.duckdb"):
+        HistoricalDataStore(tmp_path, read_only=read_only)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class Talking(BarStrategy):
         print("hello from a strategy")
 
     def on_bar(self, bar):
-        if self.bars.end == 5:
+        if self.bars.end >= 5:
             raise KeyboardInterrupt
 
 class Stuck(BarStrategy):

@@ -20,7 +20,7 @@ def test_a_look_ahead_ends_with_4_and_is_named_in_a_table(tmp_path: Path) -> Non
     assert "NextClose on BTCUSDT: decisions change with a perturbed future" in ended.out
     assert "first change      2024-01-0" in ended.out
     assert "it reads bars that close later" in ended.out
-    assert "1 of 1 depend on what was not known yet" in ended.err
+    assert "1 of 1 depends on what was not known yet" in ended.err
 
 
 def test_a_strategy_that_fails_by_itself_ends_with_1(tmp_path: Path) -> None:

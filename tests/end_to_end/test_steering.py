@@ -136,6 +136,7 @@ def test_q_ends_a_run_and_an_open_question_with_it(project: Path) -> None:
         (("--run-to", "2024-01-01 12:00"), "need somebody at a terminal"),
         (("--break", "account.equity < 1"), "need somebody at a terminal"),
         (("--run-to", "noon"), "expected a date such as"),
+        (("--break", "account.eqity < 3"), "did you mean equity?"),
     ],
 )
 def test_without_a_terminal_no_run_is_paused(project: Path, words: tuple[str, ...], message: str) -> None:

@@ -19,16 +19,36 @@ from src.core.errors import ConfigError
 from src.core.sync import Event, Lock, monotonic_ns
 from src.core.timeframe import format_instant, parse_instant
 
-__all__ = ["ControlState", "Controllable", "RunControl"]
+__all__ = ["ControlState", "Controllable", "RunControl", "check_run_to"]
 
 _MOST_STEPS = 10**9
 
 
+def check_run_to(until_ns: int, start_ns: int, end_ns: int) -> None:
+    """Refuse an instant at which a run over this window can never stand still.
+
+    Raises:
+        ConfigError: it lies before the window, at its end or after it.
+    """
+    if start_ns <= until_ns < end_ns:
+        return
+    if until_ns < start_ns:
+        why = "the run begins later, and time does not go back"
+    else:
+        why = "the run is over then, with nothing left to pause before"
+    raise ConfigError(
+        f"expected an instant to run to from {format_instant(start_ns)} to before {format_instant(end_ns)}, found "
+        f"{format_instant(until_ns)}: {why}"
+    )
+
+
 class Controllable(Protocol):
-    """What is asked of the clock: its present, and a place for a gate between its steps; see `TimeController`."""
+    """What is asked of the clock: present, window, and a place for a gate between its steps; see `TimeController`."""
 
     @property
     def instant_ns(self) -> int: ...
+    @property
+    def window_ns(self) -> tuple[int, int]: ...
     @property
     def pacer(self) -> Gate | None: ...
     def post(self, request: Callable[[], None]) -> None: ...
@@ -127,12 +147,13 @@ class RunControl:
         """Go on until everything up to and at an instant has happened, and pause.
 
         Raises:
-            ConfigError: it is no instant, or it lies in the past.
+            ConfigError: it is no instant, or it lies outside the run's window or in the past.
         """
         if isinstance(instant, bool) or not isinstance(instant, str | int | dt.date):
             raise ConfigError(f"expected an instant such as 2024-01-31 12:00 or nanoseconds, found {instant!r}")
         until_ns = parse_instant(instant)
         self._refuse_after_the_end("run to an instant")
+        check_run_to(until_ns, *self._clock.window_ns)
         now_ns = self._clock.instant_ns
         if until_ns < now_ns:
             raise ConfigError(

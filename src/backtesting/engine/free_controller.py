@@ -17,7 +17,7 @@ from typing import Any
 
 from src.backtesting.engine.pacing import TimeMode
 from src.backtesting.engine.ports import Gate, ParticipantState
-from src.backtesting.engine.seat import CONDITION, LEFT, MARKET, Seat
+from src.backtesting.engine.seat import CONDITION, LEFT, MARKET, Seat, key_order
 from src.backtesting.engine.time_controller import MAX_CALLS_IN_ONE_TURN, TimeController
 from src.backtesting.engine.watchdog import MAX_TURNS_AT_ONE_INSTANT, Watchdog, busy_poller, livelock
 from src.backtesting.schedules import SchedulePolicy
@@ -131,7 +131,7 @@ class FreeTimeController(TimeController):
         """See `Clock.wait_for_next_step`."""
         seat = self._seats[participant]
         with self._mutex:
-            if seat.closing and (self._ending or seat.retired):
+            if seat.closing and self._is_closed(seat):
                 return False
             seat.waiting = MARKET
             try:
@@ -179,17 +179,17 @@ class FreeTimeController(TimeController):
         """Nothing: nobody waits for this one's turn to end."""
 
     def leave(self, participant: str) -> None:
-        """See `Clock.leave`."""
+        """See `Clock.leave`; time stands still until the participant's function has returned."""
         with self._mutex:
-            seat = self._seats[participant]
-            if seat.waiting is LEFT:
-                return
-            seat.waiting = LEFT
-            self._depart(seat)
+            super().leave(participant)
+
+    def _give_up(self, seat: Seat) -> None:
+        with self._mutex:
+            if seat.waiting is not LEFT:
+                self._mark_left(seat)
             self._active.discard(seat)
             self._released.discard(seat)
-            self._uneasy = True  # somebody may be waiting for its end
-            over = not self._alive
+            over = not self._alive and not self._active
             if not over:
                 self._pass_on()
         if over:
@@ -291,9 +291,11 @@ class FreeTimeController(TimeController):
     def _check_progress(self) -> None:
         stalled: dict[str, StalledThreadError] = {}
         alive = list(self._alive)
-        for seat in alive:
+        # Who has left may still have something to do before its function returns, and everybody waits for it then.
+        leaving = sorted((seat for seat in list(self._active) if seat.waiting is LEFT), key=key_order)
+        for seat in (*alive, *leaving):
             dog = self._dogs.setdefault(seat.name, Watchdog(self._stall_ns))
-            runs = seat.waiting is RUNNING and not self._unwatched
+            runs = seat.waiting in (RUNNING, LEFT) and not self._unwatched
             error = dog.check(seat if runs else None, self._now, alive)
             if error is not None:
                 stalled[seat.name] = error

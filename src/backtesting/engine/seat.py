@@ -7,10 +7,11 @@ from typing import Protocol
 from src.core.bars import BarSeries, BarsView
 from src.core.blocking import helper_order
 from src.core.clock import PHASE_TIMER, Participant
+from src.core.errors import LeftError
 from src.core.sync import Carrier
 from src.core.wake import MonitorWake, WorkerWake
 
-__all__ = ["BORN", "CONDITION", "LEFT", "MARKET", "YIELDED", "Seat", "key_order"]
+__all__ = ["BORN", "CONDITION", "LEFT", "MARKET", "YIELDED", "NoWake", "Seat", "key_order"]
 
 #: What a seat waits for when it has not the turn; compared by identity, shown in errors.
 BORN, MARKET, CONDITION, YIELDED, LEFT = "its first turn", "the next step", "a condition", "its turn", "nothing"
@@ -30,6 +31,16 @@ _ALWAYS = _Always()
 _NO_BARS = BarsView(BarSeries.empty("", 1), 0)
 
 
+class NoWake:
+    """The wake of a helper, which never waits for the market."""
+
+    def __call__(self) -> bool:
+        return False
+
+    def next_due_ns(self) -> None:
+        return
+
+
 class Seat:
     """The scheduler's record of one participant; belongs to the holder of the turn.
 
@@ -37,6 +48,7 @@ class Seat:
         asks: whether there may be news although a turn has just ended: the participant takes only some in a turn, or
             time moved on during the turn.
         closing: whether its next wait has to ask why it goes on: the run, its symbol or itself comes to an end.
+        departure: what its waits raise, since it has left; None before.
         yields: how often it gave its turn away at this instant; `yielding` is true while that decision is made.
         helper: whether it is a thread that another participant started.
         state: while its `watching` is false, `wake` is false as well and is not called.
@@ -44,10 +56,10 @@ class Seat:
     """
 
     __slots__ = (
-        "asks", "base_order", "by_others", "carrier", "closing", "condition", "due_ns", "due_order", "ended",
-        "helper", "leaves_news", "name", "next_due_ns", "order", "parent", "park", "participant", "queued", "resume",
-        "retired", "series", "since_ns", "state", "turns", "turns_of_helpers", "view", "waiting", "wake", "what",
-        "yielding", "yields",
+        "asks", "base_order", "by_others", "carrier", "closing", "condition", "departure", "due_ns", "due_order",
+        "ended", "helper", "leaves_news", "name", "next_due_ns", "order", "parent", "park", "participant", "queued",
+        "resume", "retired", "series", "since_ns", "state", "turns", "turns_of_helpers", "view", "waiting", "wake",
+        "what", "yielding", "yields",
     )  # fmt: skip
 
     carrier: Carrier
@@ -80,6 +92,7 @@ class Seat:
         self.ended = False
         self.retired = False
         self.closing = False
+        self.departure: LeftError | None = None
         self.turns = 0
         self.turns_of_helpers = 0
         self.yields = 0

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from src.backtesting.engine.pacing import TimeMode, pacer_for
 from src.backtesting.engine.ports import Gate, Market, ParticipantState, TimeStatistics
-from src.backtesting.engine.seat import CONDITION, LEFT, MARKET, YIELDED, Seat
+from src.backtesting.engine.seat import CONDITION, LEFT, MARKET, YIELDED, NoWake, Seat
 from src.backtesting.engine.turns import Turns
 from src.backtesting.engine.watchdog import Watchdog, add_stacks, busy_poller
 from src.backtesting.schedules import SchedulePolicy
@@ -24,6 +24,7 @@ from src.core.arguments import checked_callable, checked_timeout
 from src.core.blocking import Blocking
 from src.core.clock import Participant
 from src.core.errors import ConfigError, Stopping, invariant
+from src.core.leaving import departure_of
 from src.core.sync import Runtime, current_name, current_participant, runtime_named
 
 __all__ = ["TimeController", "TimeMode"]
@@ -109,7 +110,7 @@ class TimeController(Turns, Blocking):
         if self._ending or parent.retired:
             raise Stopping
         self._seat(
-            replace(parent.participant, name=name, wake=_Nothing(), timed=False),
+            replace(parent.participant, name=name, wake=NoWake(), timed=False),
             run,
             parent=parent.parent or parent.name,
         )
@@ -132,8 +133,7 @@ class TimeController(Turns, Blocking):
             except BaseException as error:  # kept and raised again by `drive`, or taken by whoever answers for it
                 self._failed(seat, error)
             finally:
-                if seat.waiting is not LEFT:
-                    self.leave(name)
+                self._give_up(seat)
 
         seat.carrier = carrier = self._runtime.spawn(name, body)
         seat.resume = carrier.resume
@@ -187,7 +187,7 @@ class TimeController(Turns, Blocking):
     def wait_for_next_step(self, participant: str) -> bool:
         """See `Clock.wait_for_next_step`."""
         seat = self._seats[participant]
-        if seat.closing and (self._ending or seat.retired):
+        if seat.closing and self._is_closed(seat):
             return False
         seat.waiting = MARKET
         if (seat.asks and self._has_news(seat)) or seat.ended:
@@ -214,6 +214,11 @@ class TimeController(Turns, Blocking):
         if seat.closing:
             return not (self._ending or seat.retired or (seat.ended and not seat.wake()))
         return True
+
+    def _is_closed(self, seat: Seat) -> bool:
+        if seat.departure is not None:
+            raise seat.departure
+        return self._ending or seat.retired
 
     def _has_news(self, seat: Seat) -> bool:
         self._running = None  # see `_look_around`
@@ -253,21 +258,32 @@ class TimeController(Turns, Blocking):
         seat = self._running
         if not self._preempts or self._ending or seat is None or seat.name != current_participant.get():
             return
+        if seat.waiting is LEFT:  # nobody would give it the turn again
+            return
         self._count_yield(seat)
         seat.waiting, seat.yielding = YIELDED, True
         self._enqueue(seat)
         self._pass_turn(seat)
 
     def leave(self, participant: str) -> None:
-        """See `Clock.leave`."""
+        """See `Clock.leave`; nobody else has a turn before the participant's function has returned."""
+        departure = departure_of(participant)
         seat = self._seats[participant]
-        if seat.waiting is LEFT:
-            return
+        if seat.waiting is not LEFT:
+            seat.departure, seat.closing = departure, True
+            self._mark_left(seat)
+
+    def _mark_left(self, seat: Seat) -> None:
         seat.waiting = LEFT
         self._depart(seat)
+        self._uneasy = True  # somebody may be waiting for its end
+
+    def _give_up(self, seat: Seat) -> None:
+        """The end of a participant's last turn: its function has returned."""
+        if seat.waiting is not LEFT:
+            self._mark_left(seat)
         if seat.helper:  # there may be one for each bar
             self._forget(seat)
-        self._uneasy = True  # somebody may be waiting for its end
         self._runtime.finish(self._next_turn().carrier if self._alive else None)
 
     def retire(self, participant: str) -> None:
@@ -301,6 +317,8 @@ class TimeController(Turns, Blocking):
         if seat is None:
             name = current_name()
             raise RuntimeError(f"expected a participant in its turn, found {name}, which cannot {what}")
+        if seat.departure is not None:
+            raise seat.departure
         return seat
 
     # -- what anybody may call ---------------------------------------------------------------------
@@ -348,6 +366,11 @@ class TimeController(Turns, Blocking):
         """The present instant for displays; asking for it is no call of the clock, which are counted."""
         return self._now
 
+    @property
+    def window_ns(self) -> tuple[int, int]:
+        """The instants at which the market begins and ends."""
+        return self._market.start_ns, self._market.end_ns
+
     def statistics(self) -> TimeStatistics:
         """Where everybody is now."""
         seats = list(self._seats.values())
@@ -382,13 +405,3 @@ class TimeController(Turns, Blocking):
             # The thread may come back after all; it then finds the run over instead of going on with it.
             self.fail(error)
             raise error
-
-
-class _Nothing:
-    """The wake of a helper, which never waits for the market."""
-
-    def __call__(self) -> bool:
-        return False
-
-    def next_due_ns(self) -> None:
-        return

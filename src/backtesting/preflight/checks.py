@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.backtesting.config import EVERY_SYMBOL, AcceptedGapSection, BacktestConfig, GapSection
-from src.backtesting.preflight.holes import Holes, absent_between, find_holes
+from src.backtesting.preflight.holes import Holes, absent_between, enough_ns, find_holes
 from src.backtesting.preflight.mending import Mender, hours_text, instant_text
 from src.backtesting.preflight.report import ERROR, INFO, WARNING, Finding, SeriesReport
 from src.core.bars import BarSeries, IntArray
 from src.core.calendars import ALWAYS, FOREX, BoolArray, Calendar
 from src.core.timeframe import DAY_NS, HOUR_NS, MINUTE_NS, format_duration, format_instant
+from src.core.words import counted
 
 __all__ = ["Allowance", "Demand", "allowance_of", "examine_series"]
 
@@ -58,7 +59,7 @@ class Subject:
 
     Attributes:
         derived: higher timeframes by their length in ns.
-        generated: the bars begin where they were asked to begin; nothing earlier can be had.
+        generated: the bars begin where the configuration says so; there is no source to ask for earlier ones.
         start_ns, end_ns: the window of the run.
     """
 
@@ -156,7 +157,7 @@ def _values(subject: Subject) -> list[Finding]:
     bad = np.flatnonzero(~good)
     i = int(bad[0])
     words = (
-        f"{_count(len(bad), 'bar')} cannot be right, the first one at {instant_text(int(base.open_ns[i]))}: expected "
+        f"{counted(len(bad), 'bar')} cannot be right, the first one at {instant_text(int(base.open_ns[i]))}: expected "
         f"finite prices above zero, open and close between low and high, and a volume of 0 or more, found open "
         f"{float(o[i])!r}, high {float(h[i])!r}, low {float(l_[i])!r}, close {float(c[i])!r}, volume {float(v[i])!r}"
     )
@@ -194,8 +195,8 @@ def _closing_stamps(subject: Subject) -> list[Finding]:
         return []
     words = (
         f"at {at_close} of {len(closing)} closings of {subject.calendar.name} a bar has the stamp of the closing, "
-        f"and at {at_open} openings there is a bar; expected the stamp of a bar's open: import the file again with "
-        "--stamp close"
+        f"and at {counted(at_open, 'opening')} there is a bar; expected the stamp of a bar's open: import the "
+        "file again with --stamp close"
     )
     mend = subject.mender.importing(subject.base.symbol)
     return [_finding(subject, ERROR, "stamp", words, mend and f"{mend} --stamp close")]
@@ -231,7 +232,7 @@ def _long_holes(
     more = f", and {len(refused) - len(longest)} more" if len(refused) > len(longest) else ""
     limit_ns = max(subject.allowance.longest_ns, _FREE_BARS * length)
     words = (
-        f"{_count(len(refused), 'hole')} longer than {hours_text(limit_ns)} of open hours by calendar "
+        f"{counted(len(refused), 'hole')} longer than {hours_text(limit_ns)} of open hours by calendar "
         f"{report.calendar}: {listed}{more}; get the bars, or list the holes under backtest.data.accept_gaps with a "
         f"reason, or name the right instruments.{report.symbol}.calendar"
     )
@@ -246,9 +247,9 @@ def _share(subject: Subject, report: SeriesReport) -> list[Finding]:
     if report.absent_share <= limit:
         return []
     words = (
-        f"{report.absent:,} of {report.expected:,} bars are absent by calendar {report.calendar}, "
-        f"{100 * report.absent_share:.1f} %; expected at most {100 * limit:g} %: get the bars, or say that so many may "
-        f"be absent"
+        f"{report.absent:,} of {counted(report.expected, 'bar')} {'is' if report.absent == 1 else 'are'} absent by "
+        f"calendar {report.calendar}, {100 * report.absent_share:.1f} %; expected at most {100 * limit:g} %: get the "
+        f"bars, or say that so many may be absent"
     )
     mender = subject.mender
     mend = mender.syncing(report.symbol, report.timeframe_ns, report.source, report.first_ns, report.last_ns)
@@ -303,8 +304,8 @@ def _outside(subject: Subject) -> list[Finding]:
     if outside <= _OUTSIDE_SHARE * len(stamps):
         return []
     words = (
-        f"{outside:,} of {len(stamps):,} bars in the window, {100 * outside / len(stamps):.1f} %, lie outside the "
-        f"sessions of calendar {calendar.name}; expected at most {100 * _OUTSIDE_SHARE:g} %: name the right "
+        f"{outside:,} of {counted(len(stamps), 'bar')} in the window, {100 * outside / len(stamps):.1f} %, lie outside "
+        f"the sessions of calendar {calendar.name}; expected at most {100 * _OUTSIDE_SHARE:g} %: name the right "
         f"instruments.{subject.base.symbol}.calendar, 24/7 where the market never closes"
     )
     return [_finding(subject, WARNING, "outside", words)]
@@ -331,12 +332,15 @@ def _cold(subject: Subject, demand: Demand, series: BarSeries, there: int) -> Fi
     warm_ns = series.close_of(demand.lookback - 1) if series.loaded >= demand.lookback else None
     until = "in the whole window" if warm_ns is None else f"before {instant_text(warm_ns)}"
     words = (
-        f"{demand.strategy} looks back on {demand.lookback} bars of {format_duration(length)} and {there} have closed "
-        f"before {instant_text(subject.start_ns)}; {missing} are missing ({hours_text(missing * length)}), its "
-        f"features are undefined {until}"
+        f"{demand.strategy} looks back on {counted(demand.lookback, 'bar')} of {format_duration(length)} and {there} "
+        f"{'has' if there == 1 else 'have'} closed before {instant_text(subject.start_ns)}; {missing} "
+        f"{'is' if missing == 1 else 'are'} missing ({hours_text(missing * length)}), its features are undefined "
+        f"{until}"
     )
     if subject.generated:
-        return _finding(subject, INFO, "warmup", words)
+        begins_ns = subject.start_ns - enough_ns(2 * demand.lookback * length, subject.calendar.name)
+        begins = {"backtest.data.begins": instant_text(begins_ns // DAY_NS * DAY_NS)}
+        return _finding(subject, WARNING, "warmup", words, subject.mender.setting(begins))
     earlier_ns = subject.start_ns - 2 * missing * length
     mend = subject.mender.syncing(
         subject.base.symbol, subject.base.timeframe_ns, subject.source, earlier_ns, subject.start_ns
@@ -364,11 +368,8 @@ def _mapping(subject: Subject) -> tuple[dict[int, tuple[int, int]], list[Finding
         if lost:
             findings.append(_finding(
                 subject, WARNING, "unmapped",
-                f"{_count(lost, 'bar')} of {format_duration(base.timeframe_ns)} belong to no bar of "
-                f"{format_duration(length)}, because they lie outside the sessions of calendar {subject.calendar.name}",
+                f"{counted(lost, 'bar')} of {format_duration(base.timeframe_ns)} "
+                f"{'belongs' if lost == 1 else 'belong'} to no bar of {format_duration(length)}, being outside the "
+                f"sessions of calendar {subject.calendar.name}",
             ))  # fmt: skip
     return found, findings
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"

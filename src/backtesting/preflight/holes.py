@@ -12,7 +12,11 @@ from src.core.bars import IntArray
 from src.core.calendars import ALWAYS, Calendar
 from src.core.timeframe import DAY_NS
 
-__all__ = ["Holes", "absent_between", "find_holes"]
+__all__ = ["Holes", "absent_between", "enough_ns", "find_holes"]
+
+#: A market that closes has fewer bars in a span of time: so much longer is the span that holds enough of them.
+_CLOSED_FACTOR = 6
+_CLOSED_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,11 @@ class Holes:
     start_ns: IntArray
     end_ns: IntArray
     bars: IntArray
+
+
+def enough_ns(open_hours_ns: int, calendar: str) -> int:
+    """A span of time that holds so many open hours wherever it lies, by the name of a calendar."""
+    return open_hours_ns if calendar == ALWAYS else _CLOSED_FACTOR * open_hours_ns + _CLOSED_DAYS * DAY_NS
 
 
 def find_holes(open_ns: IntArray, timeframe_ns: int, calendar: Calendar) -> Holes:

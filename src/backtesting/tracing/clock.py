@@ -13,7 +13,6 @@ from src.backtesting.tracing.probe import Probe
 from src.backtesting.tracing.track import Kind
 from src.core.blocking import Blocking
 from src.core.clock import Clock, Participant
-from src.core.sync import current_participant
 from src.core.wake import Signals
 
 __all__ = ["MeasuredClock", "TracedClock", "TracedLock", "TracedMarket"]
@@ -117,11 +116,7 @@ class TracedClock(Blocking):
             self._probe.waiting(track, Kind.WAIT, "yield", wait)
 
     def leave(self, participant: str) -> None:
-        """See `Clock.leave`."""
-        # Before the turn is given away: afterwards another thread may be writing the probe's marks.
-        track = self._probe.track()
-        if track is not None and current_participant.get() == participant:
-            self._probe.end_turn(track)
+        """See `Clock.leave`; the turn goes on until the participant's function returns."""
         self._clock.leave(participant)
 
     def retire(self, participant: str) -> None:
@@ -162,7 +157,7 @@ class TracedClock(Blocking):
             try:
                 run()
             finally:
-                probe.end_turn(track)  # of one that dies without leaving; nothing otherwise
+                probe.end_turn(track)  # before the turn is given away: then another thread writes the probe's marks
 
         return body
 

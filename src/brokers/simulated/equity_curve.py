@@ -82,9 +82,12 @@ def _add_slot(
     pairs = np.array([FLAT, *held], dtype=np.float64)
     volume, entry = np.repeat(pairs[:, 0], lengths), np.repeat(pairs[:, 1], lengths)
     quotes = desk.quotes
-    long, short = np.flatnonzero(volume > 0), np.flatnonzero(volume < 0)
-    total[long] += volume[long] * (mark[long] * quotes.bid_factor - quotes.bid_offset - entry[long])
-    total[short] += volume[short] * (mark[short] * quotes.ask_factor + quotes.ask_offset - entry[short])
+    long = volume > 0
+    quote = mark * np.where(long, quotes.bid_factor, quotes.ask_factor)
+    quote += np.where(long, -quotes.bid_offset, quotes.ask_offset)
+    quote -= entry
+    quote *= volume
+    np.add(total, quote, out=total, where=volume != 0)
 
 
 def _lengths(instants: IntArray, when: Sequence[int] | IntArray) -> IntArray:

@@ -126,6 +126,10 @@ class CcxtSource:
             defaults=self._defaults(name, market),
         )  # fmt: skip
 
+    def refuse_timeframe(self, symbol: str, timeframe_ns: int) -> None:
+        """See `BarSource`."""
+        self._timeframe(timeframe_ns)
+
     def bars(self, symbol: str, timeframe_ns: int, start_ns: int, end_ns: int) -> Iterator[BarSeries]:
         """See `BarSource.bars`; one piece for each answer of the exchange."""
         timeframe = self._timeframe(timeframe_ns)

@@ -57,15 +57,19 @@ class HeldSource:
             symbol=name, venue=name, kind=kind, price_side=found.price_side, defaults=defaults_for(kind, name)
         )
 
-    def bars(self, symbol: str, timeframe_ns: int, start_ns: int, end_ns: int) -> Iterator[BarSeries]:
-        """See `BarSource.bars`."""
-        self.symbol(symbol)
-        series = self._series.get((symbol, timeframe_ns))
-        if series is None:
+    def refuse_timeframe(self, symbol: str, timeframe_ns: int) -> None:
+        """See `BarSource`."""
+        if (symbol, timeframe_ns) not in self._series:
             has = ", ".join(format_duration(key[1]) for key in sorted(self._series) if key[0] == symbol)
             raise ConfigError(
                 f"{self.name} has no {format_duration(timeframe_ns)} bars of {symbol}; it has {has}", symbol=symbol
             )
+
+    def bars(self, symbol: str, timeframe_ns: int, start_ns: int, end_ns: int) -> Iterator[BarSeries]:
+        """See `BarSource.bars`."""
+        self.symbol(symbol)
+        self.refuse_timeframe(symbol, timeframe_ns)
+        series = self._series[symbol, timeframe_ns]
         first, last = np.searchsorted(series.open_ns[: series.loaded], [start_ns, end_ns])
         if last > first:
             columns = (getattr(series, name)[first:last] for name in ("open", "high", "low", "close", "volume"))

@@ -38,6 +38,9 @@ class BarSource(Protocol):
     A source whose name stands for more than one place of origin, such as all files of one layout, has an attribute
     `is_held` that is true: what it has answered is not kept in the sync log, and it is always asked.
 
+    A source that knows its timeframes beforehand has a method `refuse_timeframe(symbol, timeframe_ns)`, which raises
+    the ConfigError of `bars` without asking for any; a source that waits for somebody has `on_retry`, which is told.
+
     Attributes:
         name: the origin that the store keeps with a series, such as `ccxt:binanceusdm`; a series never mixes two.
         page_bars: how many bars one answer holds at most; who syncs asks for windows of so many bars.

@@ -154,7 +154,8 @@ def changed_decisions(
     in the other: the accounts have different pasts, and from there on the runs may differ for that reason.
 
     Args:
-        stated: the ids of the entries whose volume the strategy stated itself, in both runs.
+        stated: the ids of the entries whose volume the strategy stated itself, in both runs; these entries have that
+            volume, see `Observation`, and not the one that was granted.
     """
     a = [each for each in whole if start_ns < each.instant_ns < end_ns]
     b = [each for each in later if start_ns < each.instant_ns < end_ns]
@@ -165,11 +166,11 @@ def changed_decisions(
             if one.instant_ns < other.instant_ns:
                 return _decision(LATER_START, start_ns, one.instant_ns, one, None)
             return _decision(LATER_START, start_ns, other.instant_ns, None, other)
-        if one.values[_VERDICT] != other.values[_VERDICT]:
-            return None
         volumes = [_volume(each, ids) for each, ids in zip((one, other), stated, strict=True)]
         if volumes[0] != volumes[1]:
             return _decision(LATER_START, start_ns, one.instant_ns, one, other)
+        if one.values[_VERDICT] != other.values[_VERDICT]:
+            return None
         if repr(one.values[_VOLUME]) != repr(other.values[_VOLUME]):
             return None
     if len(a) == len(b):

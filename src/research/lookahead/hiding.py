@@ -1,21 +1,22 @@
-"""A market of which the bot holds nothing but what has closed: its arrays are filled in as bars close.
+"""What stands between a bot and its run: a market that shows only what has closed, and an ear for what is asked for.
 
 The venue works on the whole market as always; the bot is handed a second series of each, in which what is still to come
 is no number, is at no time, and is not counted as loaded. Used by the holder of the turn only.
 """
 
+import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from src.brokers.simulated import SimulatedBroker
 from src.core.bars import BarSeries
 from src.core.errors import invariant
-from src.core.records import OrderRequest, OrderResult
+from src.core.risk_manager import EntryIntent, RiskManager, Verdict
 from src.data.market import MarketData
 
-__all__ = ["HidingSeries", "NotingBroker", "hidden"]
+__all__ = ["HidingBroker", "HidingSeries", "hidden", "noting_risk"]
 
 _COLUMNS = ("open", "high", "low", "close", "volume")
 
@@ -62,16 +63,8 @@ class HidingSeries(BarSeries):
         shown.length = shown.loaded = count
 
 
-class NotingBroker(SimulatedBroker):
-    """The simulated venue; the bot sees what `HidingSeries` show, and other series as they are.
-
-    Attributes:
-        stated: the ids of the orders whose volume the bot stated itself, those that the venue refused too.
-    """
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.stated: set[str] = set()
+class HidingBroker(SimulatedBroker):
+    """The simulated venue; the bot sees what `HidingSeries` show, and other series as they are."""
 
     def series(self, symbol: str, timeframe_ns: int) -> BarSeries:
         """See `Broker.series`."""
@@ -81,11 +74,30 @@ class NotingBroker(SimulatedBroker):
         """See `Broker.base_series`."""
         return _shown(super().base_series(symbol))
 
-    def place(self, request: OrderRequest) -> OrderResult:
-        """See `Broker.place`."""
-        if not request.reverse:  # an entry whose size was left open turns around what is held
-            self.stated.add(request.client_id)
-        return super().place(request)
+
+class _NotingRisk:
+    """A risk manager, with the volume of each entry noted as it was asked for, before it is judged."""
+
+    def __init__(self, risk: RiskManager, volumes: dict[str, float]) -> None:
+        self._risk = risk
+        self._volumes = volumes
+
+    def __getattr__(self, name: str) -> Any:  # whatever else a risk manager can do
+        return getattr(self._risk, name)
+
+    def reserve(self, intent: EntryIntent) -> Verdict:
+        """See `RiskManager.reserve`."""
+        if intent.volume is not None and math.isfinite(intent.volume):
+            self._volumes[intent.client_id] = intent.volume
+        return self._risk.reserve(intent)
+
+
+def noting_risk(risk: RiskManager, volumes: dict[str, float]) -> RiskManager:
+    """`risk`, which writes into `volumes` how much each entry asks for by its id, the refused ones too.
+
+    What leaves the size open, or states what is no number, is not written down.
+    """
+    return cast(RiskManager, _NotingRisk(risk, volumes))
 
 
 def hidden(market: MarketData) -> MarketData:

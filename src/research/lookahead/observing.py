@@ -5,7 +5,7 @@ from one run to the next. What a bot prints goes to stderr. Called by one thread
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from types import new_class
@@ -16,15 +16,17 @@ from src.backtesting.strict import refuse_real_locks
 from src.core.bars import BarSeries, FloatArray
 from src.core.errors import ConfigError, LockstepError
 from src.core.features import Feature, FeatureView
-from src.core.journal import JournalRecord
+from src.core.journal import FIELDS, JournalRecord
 from src.core.record import record
 from src.core.strategy import Strategy
 from src.core.trading_controller import MONITOR
 from src.data.market import MarketData, market_from_series
-from src.research.lookahead.hiding import NotingBroker, hidden
+from src.research.lookahead.hiding import HidingBroker, hidden, noting_risk
 from src.research.trial import Trial, prepared_for
 
-__all__ = ["Column", "Failure", "Observation", "Stage"]
+__all__ = ["Column", "Failure", "Observation", "Stage", "as_asked"]
+
+_ACTION, _ID, _VOLUME = (FIELDS["decision"].index(name) for name in ("action", "id", "volume"))
 
 
 @record
@@ -55,11 +57,12 @@ class Observation:
     """What a run showed.
 
     Attributes:
-        decisions: the strategy's own intents and refusals, in order; what the position monitor does is not its.
+        decisions: the strategy's own intents and refusals, in order; what the position monitor does is not its. An
+            entry has the volume that the strategy stated, where it stated one, whatever became of it.
         records: the whole journal.
         columns: the features by name.
         failure: None when it ran to its end.
-        stated: the ids of the decisions whose volume the strategy stated itself.
+        stated: the ids of the entries whose volume the strategy stated itself, those that were refused too.
     """
 
     decisions: tuple[JournalRecord, ...]
@@ -120,7 +123,10 @@ class Stage:
                 market=hidden(market) if hiding else market, start_ns=begin,
                 end_ns=prepared.end_ns if end_ns is None else end_ns,
             )  # fmt: skip
-            controller = compose(alone, venue=NotingBroker)
+            controller = compose(alone, venue=HidingBroker)
+            volumes: dict[str, float] = {}
+            trading = controller.trading_controller
+            trading.risk = noting_risk(trading.risk, volumes)
             try:
                 result = controller.run()
             except ConfigError as error:  # the strategy refuses to be made or asks for what it may not
@@ -129,9 +135,9 @@ class Stage:
         sentence = result.failures.get(self.symbol) or ("" if result.error is None else result.error.message)
         if sentence:
             failure = Failure(instant_ns=_failed_ns(result.records, result.error, begin), sentence=sentence)
-        venue = controller.venue
-        stated = venue.stated if isinstance(venue, NotingBroker) else ()
-        return replace(self._observation(tuple(result.records), made, failure), stated=frozenset(stated))
+        observed = self._observation(tuple(result.records), made, failure)
+        decisions = tuple(as_asked(each, volumes) for each in observed.decisions)
+        return replace(observed, decisions=decisions, stated=frozenset(volumes))
 
     def _alone(self, prepared: PreparedRun, balance: float | None, made: list[Strategy]) -> PreparedRun:
         config = prepared.config
@@ -162,6 +168,18 @@ class Stage:
             if each.kind == "decision" and each.values[0] == self._instance and each.participant != MONITOR
         )
         return Observation(decisions=decisions, records=records, columns=_columns(made), failure=failure)
+
+
+def as_asked(decision: JournalRecord, volumes: Mapping[str, float]) -> JournalRecord:
+    """An entry with the volume that was asked for, by its id; other decisions as they are.
+
+    The journal has what was granted: the stated volume by the instrument's steps, and 0 for what was refused.
+    """
+    values = decision.values
+    asked = volumes.get(values[_ID]) if values[_ACTION] == "enter" else None
+    if asked is None:
+        return decision
+    return decision._replace(values=(*values[:_VOLUME], asked, *values[_VOLUME + 1 :]))
 
 
 def _fastest_runtime(prepared: PreparedRun) -> str:

@@ -146,6 +146,25 @@ def test_time_does_not_go_back() -> None:
             controller.run_to(minute(4))
 
 
+@pytest.mark.parametrize(
+    ("at", "why"),
+    [
+        (minute(36), "found 2024-01-01 00:36:00Z: the run is over then, with nothing left to pause before"),
+        ("2030-01-01", "found 2030-01-01 00:00:00Z: the run is over then"),
+        ("2023-12-31", "found 2023-12-31 00:00:00Z: the run begins later, and time does not go back"),
+    ],
+)
+def test_an_instant_outside_the_run_is_refused(at: str | int, why: str) -> None:
+    """Accepted, it would never pause; the run is as if it had not been asked."""
+    controller = world()
+    window = "expected an instant to run to from 2024-01-01 00:00:00Z to before 2024-01-01 00:36:00Z"
+    with pytest.raises(ConfigError, match=f"{window}, {why}"):
+        controller.run_to(at)
+
+    assert controller.run().digest == uncontrolled()
+    assert controller.control_records == ()
+
+
 @pytest.mark.parametrize("count", [0, -1, 1.5, True, "2", 10**10])
 def test_a_number_of_steps_is_a_positive_integer(count: Any) -> None:
     """Anything else is refused."""

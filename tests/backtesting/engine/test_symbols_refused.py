@@ -194,6 +194,6 @@ def test_an_instant_outside_the_data_is_refused_when_the_window_is_open(project:
     store = "backtest.data={source: store, store: data/synthetic.duckdb}"
 
     with pytest.raises(
-        ConfigError, match=r"config.yaml:\d+: backtest.control.0.at: expected an instant from 2024-01-01"
+        ConfigError, match=r"--set backtest.control: backtest.control.0.at: expected an instant from 2024-01-01"
     ):
         prepared(project, store, "backtest.end=null", planned(("2024-02-01", "add", "SOLUSDT")))

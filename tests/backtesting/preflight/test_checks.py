@@ -162,7 +162,7 @@ def test_no_store_at_all_is_a_finding_with_its_command(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "seed"),
     [
-        ("SYNTHETIC seed 7 from 1704067200000000000", 7),
+        ("SYNTHETIC seed 7 from 2024-01-01", 7),
         ("SYNTHETIC something", "unknown"),
         ("file", None),
     ],

@@ -108,6 +108,15 @@ class CountingVolume(Sound):
             self.buy(volume=1 + self.seen % 5, stop=bar.close * 0.998, target_r=1.0)
 
 
+class CountingRefused(CountingVolume):
+    """The same with volumes that no account can carry."""
+
+    def on_bar(self, bar: Bar) -> None:
+        self.seen += 1
+        if bar.close > self.s[-1]:
+            self.buy(volume=1e9 + self.seen % 5, stop=bar.close * 0.998, target_r=1.0)
+
+
 class Failing(Peeking):
     """Looks ahead without asking whether there is anything."""
 

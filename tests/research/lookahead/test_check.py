@@ -58,13 +58,15 @@ def test_a_peek_in_one_bar_of_twelve_is_found(folder: Path) -> None:
     assert change.whole == "nothing" or "above" in change.whole
 
 
-def test_a_stated_volume_that_counts_from_the_start_is_found(folder: Path) -> None:
-    """The strategy asks for it, whatever the account is worth."""
-    found = checked(folder, "CountingVolume")
+@pytest.mark.parametrize("bot", ["CountingVolume", "CountingRefused"])
+def test_a_stated_volume_that_counts_from_the_start_is_found(folder: Path, bot: str) -> None:
+    """The strategy asks for it, whatever the account is worth and whether it is granted."""
+    found = checked(folder, bot)
     (change,) = found.changes
 
     assert (change.name, change.how, change.suffices) == (DECISIONS, LATER_START, None)
     assert change.whole.partition("volume ")[0] == change.other.partition("volume ")[0]
+    assert ("verdict margin" in change.whole) is (bot == "CountingRefused")
 
 
 def test_a_strategy_that_fails_where_the_market_ends_is_found(folder: Path) -> None:

@@ -17,7 +17,7 @@ from src.research.lookahead.changes import LATER_START, changed_decisions, chang
 from src.research.lookahead.hiding import HidingSeries
 from src.research.lookahead.instants import balance_at, calm_starts, edges, spread
 from src.research.lookahead.markets import excerpt, first_of_later_start, perturbed, truncated
-from src.research.lookahead.observing import Column, Observation
+from src.research.lookahead.observing import Column, Observation, as_asked
 from src.research.lookahead.sufficing import change_of_restarts, least_sufficient, sufficient_window
 from src.testing.worlds import bar_series
 
@@ -151,19 +151,28 @@ def test_decisions_are_compared_until_the_accounts_part() -> None:
 
 
 def test_a_volume_counts_where_the_strategy_states_it() -> None:
-    """A size that the account made may differ; one that is stated may not, and none is compared with a refusal."""
+    """A size that the account made may differ; one that is stated may not, also where one of the two is refused."""
     whole = [decision(20), decision(30)]
     ids = frozenset({"id20", "id30"})
     cases = [
         ([decision(20, volume=2.0), decision(30)], ids),
         ([decision(20), decision(30, volume=2.0)], ids),
         ([decision(20), decision(30)], frozenset({"id20"})),
-        ([decision(20, verdict="margin", volume=0.0)], frozenset()),
+        ([decision(20, verdict="margin")], ids),
+        ([decision(20, verdict="margin", volume=2.0)], ids),
         ([decision(20), decision(30)], ids),
     ]
     found = [changed_decisions(whole, case, 15, 100, stated=(ids, later)) for case, later in cases]
 
-    assert [None if each is None else each.first_ns for each in found] == [20, 30, 30, None, None]
+    assert [None if each is None else each.first_ns for each in found] == [20, 30, 30, None, 20, None]
+
+
+def test_a_decision_is_told_as_it_was_asked_for() -> None:
+    """The journal has 0 for an entry that was refused; other decisions and sizes left open stay as they are."""
+    refused, left_open = decision(20, verdict="margin", volume=0.0), decision(30)
+
+    assert as_asked(refused, {"id20": 3.0}) == decision(20, verdict="margin", volume=3.0)
+    assert as_asked(left_open, {"id20": 3.0}) == left_open
 
 
 @pytest.mark.parametrize("minutes", [1, 7, 1440])
