@@ -11,19 +11,23 @@ import numpy as np
 from hypothesis import strategies as st
 
 from src.backtesting.schedules.deviations import Deviation
+from src.brokers.faults import CALLS, SPANS, Fault, FaultKind
 from src.core.bars import BarSeries, IntArray
 from src.core.calendars import BoolArray, Sessions
-from src.core.timeframe import DAY_NS, MINUTE_NS, parse_instant
+from src.core.timeframe import DAY_NS, MINUTE_NS, SECOND_NS, parse_instant
 
 __all__ = [
     "Action",
     "Op",
+    "Plea",
     "Role",
     "Story",
     "TableCalendar",
     "World",
     "bars",
     "deviations",
+    "faults",
+    "pleas",
     "series_of_sessions",
     "session_calendars",
     "stories",
@@ -353,3 +357,72 @@ def series_of_sessions(draw: st.DrawFn, calendar: TableCalendar, base_ns: int, m
     low, high = np.sort(rng.uniform(1, 2, (2, len(places))), axis=0)
     opening, close = rng.uniform(low, high), rng.uniform(low, high)
     return BarSeries("AAA", base_ns, places * base_ns, opening, high, low, close, rng.lognormal(0, 5, len(places)))
+
+
+@dataclass(frozen=True)
+class Plea:
+    """An order with rarer words, a change or a cancellation, that is asked of a venue between two bars.
+
+    Attributes:
+        what: a type of order, modify or cancel.
+        offset: where its price lies, in price units from the last price; also the distance of a trailing stop.
+        further: how far the limit of a stop-limit lies from its trigger.
+        parent, pick: which of the orders so far is meant.
+        minutes: how long it works, None for ever.
+    """
+
+    what: str
+    buy: bool
+    volume: int
+    offset: int
+    further: int
+    force: str
+    group: str
+    parent: int | None
+    reduce: bool
+    reverse: bool
+    minutes: int | None
+    pick: int
+
+
+def pleas() -> st.SearchStrategy[Plea]:
+    """One plea; the groups are two, so that orders meet in them."""
+    return st.builds(
+        Plea,
+        what=st.sampled_from(
+            ("market", "limit", "limit", "stop", "stop", "stop_limit", "trailing_stop", "modify", "cancel")
+        ),
+        buy=st.booleans(),
+        volume=st.integers(1, 4),
+        offset=st.integers(-4, 4),
+        further=st.integers(-2, 2),
+        force=st.sampled_from(("gtc", "gtc", "gtc", "day", "gtd", "ioc", "fok")),
+        group=st.sampled_from(("", "", "g", "h")),
+        parent=st.one_of(st.none(), st.integers(0, 3)),
+        reduce=st.booleans(),
+        reverse=st.sampled_from((False, False, True)),
+        minutes=st.one_of(st.none(), st.integers(1, 4)),
+        pick=st.integers(0, 9),
+    )
+
+
+def faults(start_ns: int, minutes: int) -> st.SearchStrategy[Fault]:
+    """One thing that goes wrong in a run of so many minutes: of one call, of some orders, or for up to five minutes."""
+    hits = st.one_of(
+        st.builds(lambda n: {"call": n}, st.integers(1, 2 * minutes)),
+        st.builds(lambda n: {"order": n}, st.integers(1, minutes)),
+        st.builds(lambda share: {"chance_percent": share}, st.sampled_from((10.0, 40.0))),
+    )
+    calls = st.builds(lambda kind, hit: Fault(kind=kind, **hit), st.sampled_from(sorted(CALLS)), hits)
+    late = st.builds(
+        lambda hit, seconds: Fault(kind=FaultKind.TIMEOUT_ACCEPTED, after_ns=seconds * SECOND_NS, **hit),
+        hits, st.integers(1, 59),
+    )  # fmt: skip
+    spans = st.builds(
+        lambda kind, second, length: Fault(
+            kind=kind, from_ns=start_ns + second * SECOND_NS, to_ns=start_ns + (second + length) * SECOND_NS,
+            calls=1, per_ns=MINUTE_NS, factor=5.0,
+        ),
+        st.sampled_from(sorted(SPANS)), st.integers(0, 60 * minutes), st.integers(1, 300),
+    )  # fmt: skip
+    return st.one_of(calls, late, spans)

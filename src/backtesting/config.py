@@ -5,11 +5,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from src.backtesting.costs_section import CostsSection
 from src.backtesting.engine.latency import EVERY_WORKER
 from src.backtesting.engine.pacing import TimeMode
 from src.backtesting.engine.symbols import SymbolChange
+from src.backtesting.fault_section import FaultSection
 from src.backtesting.schedules import policy_named
 from src.backtesting.schedules.free import Free
+from src.brokers.faults import FaultKind
 from src.core.config import BotConfig, DurationNs, InstantNs, Section, exactly_one
 from src.core.errors import ConfigError
 from src.core.symbols import ADD, REMOVE, Roster
@@ -165,32 +168,6 @@ class DataSection(Section):
         return self.store or ("data/synthetic.duckdb" if self.source == "synthetic" else "data/market.duckdb")
 
 
-class CostsSection(Section):
-    """Trading costs. Each of spread, commission and slippage has to be written, a 0 as well.
-
-    Points are price units for each unit of volume; `latency` is the time from a decision until an order counts.
-    """
-
-    spread_percent: NotNegativePercent | None = None
-    spread_points: NotNegative | None = None
-    commission_percent: NotNegativePercent | None = None
-    commission_per_unit: NotNegative | None = None
-    slippage_percent: NotNegativePercent | None = None
-    slippage_points: NotNegative | None = None
-    latency_ns: DurationNs = Field(default=0, alias="latency", ge=0)
-
-    @model_validator(mode="after")
-    def _not_two(self) -> "CostsSection":
-        for one, other in (
-            ("spread_percent", "spread_points"),
-            ("commission_percent", "commission_per_unit"),
-            ("slippage_percent", "slippage_points"),
-        ):
-            if getattr(self, one) is not None and getattr(self, other) is not None:
-                raise ValueError(f"expected one of {one} and {other}, found both")
-        return self
-
-
 class LatencySection(Section):
     """How late a participant acts: `delay`, and up to `jitter` more, which the seed decides at each instant."""
 
@@ -225,6 +202,14 @@ class ControlSection(Section):
 class BacktestSection(Section):
     """How the backtest runs. `runtime`, `time_mode`, `pace`, `strict`, `stall_timeout` and `runs` change no result.
 
+    `intrabar` is what is assumed of a bar that holds both exits of a position, `limit_fill` whether a limit fills that
+    was touched and not traded through; with `seeded` it does with `touch_probability` (0.5), drawn for each order and
+    bar. With `finer` a bar on which something may fill is worked through the shorter bars that the store has of it.
+    `trigger_prices` names the stored prices that stops may be triggered by besides the quote.
+
+    `granularity` is what the steps are: the closes of `bar`s, or each quote and trade that the store has, with workers
+    and monitor that act on each (`tick`) or at their polls (`second`).
+
     `schedule` is the name of a policy, which then takes `seed`, or the replay string that a run printed. `free` is no
     order at all: for watching, with a pace and threads only.
     """
@@ -236,14 +221,18 @@ class BacktestSection(Section):
     runtime: Literal["threads", "fibers"] = "threads"
     schedule: str = "fifo"
     seed: int = 7
-    granularity: Literal["bar"] = "bar"
-    intrabar: Literal["worst"] = "worst"
-    limit_fill: Literal["through", "touch"] = "through"
+    granularity: Literal["bar", "second", "tick"] = "bar"
+    intrabar: Literal["worst", "best", "path"] = "worst"
+    limit_fill: Literal["through", "touch", "seeded"] = "through"
+    touch_probability: Annotated[float, Field(ge=0, le=1)] | None = None
+    finer: bool = True
+    trigger_prices: tuple[Literal["last", "mark"], ...] = ()
     at_end: Literal["close", "keep"] = "close"
     data: DataSection = DataSection()
     costs: CostsSection = CostsSection()
     latency: dict[str, LatencySection] = Field(default_factory=dict)
     control: tuple[ControlSection, ...] = ()
+    faults: tuple[FaultSection, ...] = ()
     strict: bool = False
     stall_timeout_ns: DurationNs = Field(default=60_000_000_000, alias="stall_timeout", gt=0)
     runs: str = "runs"
@@ -268,12 +257,39 @@ class BacktestSection(Section):
             raise ValueError("end must lie after start")
         if isinstance(policy_named(self.schedule, 0), Free):
             self._check_free()
+        if self.costs.spread is not None and any(each.add is not None for each in self.control):
+            raise ValueError("costs.spread: column is not for symbols that join on the way; write another spread")
+        if self.granularity != "bar":
+            self._check_prices()
+        if self.touch_probability is not None and self.limit_fill != "seeded":
+            raise ValueError(f"touch_probability is of limit_fill: seeded; found limit_fill: {self.limit_fill}")
         if self.data.source == "synthetic" and (self.start_ns is None or self.end_ns is None):
             raise ValueError("a synthetic market needs start and end")
         begins_ns = self.data.begins_ns
         if begins_ns is not None and self.start_ns is not None and begins_ns > self.start_ns:
             raise ValueError("data.begins must not lie after start, because the window would have no bars there")
         return self
+
+    @property
+    def chance_of_touch(self) -> float:
+        """How likely a touched limit fills with `limit_fill: seeded`."""
+        return 0.5 if self.touch_probability is None else self.touch_probability
+
+    def _check_prices(self) -> None:
+        said = f"granularity: {self.granularity}"
+        for key in ("volume_share", "slippage_volume_share"):
+            if getattr(self.costs, key):
+                raise ValueError(f"costs.{key} counts the volume of bars, and with {said} no bar fills anything")
+        if self.trigger_prices:
+            raise ValueError(f"trigger_prices are those of bars, and with {said} no bar triggers anything")
+        if self.costs.spread is not None:
+            raise ValueError(
+                f"costs.spread: column is that of bars; with {said} the quotes have their own: write another"
+            )
+        if any(each.kind is FaultKind.SPREAD for each in self.faults):
+            raise ValueError(f"the fault spread widens that of bars, and with {said} the quotes have their own")
+        if any(each.add is not None for each in self.control):
+            raise ValueError(f"with {said} no symbol can join on the way; name it under symbols")
 
     def _check_free(self) -> None:
         if self.time_mode is TimeMode.MAX_SPEED and self.pace is None:
@@ -311,6 +327,8 @@ class BacktestConfig(BotConfig):
         named = [(f"backtest.data.gaps.{symbol}", symbol) for symbol in data.gaps if symbol != EVERY_SYMBOL]
         named += [(f"backtest.data.accept_gaps.{i}.symbol", one.symbol) for i, one in enumerate(data.accept_gaps)]
         named += [(f"backtest.data.holes.{i}.symbol", one.symbol) for i, one in enumerate(data.holes) if one.symbol]
+        faults = self.backtest.faults
+        named += [(f"backtest.faults.{i}.symbol", one.symbol) for i, one in enumerate(faults) if one.symbol]
         problems = []
         for place, symbol in named:
             if symbol not in known:
@@ -357,9 +375,12 @@ class BacktestConfig(BotConfig):
             values["backtest"].pop(key, None)
         values["backtest"].pop("schedule", None)  # one policy has several spellings; the identity has it by itself
         values["backtest"].pop("control", None)  # likewise, together with what was done from outside
+        if not self.backtest.faults:
+            values["backtest"].pop("faults", None)
         for key in ("store", "ticks", "begins"):  # where a market begins is told by its bars, which count themselves
             values["backtest"]["data"].pop(key, None)
         for key in ("gaps", "sync", "sync_options"):  # they refuse a run or let it be; accepted gaps stay
             values["backtest"]["data"].pop(key, None)
-        values.pop("poll", None)
+        if self.backtest.granularity != "second":
+            values.pop("poll", None)
         return values

@@ -4,17 +4,20 @@ Called by one thread, before a run begins. Nothing is read later, and no clock i
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from src.backtesting.account_data import conversion_symbols, with_funding
 from src.backtesting.config import BacktestConfig, CostsSection
+from src.backtesting.fill_data import with_fill_data
 from src.backtesting.generated import bar_opener, ensure_market
 from src.backtesting.newcomers import DataNeeds
-from src.brokers.simulated import Commission, Costs, Slippage
+from src.backtesting.price_data import price_edges, with_prices, with_tape_bars
+from src.brokers.simulated import Costs, Slippage
 from src.core.errors import PreflightError
 from src.core.timeframe import DAY_NS, MINUTE_NS, format_instant
 from src.data.bar_store import BarStore
-from src.data.market import MarketData, load_market
+from src.data.market import MarketData, Refusal, load_market
 from src.data.stored import SeriesInfo
 
 __all__ = ["costs_of", "market_of"]
@@ -35,6 +38,11 @@ def costs_of(section: CostsSection) -> Costs:
         ("slippage", "slippage_percent", "slippage_points"),
     )
     absent = [each for each in pairs if getattr(section, each[1]) is None and getattr(section, each[2]) is None]
+    if section.taker_percent is not None or section.commission_per_trade is not None:
+        absent = [each for each in absent if each[0] != "commission"]
+    hourly = section.hourly_points()
+    if hourly is not None or section.spread is not None:
+        absent = [each for each in absent if each[0] != "spread"]
     if absent:
         missing = [
             f"backtest.costs has no {name}: write {one} or {other} (0 where there is none)"
@@ -43,19 +51,31 @@ def costs_of(section: CostsSection) -> Costs:
         settings = {f"backtest.costs.{one}": "0" for _, one, _ in absent}
         raise PreflightError("\n".join(missing), problems=missing, code="costs", settings=settings)
     return Costs(
-        commission=Commission(section.commission_percent or 0.0, section.commission_per_unit or 0.0),
-        slippage=Slippage(section.slippage_percent or 0.0, section.slippage_points or 0.0),
+        commission=section.commission(),
+        slippage=Slippage(
+            section.slippage_percent or 0.0, section.slippage_points or 0.0, section.slippage_volume_share
+        ),  # fmt: skip
         spread_percent=section.spread_percent or 0.0,
         spread_points=section.spread_points or 0.0,
         latency_ns=section.latency_ns,
+        spread_by_hour=hourly,
+        spread_column=section.spread is not None,
+        latency_jitter_ns=section.latency_jitter_ns,
+        volume_share=section.volume_share,
+        reject_percent=section.reject_percent,
     )
 
 
-def market_of(config: BacktestConfig, needs: DataNeeds, folder: Path) -> tuple[MarketData, int, int]:
+def market_of(
+    config: BacktestConfig, needs: DataNeeds, folder: Path, refused: list[Refusal]
+) -> tuple[MarketData, int, int]:  # fmt: skip
     """The data of the run and its exact window.
 
+    Args:
+        refused: is given everything for which the run is refused; the market is what there is without it.
+
     Raises:
-        PreflightError: something that the run needs is not there; `findings` name everything, each with its symbol.
+        PreflightError: there are no data or no window; `findings` name everything, each with its symbol.
         ConfigError: the synthetic market cannot be generated as it is described, or a calendar does not know the time.
         DataError: the store is not what it must be.
     """
@@ -65,18 +85,51 @@ def market_of(config: BacktestConfig, needs: DataNeeds, folder: Path) -> tuple[M
     for strategy, wanted in zip(config.strategies, needs.timeframes, strict=True):
         for symbol in strategy.symbols or config.symbols:
             timeframes[symbol].update(wanted)
-    with bar_opener(config, folder)() as store:
+    with bar_opener(config, folder)() as opened:
+        store = with_tape_bars(config, opened)
         found, absent = _stored(store, config)
         try:
-            start_ns, end_ns = _window(found, config)
-            _check_coverage(_edges(found), start_ns, end_ns)
+            edges = price_edges(config, store) or _edges(found)
+            start_ns, end_ns = _window(edges, config)
         except PreflightError as error:
             raise _together([*absent, error]) from None
-        calendars = {symbol: config.instruments[symbol].calendar for symbol in config.symbols}
+        symbols = [*config.symbols, *conversion_symbols(config)]
+        calendars = {symbol: config.instruments[symbol].calendar for symbol in symbols}
         market = load_market(
-            store, config.symbols, timeframes, start_ns, end_ns, needs.warmup_ns, needs.lookbacks, calendars
+            store, symbols, timeframes, start_ns, end_ns, needs.warmup_ns, needs.lookbacks, calendars, refused
         )
+        try:
+            _check_coverage(edges, start_ns, end_ns)
+        except PreflightError as error:
+            refused.append(Refusal(symbol="", error=error))
+        steps: tuple[Callable[[MarketData], MarketData], ...] = (
+            lambda market: with_funding(config, opened, market, start_ns, end_ns),
+            lambda market: with_fill_data(config, store, market, start_ns, end_ns),
+            lambda market: with_prices(config, store, market, start_ns, end_ns),
+            lambda market: _with_volume(config, market),
+        )
+        for step in steps:
+            try:
+                market = step(market)
+            except PreflightError as error:
+                refused.append(Refusal(symbol=error.details.get("symbol", ""), error=error))
     return market, start_ns, end_ns
+
+
+def _with_volume(config: BacktestConfig, market: MarketData) -> MarketData:
+    """The market; refuses bars without any volume where fills follow from it: none would fill, or everything slip."""
+    costs = config.backtest.costs
+    key = "volume_share" if costs.volume_share is not None else "slippage_volume_share"
+    if not getattr(costs, key):
+        return market
+    without = [symbol for symbol, series in market.base.items() if not series.volume.any()]
+    if without:
+        raise PreflightError(
+            f"backtest.costs.{key} needs bars with a volume, and those of {', '.join(without)} have none; leave it out "
+            "or import bars that have one",
+            code="no_volume", symbol=without[0],
+        )  # fmt: skip
+    return market
 
 
 def _refuse_no_store(config: BacktestConfig, folder: Path) -> None:
@@ -145,12 +198,12 @@ def _check_coverage(edges: tuple[int, int], start_ns: int, end_ns: int) -> None:
             )  # fmt: skip
 
 
-def _window(found: Sequence[SeriesInfo], config: BacktestConfig) -> tuple[int, int]:
-    """The stated window; where an end is open, that of the symbols' stored bars."""
+def _window(edges: tuple[int, int], config: BacktestConfig) -> tuple[int, int]:
+    """The stated window; where an end is open, that of the symbols' stored bars or prices."""
     section = config.backtest
     if section.start_ns is not None and section.end_ns is not None:
         return section.start_ns, section.end_ns
-    first_ns, last_ns = _edges(found)
+    first_ns, last_ns = edges
     start_ns = first_ns if section.start_ns is None else section.start_ns
     end_ns = last_ns if section.end_ns is None else section.end_ns
     if end_ns <= start_ns:

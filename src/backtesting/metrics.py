@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from src.backtesting import equity as curve
-from src.backtesting.reconcile import Replay, replay_fills
+from src.backtesting.reconcile import Replay, open_payments, replay_fills
 from src.backtesting.result import BacktestResult, Outcome, SymbolSummary
 from src.core.calendars import ALWAYS, Calendar, calendar_named
 from src.core.day import AccountDay
@@ -40,6 +40,7 @@ class GroupMetrics:
     spread_cost: float
     slippage_cost: float
     commission: float
+    financing: float
     net: float
     profit_factor: float | None
     expectancy: float | None
@@ -56,9 +57,11 @@ class Metrics:
     Always `final_equity = initial_balance + net + open_realised + open_profit`.
 
     Attributes:
-        gross, spread_cost, slippage_cost, commission, net: of closed trades; `net` is gross less the three costs.
+        gross, spread_cost, slippage_cost, commission, financing, net: of closed trades; `net` is gross less the four
+            costs, of which swaps and funding, the financing, may be negative.
         open_profit: equity less balance at the end: what the open positions would bring at the last prices.
-        open_realised: what positions still open have already changed the balance by (entry commission, parts closed).
+        open_realised: what positions still open have already changed the balance by (entry commission, parts closed,
+            swaps and funding), and a debt that the venue let go.
         open_spread_cost, open_slippage_cost, open_commission: costs paid by positions still open.
         buy_and_hold_percent: mean over the symbols with bars of last close / first open - 1, without costs.
         wins, losses: trades with a net above, below zero; the rest broke even.
@@ -91,6 +94,7 @@ class Metrics:
     spread_cost: float
     slippage_cost: float
     commission: float
+    financing: float
     net: float
     open_positions: int
     open_profit: float
@@ -194,6 +198,7 @@ def _of_trades(trades: Sequence[Trade]) -> dict[str, Any]:
         "spread_cost": _sum(trades, lambda trade: trade.spread_cost),
         "slippage_cost": _sum(trades, lambda trade: trade.slippage_cost),
         "commission": _sum(trades, lambda trade: trade.commission),
+        "financing": _sum(trades, lambda trade: trade.financing),
         "net": math.fsum(nets),
         "profit_factor": won / lost if lost > 0 else None,
         "expectancy": _mean(nets),
@@ -223,7 +228,7 @@ def _of_open_positions(result: BacktestResult, replay: Replay) -> dict[str, Any]
     return {
         "open_positions": len(legs),
         "open_profit": result.account.equity - result.account.balance,
-        "open_realised": math.fsum(leg.realised for leg in legs),
+        "open_realised": math.fsum([*(leg.realised for leg in legs), *open_payments(result.payments, replay)]),
         "open_spread_cost": math.fsum(leg.spread_cost for leg in legs),
         "open_slippage_cost": math.fsum(leg.slippage_cost for leg in legs),
         "open_commission": math.fsum(leg.commission for leg in legs),

@@ -7,6 +7,7 @@ be called from any thread, one at a time.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from src.backtesting.account_data import has_rules_of_its_own, refuse_unconvertible
 from src.backtesting.config import BacktestConfig
 from src.backtesting.engine.symbols import Newcomer, SymbolChange
 from src.backtesting.generated import BarOpener
@@ -75,7 +76,7 @@ def instrument_of(config: BacktestConfig, symbol: str) -> Instrument:
     """The rules of a symbol.
 
     Raises:
-        ConfigError: its profit arises in another currency than the account's, or nobody says in which.
+        ConfigError: nobody says in which currency its profit arises, or nothing converts that into the account's.
     """
     account = config.account.currency
     section = config.instruments[symbol]
@@ -86,13 +87,7 @@ def instrument_of(config: BacktestConfig, symbol: str) -> Instrument:
             symbol=symbol,
         )
     instrument = section.build(symbol, account)
-    if instrument.quote_currency != account:
-        raise ConfigError(
-            f"{symbol} makes its profit in {instrument.quote_currency}, the account is in {account}; conversion "
-            f"between currencies is not supported: write account.currency: {instrument.quote_currency}, or "
-            f"instruments.{symbol}.currency if {account} is what it is quoted in",
-            symbol=symbol,
-        )
+    refuse_unconvertible(config, instrument)
     return instrument
 
 
@@ -155,7 +150,16 @@ class StoreSupply:
 
     def check(self, symbol: str, instant_ns: int) -> None:
         """See `Supply.check`."""
-        instrument_of(self._config, symbol)
+        if self._config.backtest.costs.spread is not None:
+            raise ConfigError(f"{symbol} cannot join: backtest.costs.spread: column is not for symbols that join")
+        instrument = instrument_of(self._config, symbol)
+        planned = [change.symbol for change in self._config.changes]
+        if symbol not in planned and has_rules_of_its_own(instrument, self._config.account.currency):
+            raise ConfigError(
+                f"{symbol} has margin, fees, swaps, funding or a currency of its own, for which a run is made ready "
+                "before it begins; let it join by backtest.control instead",
+                symbol=symbol,
+            )
         with self._open() as store:
             try:
                 found = store.series_of(symbol)

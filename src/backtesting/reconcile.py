@@ -6,13 +6,14 @@ produced the balance, so a mistake in either shows.
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from src.backtesting.result import BacktestResult, Outcome
 from src.core.errors import invariant
-from src.core.records import Fill
+from src.core.records import Fill, Payment
 
-__all__ = ["OpenLeg", "Replay", "check_money", "replay_fills"]
+__all__ = ["OpenLeg", "Replay", "check_money", "open_payments", "replay_fills"]
 
 _RELATIVE = 1e-6
 _DUST = 1e-9
@@ -76,7 +77,7 @@ class _Leg:
                 left >= -_DUST * self.largest,
                 f"fill {fill.fill_id} closes {fill.volume:g} {fill.symbol} of a position that holds {abs(held):g}",
             )
-            change += (1 if held > 0 else -1) * (fill.price - self.entry_price) * fill.volume
+            change += (1 if held > 0 else -1) * (fill.price - self.entry_price) * fill.volume * fill.rate
             self.volume = 0.0 if left <= _DUST * self.largest else math.copysign(left, held)
         self.realised += change
         self.commission += fill.commission
@@ -113,8 +114,14 @@ def replay_fills(fills: list[Fill]) -> Replay:
     return Replay(realised=math.fsum(changes), open_legs=open_legs, held_ns=tuple(held))
 
 
+def open_payments(payments: Iterable[Payment], replay: Replay) -> list[float]:
+    """The payments that belong to no closed trade: of positions that are open, and of the account as a whole."""
+    held = {leg.position_id for leg in replay.open_legs}
+    return [each.amount for each in payments if not each.position_id or each.position_id in held]
+
+
 def check_money(result: BacktestResult, replay: Replay | None = None) -> None:
-    """Hold that the start balance and the fills make the end balance, and that trades and positions agree with it.
+    """Hold that start balance, fills and payments make the end balance, and that trades and positions agree with it.
 
     Amounts may differ by 1e-6 of the larger of start and end balance.
 
@@ -129,12 +136,14 @@ def check_money(result: BacktestResult, replay: Replay | None = None) -> None:
         close = math.isfinite(found) and math.isfinite(expected) and abs(found - expected) <= room
         invariant(close, f"{sentence}: {found!r} is not {expected!r}", found=found, expected=expected)
 
-    same(start + replay.realised, balance, "start balance and the net of all fills do not make the end balance")
+    paid = math.fsum(each.amount for each in result.payments)
+    made = start + replay.realised + paid
+    same(made, balance, "start balance, the net of all fills and the payments do not make the end balance")
     for trade in result.trades:
-        costs = trade.commission + trade.spread_cost + trade.slippage_cost
+        costs = trade.commission + trade.spread_cost + trade.slippage_cost + trade.financing
         same(trade.gross - costs, trade.net, f"gross less costs of trade {trade.trade_id} is not its net")
     closed = math.fsum(trade.net for trade in result.trades)
-    begun = math.fsum(leg.realised for leg in replay.open_legs)
+    begun = math.fsum([*(leg.realised for leg in replay.open_legs), *open_payments(result.payments, replay)])
     same(start + closed + begun, balance, "start balance, closed trades and open positions do not make the end balance")
     if result.outcome is Outcome.COMPLETED and len(result.equity):
         same(float(result.equity[-1]), result.account.equity, "the last equity sample is not the end equity")

@@ -13,6 +13,7 @@ from typing import Any
 
 from src.backtesting import summary
 from src.backtesting.metrics import GroupMetrics, Metrics
+from src.backtesting.report_ambiguity import ambiguity_section
 from src.backtesting.report_curves import cost_data, equity_data, price_data, price_text, safe
 from src.backtesting.result import BacktestResult
 from src.core.bars import BarSeries
@@ -68,6 +69,7 @@ def report_html(
             _money_section(metrics, deterministic=bool(manifest.get("deterministic", True))),
             _groups_section("By symbol", metrics.per_symbol),
             _groups_section("By book", metrics.per_book),
+            ambiguity_section(result.trades, result.profit_interval, metrics.net, metrics.currency),
             _trades_section(result.trades, metrics.currency),
             _pair_section(result, metrics),
             _gaps_section(manifest),
@@ -172,6 +174,11 @@ def _money_section(metrics: Metrics, *, deterministic: bool) -> str:
     )
 
 
+def _costs(of: GroupMetrics | Trade) -> float:
+    """All that lies between gross and net."""
+    return of.spread_cost + of.slippage_cost + of.commission + of.financing
+
+
 def _groups_section(title: str, groups: Sequence[GroupMetrics]) -> str:
     if not groups:
         return ""
@@ -181,7 +188,7 @@ def _groups_section(title: str, groups: Sequence[GroupMetrics]) -> str:
     rows = []
     for group in groups:
         cells = [f"{group.trades:,}", summary.percent_text(group.win_rate_percent), money(group.gross),
-                 money(group.spread_cost + group.slippage_cost + group.commission), (money(group.net), group.net),
+                 money(_costs(group)), (money(group.net), group.net),
                  ratio(group.profit_factor), money(group.expectancy), ratio(group.average_r)]  # fmt: skip
         if held:
             cells.append(summary.percent_text(group.buy_and_hold_percent, signed=True))
@@ -210,7 +217,6 @@ def _trades_section(trades: Sequence[Trade], currency: str) -> str:
 
 
 def _trade_row(number: int, trade: Trade) -> str:
-    costs = trade.commission + trade.spread_cost + trade.slippage_cost
     closed_by = f"{trade.exit_kind} (ambiguous)" if trade.ambiguous else trade.exit_kind
     texts = [
         str(number),
@@ -222,7 +228,8 @@ def _trade_row(number: int, trade: Trade) -> str:
         closed_by,
     ]
     numbers = [f"{trade.volume:,.8g}", price_text(trade.entry_price), price_text(trade.exit_price),
-               summary.money_text(trade.gross), summary.money_text(costs), (summary.money_text(trade.net), trade.net),
+               summary.money_text(trade.gross), summary.money_text(_costs(trade)),
+               (summary.money_text(trade.net), trade.net),
                summary.ratio_text(trade.r)]  # fmt: skip
     left = "".join(f'<td class="t">{safe(text)}</td>' for text in texts)
     return f'<tr>{left}{"".join(map(_cell, numbers))}<td class="wrap">{safe(trade.entry_reason)}</td></tr>'

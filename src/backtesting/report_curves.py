@@ -133,11 +133,15 @@ def _exit_text(trade: Trade) -> str:
 
 def cost_data(metrics: Metrics) -> dict[str, Any]:
     """The steps from gross to net of the closed trades."""
-    values = [metrics.gross, -metrics.spread_cost, -metrics.slippage_cost, -metrics.commission, metrics.net]
+    steps = [("Spread", -metrics.spread_cost), ("Slippage", -metrics.slippage_cost)]
+    steps += [("Commission", -metrics.commission)]
+    if metrics.financing:
+        steps += [("Swap and funding", -metrics.financing)]
+    values = [metrics.gross, *(value for _, value in steps), metrics.net]
     return {
-        "names": ["Gross", "Spread", "Slippage", "Commission", "Net"],
+        "names": ["Gross", *(name for name, _ in steps), "Net"],
         "values": values,
-        "measures": ["absolute", "relative", "relative", "relative", "total"],
+        "measures": ["absolute", *("relative" for _ in steps), "total"],
         "texts": [summary.money_text(value, signed=True) for value in values],
     }
 

@@ -1,5 +1,6 @@
 """What a finished backtest hands back: plain values, no threads, no connections."""
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -7,7 +8,7 @@ from src.core.bars import FloatArray, IntArray
 from src.core.calendars import ALWAYS
 from src.core.errors import LockstepError
 from src.core.journal import JournalRecord
-from src.core.records import Account, Fill, Order, Position, Trade
+from src.core.records import Account, Fill, Order, Payment, Position, Trade
 
 __all__ = ["BacktestResult", "Outcome", "SymbolSummary"]
 
@@ -45,6 +46,7 @@ class BacktestResult:
         records: the journal, in digest order.
         refusals: how often an intent was refused, by code.
         fidelity: where the simulation is coarser than live, sentence by rule.
+        payments: money that came or went without an execution, in order.
         bars: closed base bars delivered inside the window, summed over the symbols.
         seconds: real time between the first and the last turn.
     """
@@ -72,3 +74,15 @@ class BacktestResult:
     failures: dict[str, str] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
     fidelity: dict[str, str] = field(default_factory=dict)
+    payments: tuple[Payment, ...] = ()
+
+    @property
+    def ambiguous_trades(self) -> list[Trade]:
+        """The closed trades that another path inside a bar would have ended otherwise."""
+        return [trade for trade in self.trades if trade.ambiguous]
+
+    @property
+    def profit_interval(self) -> tuple[float, float]:
+        """The net profit of the closed trades had each ambiguous one gone the worse way, and the better way."""
+        worst = math.fsum([trade.net_worst if trade.ambiguous else trade.net for trade in self.trades])
+        return worst, math.fsum([trade.net_best if trade.ambiguous else trade.net for trade in self.trades])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from src.backtesting.account_data import funding_of, joining_instruments
 from src.backtesting.artifacts import ensure_writable, write_free_run, write_run
 from src.backtesting.config import BacktestConfig
 from src.backtesting.engine.backtest_controller import BacktestController
@@ -18,18 +19,22 @@ from src.backtesting.engine.latency import Latency, late_participant
 from src.backtesting.engine.pacing import pacer_for
 from src.backtesting.engine.ports import Gate
 from src.backtesting.engine.symbols import Supply, input_of
-from src.backtesting.engine.wakes import EveryStep
+from src.backtesting.engine.wakes import EveryStep, polled_participant
+from src.backtesting.fill_data import side_bars_of
 from src.backtesting.generated import bar_opener, market_seed
-from src.backtesting.identity import identity_inputs, run_id, used_versions, user_file_hash, user_files
+from src.backtesting.identity import identity_inputs, run_id, used_versions, user_file_hash
 from src.backtesting.metrics import Metrics, compute_metrics
-from src.backtesting.newcomers import StoreSupply, changes_inside, data_needs, instrument_of
+from src.backtesting.newcomers import StoreSupply, changes_inside
 from src.backtesting.preflight import Examiner, PreflightReport
+from src.backtesting.price_data import prices_of
 from src.backtesting.result import BacktestResult
-from src.backtesting.schedules import SchedulePolicy, policy_named
+from src.backtesting.schedules import SchedulePolicy
 from src.backtesting.schedules.accesses import PortLogs
 from src.backtesting.schedules.free import Free
-from src.backtesting.strict import StrictReport, StrictRuntime, StrictWatch, refuse_real_locks, strict_report
+from src.backtesting.settled import settle
+from src.backtesting.strict import StrictReport, StrictRuntime, StrictWatch, strict_report
 from src.backtesting.tracing import Probe
+from src.brokers.faults import FaultPlan
 from src.brokers.simulated import Costs, FillRules, SimulatedBroker
 from src.core.clock import Participant
 from src.core.config_file import ConfigDocument
@@ -39,7 +44,7 @@ from src.core.instrument import Instrument
 from src.core.strategy import Strategy
 from src.core.sync import runtime_named
 from src.data.market import MarketData
-from src.strategies import LoadedStrategy, load_strategy
+from src.strategies import LoadedStrategy
 
 __all__ = ["FinishedRun", "PreparedRun", "compose", "execute", "prepare", "synthetic_so_far"]
 
@@ -104,12 +109,15 @@ class FinishedRun:
     replay: str | None = None
 
 
-def prepare(document: ConfigDocument, *, stored: bool = True, preflight: bool = True) -> PreparedRun:
+def prepare(
+    document: ConfigDocument, *, stored: bool = True, preflight: bool = True, synced: bool = False
+) -> PreparedRun:  # fmt: skip
     """Validate a configuration, load its strategies and its data, judge them, and identify the run.
 
     Args:
         stored: whether the run is to be stored, so that its folder has to be one that can be written to.
         preflight: whether the bars are judged; what cannot be loaded is refused all the same.
+        synced: whether the configured source has just been asked, so that asking it again is no advice.
 
     Raises:
         ConfigError: the configuration, a strategy file or the runs folder is wrong.
@@ -117,18 +125,11 @@ def prepare(document: ConfigDocument, *, stored: bool = True, preflight: bool = 
         PreflightError: the data lack what the run needs, or a cost has no number; it carries the report, see
             `PreflightReport.refusal`.
     """
-    config = document.validate(BacktestConfig)
-    section = config.backtest
-    policy = policy_named(section.schedule, section.seed)
-    loaded = {strategy.instance: load_strategy(strategy.use, document.folder) for strategy in config.strategies}
-    classes = {name: one.cls for name, one in loaded.items()}
-    own_files = _user_files(loaded.values())
-    if section.runtime == "fibers":
-        refuse_real_locks(own_files)
-    instruments = {symbol: instrument_of(config, symbol) for symbol in config.symbols}
-    needs = data_needs(config, classes)
+    settled = settle(document)
+    config, policy, loaded, own_files = settled.config, settled.policy, settled.loaded, settled.own_files
+    classes, needs, section = settled.classes, settled.needs, config.backtest
     runs_dir = (document.folder / section.runs).resolve()
-    examiner = Examiner(config, document, needs, judging=preflight)
+    examiner = Examiner(config, document, needs, judging=preflight, synced=synced)
     examined = examiner.examine()
     market, start_ns, end_ns = examined.market, examined.start_ns, examined.end_ns
     changes_inside(document, config, start_ns, end_ns)
@@ -154,7 +155,7 @@ def prepare(document: ConfigDocument, *, stored: bool = True, preflight: bool = 
     return PreparedRun(
         config=config,
         classes=classes,
-        instruments=instruments,
+        instruments=settled.instruments,
         market=market,
         costs=examined.costs,
         policy=policy,
@@ -235,16 +236,27 @@ def compose(
     section, market = config.backtest, prepared.market
     rules = FillRules(
         limit_fill=section.limit_fill, intrabar=section.intrabar, at_end=section.at_end,
-        no_entry_across_ns=section.data.no_entry_across_ns,
+        no_entry_across_ns=section.data.no_entry_across_ns, touch_probability=section.chance_of_touch,
+        seed=section.seed, finer=market.finer,
     )  # fmt: skip
-    broker = venue(config.account, prepared.instruments, market.base, market.derived, prepared.costs, rules)
+    faults = FaultPlan([each.fault for each in section.faults], section.seed) if section.faults else None
+    costs = prepared.costs if faults is None else replace(prepared.costs, blow_outs=faults.blow_outs)
+    costs = replace(costs, sides=side_bars_of(market)) if market.sides else costs
+    broker = venue(
+        config.account, prepared.instruments, market.base, market.derived, costs, rules,
+        funding=funding_of(market), joining=joining_instruments(config), tapes=prices_of(market),
+    )  # fmt: skip
     latencies = {name: Latency(delay_ns=one.delay_ns, jitter_ns=one.jitter_ns) for name, one in section.latency.items()}
     # On all cores where several run at once.
     runtime = runtime_named(section.runtime, pin=prepared.deterministic)
 
+    polls = section.granularity == "second"
+
     def wrapped(participant: Participant) -> Participant:
-        late = late_participant(participant, clock, latencies, section.seed)
-        return replace(late, wake=EveryStep(late.wake, lambda: clock.instant_ns)) if every_step else late
+        polled = polled_participant(participant, clock) if polls else participant
+        late = late_participant(polled, clock, latencies, section.seed)
+        # Between its polls nobody is asked: an idle turn there would not be idle.
+        return replace(late, wake=EveryStep(late.wake, lambda: clock.instant_ns)) if every_step and not polls else late
 
     clock = time_controller_for(prepared.policy)(
         config.symbols,
@@ -253,11 +265,12 @@ def compose(
         pacer=pacer or pacer_for(section.time_mode, section.pace),
         runtime=runtime if strict is None else StrictRuntime(runtime, strict),
         stall_s=section.stall_timeout_ns / 1e9,
-        wake_wrapper=wrapped if latencies or every_step else None,
+        wake_wrapper=wrapped if latencies or every_step or polls else None,
     )
     return BacktestController(
         broker, clock, config, prepared.classes, start_ns=prepared.start_ns, end_ns=prepared.end_ns, probe=probe,
         logs=logs, supply=prepared.supply, changes=config.changes,
+        faults=faults,
     )  # fmt: skip
 
 
@@ -336,11 +349,6 @@ def _hashes(config: BacktestConfig, loaded: Mapping[str, LoadedStrategy]) -> dic
         for strategy in config.strategies
         if (path := loaded[strategy.instance].path) is not None
     }
-
-
-def _user_files(loaded: Iterable[LoadedStrategy]) -> tuple[Path, ...]:
-    """The files of the user's own that the strategies were made of, each once, in the order of their names."""
-    return tuple(sorted({file for one in loaded if one.path is not None for file in user_files(one.path).values()}))
 
 
 def _figures(result: BacktestResult, day: AccountDay) -> Metrics | None:

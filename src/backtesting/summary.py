@@ -93,6 +93,13 @@ def _why_no_trades(metrics: Metrics) -> str:
     )
 
 
+def _financing_row(metrics: Metrics) -> list[tuple[str, str]]:
+    """Swaps and funding, where there were any."""
+    if not metrics.financing:
+        return []
+    return [("Swap and funding", money_text(-metrics.financing, metrics.currency, signed=True))]
+
+
 def _money_rows(metrics: Metrics) -> list[tuple[str, str]]:
     currency = metrics.currency
     rows = [
@@ -100,6 +107,7 @@ def _money_rows(metrics: Metrics) -> list[tuple[str, str]]:
         ("Spread", money_text(-metrics.spread_cost, currency, signed=True)),
         ("Slippage", money_text(-metrics.slippage_cost, currency, signed=True)),
         ("Commission", money_text(-metrics.commission, currency, signed=True)),
+        *_financing_row(metrics),
         ("Net profit, closed trades", money_text(metrics.net, currency, signed=True)),
     ]
     if metrics.open_positions:

@@ -4,6 +4,7 @@ Pure; any thread.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from src.cli.options import DEFAULT_STORE
@@ -11,18 +12,56 @@ from src.core.program import command
 from src.core.timeframe import format_duration
 from src.data.faults import Fault
 from src.data.healing import BEYOND_MENDING
-from src.data.mirror import mirror_folder
+from src.data.mirror import Spoiled, mirror_folder
+from src.data.mirror_file import place_of, symbol_at
 from src.data.stored import SeriesInfo
 from src.data.tape_check import TapeReport
 
-__all__ = ["advice_on", "on_store"]
+__all__ = ["Finding", "advice_on", "mirror_words", "on_store"]
 
 #: What only a copy of the series can tell: healing does not look at it.
 _OF_THE_COPY = {"changed", "lost"}
+# What comes right by itself where lost and changed bars are put back.
+_RIGHT_WITH_THE_COPY = {*_OF_THE_COPY, "miscounted", "duplicate", "order"}
 _WITHOUT_NUMBERS = {"not_finite", "non_positive"}
 _EXCHANGE = "ccxt:"
 
-Finding = tuple[SeriesInfo, Sequence[Fault]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a check found about one series.
+
+    Attributes:
+        info: the series as the store lists it; of one that is gone, as its copy says, with no bars.
+        faults: what is wrong with it.
+        bars: how many rows it has.
+        mirrored: whether it was compared with a whole copy.
+    """
+
+    info: SeriesInfo
+    faults: Sequence[Fault]
+    bars: int
+    mirrored: bool
+
+    @property
+    def codes(self) -> set[str]:
+        """What is wrong with it."""
+        return {fault.code for fault in self.faults}
+
+    @property
+    def from_copy(self) -> bool:
+        """Whether something of it comes back from the copy."""
+        return self.mirrored and bool(self.codes & _OF_THE_COPY)
+
+    @property
+    def to_heal(self) -> set[str]:
+        """What is wrong with it once the copy has given back what it can."""
+        if not self.from_copy:
+            return self.codes - _OF_THE_COPY
+        given = {fault.open_ns for fault in self.faults if fault.code in _OF_THE_COPY}
+        # No copy holds a number that is none.
+        left = {fault.code for fault in self.faults if not (fault.code == "not_finite" and fault.open_ns in given)}
+        return left - _RIGHT_WITH_THE_COPY
 
 
 def on_store(store: Path, *words: str) -> str:
@@ -31,30 +70,35 @@ def on_store(store: Path, *words: str) -> str:
     return command("data", *words, *place)
 
 
+def mirror_words(store: Path, mirror: Path) -> tuple[str, ...]:
+    """The option that names the mirror, where it does not lie beside the store."""
+    return () if mirror == mirror_folder(store) else ("--mirror", mirror.as_posix())
+
+
 def advice_on(
     findings: Sequence[Finding], tapes: Sequence[TapeReport], *, store: Path, mirror: Path, symbol: str | None,
-    spoiled: bool,
+    spoiled: Sequence[Spoiled],
 ) -> list[str]:  # fmt: skip
     """A sentence for each thing to do, in the order in which it is to be done; none when all is sound.
 
+    Nothing that is advised before something else is needed by it, and nothing takes a series or a copy away that
+    could still be wanted: a command that fails leaves all as it was.
+
     Args:
-        findings: every series that was checked, with what is wrong with it; a series that is gone as a whole has no
-            bars.
+        findings: every series that was checked.
         tapes: every tape that was checked.
         mirror: the folder that the series were compared with.
         symbol: the one that the check was for; None for all.
-        spoiled: whether a file of the mirror is damaged or missing.
+        spoiled: the files of the mirror that are damaged or missing.
     """
     only = () if symbol is None else (symbol,)
-    copied = [(info, faults) for info, faults in findings if _codes(faults) & _OF_THE_COPY]
-    healed = [(info, faults) for info, faults in findings if not _codes(faults) & _OF_THE_COPY]
-    said = _of_copied(copied, store, mirror, only)
-    codes: set[str] = set().union(*(_codes(faults) for _, faults in healed))
+    said = _of_copied([one for one in findings if one.from_copy], store, mirror)
+    codes: set[str] = set().union(*(one.to_heal for one in findings))
     if codes - set(BEYOND_MENDING):
         again = on_store(store, "heal", *only)
         said.append(f"`{again}` mends what can be mended; with --dry-run it shows it first")
     if codes & set(BEYOND_MENDING):
-        asked = {info.source for info, faults in healed if _codes(faults) & _WITHOUT_NUMBERS}
+        asked = {one.info.source for one in findings if one.to_heal & _WITHOUT_NUMBERS}
         said += [
             f"`{on_store(store, 'heal', *only, '--source', source)}` asks for the numbers of bars that have none"
             for source in sorted(asked)
@@ -68,36 +112,54 @@ def advice_on(
         if not tape.is_sound:
             again = on_store(store, "delete", tape.symbol, "--tape", tape.kind, "--yes")
             said.append(f"a tape is not mended: `{again}` takes it out, then import or sync it anew")
-    if spoiled:
-        again = on_store(store, "export", *_mirror_words(store, mirror))
-        said.append(f"the mirror {mirror} is not whole: once the store is right, `{again}` writes it anew")
-    return said
+    return said + _of_spoiled(spoiled, findings, store, mirror, only)
 
 
-def _of_copied(copied: Sequence[Finding], store: Path, mirror: Path, only: tuple[str, ...]) -> list[str]:
+def _of_copied(copied: Sequence[Finding], store: Path, mirror: Path) -> list[str]:
     """How a series becomes what its copy is, and how the copy becomes what the series is."""
     if not copied:
         return []
-    deletions = [
+    back = [
         on_store(
-            store, "delete", info.symbol, "--timeframe", format_duration(info.timeframe_ns), "--price",
-            info.price_side, "--yes",
+            store, "import", mirror.as_posix(), "--symbol", one.info.symbol, "--timeframe",
+            format_duration(one.info.timeframe_ns), "--price", one.info.price_side, "--replace",
         )
-        for info, _ in copied if info.bars
+        for one in copied
     ]  # fmt: skip
-    back = f"`{on_store(store, 'import', mirror.as_posix())}`"
-    first = [f"`{deletion}`" for deletion in deletions]
-    after = "; what came after the copy has to be synced or imported again" if first else ""
-    meant = on_store(store, "export", *only, *_mirror_words(store, mirror))
-    return [
-        f"bars that were changed or lost come back from the mirror with {', then '.join([*first, back])}{after}",
-        f"if the change was meant, `{meant}` makes the mirror anew",
+    said = [
+        f"bars that were changed or lost come back from the mirror with {', '.join(f'`{words}`' for words in back)}; "
+        f"bars that only the store has stay"
     ]
+    for symbol in dict.fromkeys(one.info.symbol for one in copied):
+        own = [one for one in copied if one.info.symbol == symbol]
+        prune = () if all(one.bars for one in own) else ("--prune",)
+        meant = [on_store(store, "export", symbol, *mirror_words(store, mirror), *prune)]
+        if any("miscounted" in one.codes for one in own):
+            meant.insert(0, on_store(store, "heal", symbol))
+        words = ", then ".join(f"`{one}`" for one in meant)
+        said.append(f"if what happened to {symbol} was meant, {words} makes the mirror as the store is instead")
+    return said
 
 
-def _mirror_words(store: Path, mirror: Path) -> tuple[str, ...]:
-    return () if mirror == mirror_folder(store) else ("--mirror", mirror.as_posix())
-
-
-def _codes(faults: Sequence[Fault]) -> set[str]:
-    return {fault.code for fault in faults}
+def _of_spoiled(
+    spoiled: Sequence[Spoiled], findings: Sequence[Finding], store: Path, mirror: Path, only: tuple[str, ...]
+) -> list[str]:
+    """How files of the mirror that cannot be read are written anew, or go where no series stands behind them."""
+    place = mirror_words(store, mirror)
+    there = {place_of(one.info.symbol, one.info.timeframe_ns, one.info.price_side) for one in findings if one.bars}
+    files = [one.file for one in spoiled if one.file is not None]
+    anew: set[tuple[str, ...]] = {(symbol_at(file),) for file in files if file in there}
+    if len(files) < len(spoiled):  # the list itself, which any export writes
+        anew = {only}
+    said = [
+        f"the mirror {mirror} is not whole: once the store is right, `{on_store(store, 'export', *words, *place)}` "
+        f"writes it anew"
+        for words in sorted(anew)
+    ]
+    for symbol in sorted({symbol_at(file) for file in files if file not in there}):
+        again = on_store(store, "export", symbol, *place, "--prune")
+        said.append(
+            f"the store has no series behind a damaged or missing file of {symbol} in the mirror {mirror}, so nothing "
+            f"can write it anew; `{again}` takes it out of the mirror"
+        )
+    return said

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from src.cli.data_advice import on_store
+from src.cli.data_advice import mirror_words, on_store
 from src.cli.data_views import MirrorOption, calendar_of, present_for, refuse_unknown
 from src.cli.options import (
     DEFAULT_STORE,
@@ -32,16 +32,18 @@ from src.core.sync import wall_ns
 from src.core.timeframe import format_duration, format_instant, parse_timeframe
 from src.core.words import counted
 from src.data.fingerprint import fingerprint_columns
-from src.data.healing import HealReport, heal_series
-from src.data.mirror import ExportReport, Partition, export_mirror, import_mirror, mirror_folder, require_whole_list
+from src.data.healing import Change, HealReport, heal_series
+from src.data.mirror import ExportReport, Partition, export_mirror, mirror_folder
+from src.data.mirror_import import Restored, import_mirror, require_whole, restore_series
 from src.data.sources import source_named
+from src.data.sources.held import with_symbol
 from src.data.sources.port import BarSource
 from src.data.sources.synthetic import with_instruments
 from src.data.store import HistoricalDataStore, SeriesInfo
 from src.data.stored import TapeInfo
 from src.data.stores import fingerprint_of
 
-__all__ = ["delete_command", "export_command", "fingerprint_command", "heal_command", "restore_mirror"]
+__all__ = ["delete_command", "export_command", "fingerprint_command", "heal_command", "import_folder"]
 
 _CHANGES_SHOWN = 20
 
@@ -97,6 +99,9 @@ def export_command(
     context: typer.Context,
     symbol: AnySymbol = None,
     mirror: MirrorOption = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Take away the files of series that the store has no longer.")
+    ] = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -104,13 +109,14 @@ def export_command(
 ) -> int:
     """Write the Parquet mirror: one file a series with its fingerprint; what did not change is not touched.
 
-    Without a symbol the files of series that the store has no longer are removed. `data import DIR` reads it back.
+    The copy of a series that the store has no longer stays, unless --prune says that it may go. `data import DIR`
+    reads a mirror back.
     """
     out = output_of(context, as_json, quiet, debug)
     folder = mirror_folder(store) if mirror is None else mirror
     with HistoricalDataStore(store, read_only=True) as opened:
-        report = export_mirror(opened, folder, symbol=symbol)
-    _show_export(report, folder, out)
+        report = export_mirror(opened, folder, symbol=symbol, prune=prune)
+    _show_export(report, store, folder, symbol, out)
     out.result({"store": str(store), "mirror": str(folder), **dataclasses.asdict(report)})
     return 1 if report.refused else 0
 
@@ -183,15 +189,39 @@ def fingerprint_command(
     return 0
 
 
-def restore_mirror(folder: Path, store: Path, out: Output) -> int:
-    """`data import DIR`: every series of a mirror into the store."""
-    require_whole_list(folder)  # before the store is opened, so that a refusal leaves no file behind
+def import_folder(
+    folder: Path, store: Path, out: Output, series: tuple[str | None, str | None, str | None], *, replace: bool
+) -> int:
+    """`data import DIR`: series of a mirror into the store.
+
+    Args:
+        series: symbol, timeframe and price side of those that are meant; None takes any.
+        replace: put back what the series of a symbol have lost or changed, instead of adding what is absent.
+    """
+    symbol, timeframe, price = series
+    timeframe_ns = None if timeframe is None else parse_timeframe(timeframe)
+    if replace and symbol is None:
+        raise ConfigError("--replace: expected --symbol with it, found none; say of which symbol bars are put back")
+    # Before the store is opened, so that a refusal leaves no file behind.
+    require_whole(folder, symbol, timeframe_ns, price)
     with HistoricalDataStore(store) as opened:
-        done = import_mirror(folder, opened)
-    for partition, new in done:
-        out.say(f"stored {new:,} new of {counted(partition.bars, 'bar')}: {_partition_name(partition)}, in {store}")
-    series = [{**dataclasses.asdict(partition), "written": new} for partition, new in done]
-    out.result({"store": str(store), "mirror": str(folder), "series": series})
+        if replace and symbol is not None:
+            restored = restore_series(folder, opened, symbol, timeframe_ns, price)
+        else:
+            done = import_mirror(folder, opened, symbol, timeframe_ns, price)
+            restored = [Restored(partition=one, written=new, changes=()) for one, new in done]
+    for one in restored:
+        name, bars = _partition_name(one.partition), counted(one.partition.bars, "bar")
+        out.say(f"stored {one.written:,} new of {bars}: {name}, in {store}")
+        if replace:
+            _show_changes(one.changes, out)
+    out.result(
+        {"store": str(store), "mirror": str(folder), "series": [
+            {**dataclasses.asdict(one.partition), "written": one.written,
+             "changes": [dataclasses.asdict(change) for change in one.changes]}
+            for one in restored
+        ]}
+    )  # fmt: skip
     return 0
 
 
@@ -220,7 +250,7 @@ def _opened_source(
         return
     stored = {info.symbol: store.read_instrument(info.symbol) or {} for info in found}
     venues = {symbol: str(one["venue"]) for symbol, one in stored.items() if one.get("venue")}
-    told = with_instruments(text, options_of(options), stored)
+    told = with_symbol(text, with_instruments(text, options_of(options), stored), stored)
     with closing(source_named(text, options=told, venues=venues)) as opened:
         tell_waits(opened, out)
         if not any(_is_source_of(opened, info) for info in found):
@@ -286,22 +316,32 @@ def _show_heal(report: HealReport, out: Output) -> None:
         return
     changes, left = counted(len(report.changes), "change"), counted(len(report.left), "fault")
     out.say(f"{name}: {changes} {would}made, {left} left", style="bold")
-    for change in report.changes[:_CHANGES_SHOWN]:
-        became = f": {change.before}" + (f" -> {change.after}" if change.after else "")
-        out.say(f"  {format_instant(change.open_ns)} {change.action}{became if change.before else ': ' + change.after}")
-    if len(report.changes) > _CHANGES_SHOWN:
-        out.say(f"  and {len(report.changes) - _CHANGES_SHOWN:,} more, which --json lists")
+    _show_changes(report.changes, out)
     for fault in report.left[:_CHANGES_SHOWN]:
         out.say(f"  left: {fault.sentence}")
     if report.left:
         out.say("  what is left needs its own source (--source), or goes with --drop")
 
 
-def _show_export(report: ExportReport, folder: Path, out: Output) -> None:
+def _show_changes(changes: tuple[Change, ...], out: Output) -> None:
+    for change in changes[:_CHANGES_SHOWN]:
+        became = f": {change.before}" + (f" -> {change.after}" if change.after else "")
+        out.say(f"  {format_instant(change.open_ns)} {change.action}{became if change.before else ': ' + change.after}")
+    if len(changes) > _CHANGES_SHOWN:
+        out.say(f"  and {len(changes) - _CHANGES_SHOWN:,} more, which --json lists")
+
+
+def _show_export(report: ExportReport, store: Path, folder: Path, symbol: str | None, out: Output) -> None:
     for partition in report.written:
         out.say(f"wrote {_partition_name(partition)}: {counted(partition.bars, 'bar')}, {partition.fingerprint}")
     for file in report.removed:
         out.say(f"removed {file}")
+    for file in report.kept:
+        out.say(f"kept {file}, of which the store has no bars")
+    if report.kept:
+        only = () if symbol is None else (symbol,)
+        again = on_store(store, "export", *only, *mirror_words(store, folder), "--prune")
+        out.say(f"what was kept may be the only copy; where it is not wanted, `{again}` takes it away")
     for sentence in report.refused:
         out.warn(f"not mirrored: {sentence}")
     out.say(f"{len(report.written)} written, {len(report.unchanged)} unchanged in {folder}")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from src.cli.ask import plan_import, show_report
-from src.cli.data_care import delete_command, export_command, fingerprint_command, heal_command, restore_mirror
+from src.cli.data_care import delete_command, export_command, fingerprint_command, heal_command, import_folder
 from src.cli.data_views import check_command, list_command
 from src.cli.options import (
     DEFAULT_STORE,
@@ -29,6 +29,7 @@ from src.cli.options import (
     output_of,
 )
 from src.cli.sync_command import sync_command
+from src.core.errors import ConfigError
 from src.data.importing import run_import
 from src.data.store import HistoricalDataStore
 
@@ -55,18 +56,28 @@ def import_command(
     stamp: StampOption = None,
     price: PriceOption = None,
     source: SourceOption = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put back what a series lost or changed since it was mirrored.")
+    ] = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> int:
-    """Store the bars, quotes or trades of a file.
+    """Store the bars, quotes or trades of a file, or what a mirror has.
 
-    What the file does not say is asked in a terminal, otherwise refused with the full command to paste.
+    What the file does not say is asked in a terminal, otherwise refused with the full command to paste. Of a mirror
+    --symbol, --timeframe and --price choose the series; with --replace its bars take the place of stored ones.
     """
     out = output_of(context, as_json, quiet, debug)
     if file.is_dir():
-        return restore_mirror(file, store, out)
+        _refuse_answers(file, kind=kind, zone=zone, stamp=stamp, source=source)
+        return import_folder(file, store, out, (symbol, timeframe, price), replace=replace)
+    if replace:
+        raise ConfigError(
+            f"--replace: expected the folder of a mirror, found {file}; the bars of a file never replace stored ones, "
+            f"leave it out"
+        )
     named = None if store == DEFAULT_STORE else store
     plan = plan_import(file, answers_of(symbol, kind, timeframe, zone, stamp, price, source), out, named)
     plan.refuse_questions()  # before the store is opened, so that a refusal leaves no file behind
@@ -75,3 +86,9 @@ def import_command(
     show_report(report, store, out)
     out.result({**dataclasses.asdict(report), "store": str(store)})
     return 0
+
+
+def _refuse_answers(folder: Path, **answers: str | None) -> None:
+    for name, value in answers.items():
+        if value is not None:
+            raise ConfigError(f"--{name}: the mirror {folder} says that of each series itself; leave it out")

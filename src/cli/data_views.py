@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from src.cli.data_advice import advice_on, on_store
+from src.cli.data_advice import Finding, advice_on, on_store
 from src.cli.options import DEFAULT_STORE, AnySymbol, DebugOption, JsonOption, QuietOption, StoreOption, output_of
 from src.cli.output import Output
 from src.core.bars import BarSeries
@@ -22,11 +22,12 @@ from src.core.timeframe import format_duration, format_instant
 from src.core.words import counted
 from src.data.check import CheckReport, check_series
 from src.data.coverage_picture import BLOCKS, LETTERS, PictureRow, coverage_picture, joined_over_closures
-from src.data.faults import FAULT_CODES, Fault, compare_columns, find_faults, find_miscounted
-from src.data.healing import as_healed
-from src.data.mirror import Partition, is_mirror, mirror_folder, read_mirror, scan_mirror
+from src.data.faults import FAULT_CODES, Fault, find_faults, find_miscounted
+from src.data.mirror import Partition, Spoiled, is_mirror, mirror_folder, scan_mirror
+from src.data.mirror_file import place_of
+from src.data.mirror_import import differences
 from src.data.store import HistoricalDataStore, SeriesInfo
-from src.data.stored import COLUMNS, Columns, HealEntry, TapeInfo, columns_of
+from src.data.stored import COLUMNS, HealEntry, TapeInfo, columns_of
 from src.data.synthetic import SOURCE_PREFIX
 from src.data.tape_check import TapeReport, check_tape
 
@@ -123,21 +124,22 @@ def check_command(
         _show_check(one, limit, out)
         if one.trouble is not None:
             out.warn(f"not compared with the mirror: {one.trouble}")
-    for sentence in unreadable:
-        out.warn(f"not compared with the mirror: {sentence}")
+    for file in unreadable:
+        out.warn(f"not compared with the mirror: {file.sentence}")
     for tape in reports:
         _show_tape(tape, out)
-    spoiled = unreadable + [one.trouble for one in checked if one.trouble is not None]
+    spoiled = [*unreadable, *(one.spoiled for one in checked if one.spoiled is not None)]
     advice = advice_on(
-        [(one.info, one.faults) for one in checked], reports, store=store, mirror=folder, symbol=symbol,
-        spoiled=bool(spoiled),
+        [Finding(info=one.info, faults=one.faults, bars=one.report.bars, mirrored=one.mirrored) for one in checked],
+        reports, store=store, mirror=folder, symbol=symbol, spoiled=spoiled,
     )  # fmt: skip
     for sentence in advice:
         out.say(sentence)
     out.result(
         {"store": str(store), "series": [one.value for one in checked],
          "tapes": [{**dataclasses.asdict(one), "is_sound": one.is_sound} for one in reports],
-         "mirror": {"folder": str(folder), "faults": spoiled}, "advice": advice}
+         "mirror": {"folder": str(folder), "faults": [one.sentence for one in spoiled]},
+         "advice": advice}
     )  # fmt: skip
     sound = all(one.is_sound for one in checked) and all(one.is_sound for one in reports)
     return 0 if sound and not spoiled else 1
@@ -167,8 +169,12 @@ def refuse_unknown(store: HistoricalDataStore, symbol: str) -> None:
 
 def _refuse_no_mirror(mirror: Path, store: Path) -> None:
     if not is_mirror(mirror):
+        is_free = not mirror.exists() or (mirror.is_dir() and not any(mirror.iterdir()))
         found = "a folder of something else" if mirror.is_dir() else "a file" if mirror.exists() else "nothing there"
-        again = on_store(store, "export", "--mirror", mirror.as_posix())
+        if mirror.is_dir() and is_free:
+            found = "an empty folder"
+        # Elsewhere than in a folder of something else, where nothing of a mirror may be written.
+        again = on_store(store, "export", *(("--mirror", mirror.as_posix()) if is_free else ()))
         raise ConfigError(
             f"--mirror: expected the folder of a mirror at {mirror}, found {found}; name the folder that `data export` "
             f"wrote, or write one with `{again}`"
@@ -188,6 +194,14 @@ class _Checked:
     @property
     def is_sound(self) -> bool:
         return self.report.is_sound and not self.faults
+
+    @property
+    def spoiled(self) -> Spoiled | None:
+        """The copy, where the series could not be compared with it."""
+        if self.trouble is None:
+            return None
+        place = place_of(self.info.symbol, self.info.timeframe_ns, self.info.price_side)
+        return Spoiled(file=place, sentence=self.trouble)
 
     @property
     def value(self) -> dict[str, object]:
@@ -226,7 +240,7 @@ def _check(
     faults += find_miscounted(columns, info)
     trouble = None
     try:
-        faults += _compared(columns, copy, folder, log) if copy is not None else []
+        faults += differences(columns, info, copy, folder, log) if copy is not None else []
     except DataError as error:
         copy, trouble = None, error.message
     return _Checked(
@@ -240,7 +254,7 @@ def _check_lost(one: Partition, calendar: str | None, folder: Path, log: list[He
     nothing = BarSeries.empty(one.symbol, one.timeframe_ns, price_side=one.price_side)
     trouble = None
     try:
-        if not _compared(columns_of(nothing), one, folder, log):
+        if not differences(columns_of(nothing), None, one, folder, log):
             return None
     except DataError as error:
         trouble = error.message
@@ -254,14 +268,6 @@ def _check_lost(one: Partition, calendar: str | None, folder: Path, log: list[He
     return _Checked(
         info=info, report=check_series(nothing, name), faults=(fault,), mirrored=trouble is None, trouble=trouble
     )
-
-
-def _compared(columns: Columns, one: Partition, folder: Path, log: list[HealEntry]) -> list[Fault]:
-    """What the rows have lost or changed since the copy was made, but for what healing did to them since then."""
-    copy = columns_of(read_mirror(folder, one.symbol, one.timeframe_ns, price_side=one.price_side))
-    key = (one.symbol, one.timeframe_ns, one.price_side)
-    entries = [entry for entry in log if (entry.symbol, entry.timeframe_ns, entry.price_side) == key]
-    return compare_columns(columns, copy, as_healed(columns, copy, entries[one.healed :]))
 
 
 # ------------------------------------------------------------------------------------------------- what is shown

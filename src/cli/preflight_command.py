@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from src.backtesting.config import BacktestConfig
 from src.backtesting.preflight import Finding, PreflightReport, SeriesReport, hours_text, instant_text, sync_first
 from src.backtesting.run import prepare
 from src.cli.options import DebugOption, JsonOption, QuietOption, SetOption, output_of
@@ -19,6 +18,7 @@ from src.core.config_file import ConfigDocument, read_config
 from src.core.errors import PreflightError
 from src.core.timeframe import format_duration
 from src.core.words import counted
+from src.data.syncing import SyncReport
 
 __all__ = ["preflight_command"]
 
@@ -46,30 +46,37 @@ def preflight_command(
     out = output_of(context, as_json, quiet, debug)
     document = read_config(default_config() if config is None else config, overrides)
     with stdout_kept():  # a strategy's own print must not stand between a program and the one object that it reads
-        if sync:
-            _sync(document, out)
-        report = _examined(document)
+        report = _sync(document, out) if sync else None
+        report = report or _examined(document, synced=sync)
     _show(report, out)
     exit_code = PreflightError.exit_code if report.errors else 0
     out.result({"config": document.name, **report.as_dict(), "exit_code": exit_code})
     return exit_code
 
 
-def _examined(document: ConfigDocument) -> PreflightReport:
+def _examined(document: ConfigDocument, *, synced: bool) -> PreflightReport:
     try:
-        return prepare(document, stored=False).preflight or PreflightReport()
+        return prepare(document, stored=False, synced=synced).preflight or PreflightReport()
     except PreflightError as error:
         return PreflightReport.of(error)
 
 
-def _sync(document: ConfigDocument, out: Output) -> None:
-    config = document.validate(BacktestConfig)
-    for done in sync_first(document, config, on_opened=lambda source: tell_waits(source, out), shown=bars_on(out)):
-        name = f"{done.symbol} {format_duration(done.timeframe_ns)}"
-        new = f"{counted(done.written, 'new bar')} from {done.source}" if done.asked else "nothing new"
-        out.notice(f"{name}: {new}")
-        for sentence in done.refused:
-            out.warn(f"left out: {sentence}")
+def _sync(document: ConfigDocument, out: Output) -> PreflightReport | None:
+    """Bring what is absent into the store; the report of what is wrong already without the data, None when nothing."""
+    try:
+        for done in sync_first(document, on_opened=lambda source: tell_waits(source, out), shown=bars_on(out)):
+            _tell_synced(done, out)
+    except PreflightError as error:
+        return PreflightReport.of(error)
+    return None
+
+
+def _tell_synced(done: SyncReport, out: Output) -> None:
+    name = f"{done.symbol} {format_duration(done.timeframe_ns)}"
+    new = f"{counted(done.written, 'new bar')} from {done.source}" if done.asked else "nothing new"
+    out.notice(f"{name}: {new}")
+    for sentence in done.refused:
+        out.warn(f"left out: {sentence}")
 
 
 def _show(report: PreflightReport, out: Output) -> None:

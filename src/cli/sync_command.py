@@ -31,6 +31,7 @@ from src.core.sync import interrupts_raise
 from src.core.timeframe import format_duration, format_instant, parse_instant, parse_timeframe
 from src.core.words import counted
 from src.data.sources import source_named
+from src.data.sources.held import with_symbol
 from src.data.sources.port import BarSource
 from src.data.sources.synthetic import with_instruments
 from src.data.store import HistoricalDataStore
@@ -120,6 +121,7 @@ def _source_of(wanted: _Wanted) -> BarSource:
     if not wanted.source.startswith("ccxt:"):  # others have no names of their own
         venues = {}
     options = with_instruments(wanted.source, wanted.options, {**stored, **wanted.instruments})
+    options = with_symbol(wanted.source, options, wanted.symbols)
     return source_named(wanted.source, options=options, venues={**venues, **wanted.venues})
 
 

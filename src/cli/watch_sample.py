@@ -196,7 +196,8 @@ def _position(position: Position, venue: SimulatedBroker | None) -> PositionRow:
     quote = None if venue is None else venue.quote(position.symbol)
     profit = None
     if quote is not None:
-        profit = position.volume * ((quote.bid if position.volume > 0 else quote.ask) - position.entry_price)
+        leaving = quote.bid if position.volume > 0 else quote.ask
+        profit = position.volume * (leaving - position.entry_price) * quote.rate
     return PositionRow(
         symbol=position.symbol, book=position.book, volume=position.volume, entry_price=position.entry_price,
         profit=profit,

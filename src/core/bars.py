@@ -36,11 +36,15 @@ class BarSeries:
         length: how many bars are visible at first; all of them by default.
         close_ns: shape (n,), strictly increasing: where bar i really ends, at most at the open of the next one. None,
             as for all bars that come from a source, when every bar is one timeframe long.
+
+    Attributes:
+        ticks: how many prices of the symbol have come by themselves, between the closes of bars; None where only bars
+            come. Kept in the symbol's base bars.
     """
 
     __slots__ = ("close", "close_at", "close_ns", "close_ns_at", "high", "high_at", "length", "loaded", "low", "low_at",
-                 "open", "open_at", "open_ns", "open_ns_at", "price_side", "symbol", "timeframe_ns", "volume",
-                 "volume_at")  # fmt: skip
+                 "open", "open_at", "open_ns", "open_ns_at", "price_side", "symbol", "ticks", "timeframe_ns",
+                 "volume", "volume_at")  # fmt: skip
 
     def __init__(
         self,
@@ -69,6 +73,7 @@ class BarSeries:
         for name in _COLUMNS:
             invariant(len(getattr(self, name)) == self.loaded, f"column {name} of {symbol} has another length")
         self.length = self.loaded if length is None else length
+        self.ticks: int | None = None
         self._bind()
 
     def _bind(self) -> None:

@@ -15,7 +15,13 @@ below), `BrokerContractError` (the venue answered what it must not).
 
 Orders: `place` returns an acknowledgement and never a fill. Every later change of an order (filled, partly filled,
 cancelled, expired, rejected after the acknowledgement) arrives as an `OrderEvent` in the mailbox of its symbol, in the
-order in which it happened, exactly once. An unanswered placement is in state UNKNOWN and is never sent again.
+order in which it happened, exactly once. An unanswered placement is in state UNKNOWN and is never sent again. Which
+state may follow which is the table of `src.core.order_states`; what the terms mean is in `docs/orders.md`.
+
+Races: an order may fill before a cancellation or a change arrives. Then the call is refused with `not_working`, or it
+was acknowledged as sent and finds nothing to do. Of the orders of one `group` the first execution cancels the others;
+an order with a `parent` fills on nothing from before its parent's fill. A venue that has no such orders refuses them
+and never works them as single ones.
 
 Protection: `stop` and `target` of a request become the position's protection when the entry fills. They rest at the
 broker, are siblings (one filled, the other gone), and follow the position's volume. Distances and `target_r` are
@@ -28,9 +34,14 @@ from typing import Protocol
 
 from src.core.bars import BarSeries
 from src.core.instrument import Instrument
-from src.core.records import OrderEvent, OrderRequest, OrderResult, Position, Quote, Snapshot
+from src.core.record import record
+from src.core.records import Order, OrderEvent, OrderRequest, OrderResult, Position, Quote, Snapshot
+from src.core.timeframe import SECOND_NS
 
-__all__ = ["Broker", "CostEstimate"]
+__all__ = ["Broker", "Connection", "CostEstimate"]
+
+#: How long a venue may still accept what was sent to it, where it says nothing else.
+IN_FLIGHT_NS = 30 * SECOND_NS
 
 
 class CostEstimate(Protocol):
@@ -49,8 +60,26 @@ class CostEstimate(Protocol):
         ...
 
 
+@record
+class Connection:
+    """How far the answers of a broker can be relied on.
+
+    Attributes:
+        certain: each call is answered, each event comes exactly once, and nothing older comes after something newer.
+            Where that does not hold the bot checks what it is told, see `src.core.steady_broker`.
+        in_flight_ns: how long after it was sent the venue may still accept a request, nanoseconds.
+    """
+
+    certain: bool = True
+    in_flight_ns: int = IN_FLIGHT_NS
+
+
 class Broker(CostEstimate, Protocol):
     """See the module's text for what may block, what is atomic, and what errors mean."""
+
+    def connection(self) -> Connection:
+        """How far its answers can be relied on; the same for as long as it lives."""
+        ...
 
     def instrument(self, symbol: str) -> Instrument:
         """The rules of a symbol.
@@ -105,6 +134,16 @@ class Broker(CostEstimate, Protocol):
 
     def place(self, request: OrderRequest) -> OrderResult:
         """Send an order. Refusals: see `OrderResult.code`."""
+        ...
+
+    def find_order(self, client_id: str) -> Order | None:
+        """The order with this client id as the venue sees it, one that has ended too; None when the venue has none.
+
+        May wait for a network as `place` does.
+
+        Raises:
+            BrokerUnavailable: no answer.
+        """
         ...
 
     def cancel(self, order_id: str) -> OrderResult:

@@ -5,6 +5,7 @@ packages that compose the bot. Durations and instants are text in YAML and integ
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -12,9 +13,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from src.core.calendars import ALWAYS, calendar_named
 from src.core.errors import ConfigError
-from src.core.instrument import QUOTE_CURRENCIES, Instrument
+from src.core.instrument import QUOTE_CURRENCIES, Instrument, MarginTier, SwapRule
 from src.core.journal import ACCOUNT_STREAM
-from src.core.timeframe import format_duration, format_instant, parse_duration, parse_instant, parse_timeframe
+from src.core.timeframe import DAY_NS, format_duration, format_instant, parse_duration, parse_instant, parse_timeframe
 
 __all__ = [
     "AccountConfig",
@@ -79,8 +80,11 @@ CalendarName = Annotated[str, AfterValidator(_calendar)]
 ZoneName = Annotated[str, AfterValidator(_zone)]
 TimeOfDay = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "none"]
+
 Positive = Annotated[float, Field(gt=0)]
 Percent = Annotated[float, Field(gt=0, le=100)]
+Leverage = Annotated[float, Field(ge=1, le=1000)]
 
 
 def exactly_one(section: Section, *names: str) -> None:
@@ -92,14 +96,37 @@ def exactly_one(section: Section, *names: str) -> None:
 
 
 class AccountConfig(Section):
-    """The account; `balance` is what one that no venue keeps starts with."""
+    """The account; `balance` is what one that no venue keeps starts with.
+
+    The margin level is equity over the margin that open positions need, in percent. Below `margin_call_percent` the
+    venue warns, at or below `stop_out_percent` it closes positions; without them it does neither. With
+    `negative_balance: zero` it gives back what a flat account owes. With `books: virtual` several strategies trade one
+    symbol of a netting account. A conversion rate may be `conversion_max_age` old.
+    """
 
     name: str = "main"
     type: Literal["margin", "spot"] = "margin"
     currency: str = Field(min_length=2, max_length=10)
     balance: Positive
     positions: Literal["netting", "hedging"] = "netting"
-    leverage: Annotated[float, Field(ge=1, le=1000)] = 1.0
+    leverage: Leverage = 1.0
+    outside_session: Literal["queue", "refuse"] = "queue"
+    books: Literal["own", "virtual"] = "own"
+    margin_call_percent: Positive | None = None
+    stop_out_percent: Positive | None = None
+    negative_balance: Literal["keep", "zero"] = "keep"
+    conversion_max_age_ns: DurationNs = Field(default=3 * DAY_NS, alias="conversion_max_age", gt=0)
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> "AccountConfig":
+        call, out = self.margin_call_percent, self.stop_out_percent
+        if self.type == "spot" and (call is not None or out is not None):
+            raise ValueError("a spot account borrows nothing and has no margin level; leave the two percents out")
+        if call is not None and out is not None and call < out:
+            raise ValueError(f"the margin call at {call:g} percent must not come after the stop-out at {out:g} percent")
+        if self.books == "virtual" and self.positions == "hedging":
+            raise ValueError("a hedging account keeps every position apart; write books: own or positions: netting")
+        return self
 
     @model_validator(mode="after")
     def _spot_has_no_leverage(self) -> "AccountConfig":
@@ -110,10 +137,21 @@ class AccountConfig(Section):
         return self
 
 
+class MarginTierConfig(Section):
+    """From which notional on which leverage and, where the venue states one, which maintenance margin in percent."""
+
+    from_: Annotated[float, Field(ge=0)] = Field(alias="from")
+    leverage: Leverage
+    maintenance_percent: Percent | None = None
+
+
 class InstrumentConfig(Section):
     """The rules of one symbol; `currency` is the one its profit arises in.
 
-    By default it is read from the names; that of a share, whose name tells none, is the account's.
+    By default it is read from the names; that of a share, whose name tells none, is the account's. `leverage`, or
+    `margin_tiers` that begin at 0, stand in for the account's leverage. A position needs `maintenance_percent` of its
+    notional, or else its whole margin, to stay open. Swaps are price units credited for each unit of volume and night,
+    at `swap_at` of `swap_zone`, three times on `swap_triple`; negative ones are paid.
     """
 
     venue: str = ""
@@ -124,7 +162,32 @@ class InstrumentConfig(Section):
     min_volume: Annotated[float, Field(ge=0)] = 0.0
     max_volume: Positive | None = None
     min_notional: Annotated[float, Field(ge=0)] = 0.0
+    stop_distance: Annotated[float, Field(ge=0)] = 0.0
     calendar: CalendarName = ALWAYS
+    base: str | None = None
+    leverage: Leverage | None = None
+    margin_tiers: tuple[MarginTierConfig, ...] = ()
+    maintenance_percent: Percent | None = None
+    swap_long: float = 0.0
+    swap_short: float = 0.0
+    swap_triple: Weekday = "wednesday"
+    swap_at: TimeOfDay = "17:00"
+    swap_zone: ZoneName = "America/New_York"
+    funding: Literal["stored", "none"] = "none"
+    fees_in: Literal["quote", "base"] = "quote"
+
+    @model_validator(mode="after")
+    def _possible(self) -> "InstrumentConfig":
+        begins = [tier.from_ for tier in self.margin_tiers]
+        if begins and (begins[0] != 0 or any(a >= b for a, b in pairwise(begins))):
+            raise ValueError(f"margin_tiers begin at 0 and rise, found from {', '.join(f'{b:g}' for b in begins)}")
+        if begins and self.leverage is not None:
+            raise ValueError("expected one of leverage and margin_tiers, found both")
+        if self.funding == "stored" and self.kind != "perpetual":
+            raise ValueError(f"funding is paid for perpetuals, found kind: {self.kind}; write funding: none")
+        if self.fees_in == "base" and self.kind != "spot":
+            raise ValueError(f"fees are taken in coin on spot, found kind: {self.kind}; write fees_in: quote")
+        return self
 
     def build(self, symbol: str, account_currency: str) -> Instrument:
         """The instrument of `symbol`; without a stated or legible currency the symbol's last letters decide."""
@@ -132,8 +195,33 @@ class InstrumentConfig(Section):
         return Instrument(
             symbol=symbol, kind=self.kind, quote_currency=quote, tick=self.tick, volume_step=self.volume_step,
             min_volume=self.min_volume, max_volume=self.max_volume or float("inf"), min_notional=self.min_notional,
-            calendar=self.calendar, venue=self.venue or symbol,
+            calendar=self.calendar, venue=self.venue or symbol, stop_distance=self.stop_distance,
+            base_currency=self._base_of(symbol, quote), margin_tiers=self._tiers(), swap=self._swap(),
+            funding=self.funding == "stored", fees_in_base=self.fees_in == "base",
         )  # fmt: skip
+
+    def _base_of(self, symbol: str, quote: str) -> str:
+        """What one unit of the symbol is; empty where no name tells it."""
+        if self.base is not None:
+            return self.base
+        if "/" in self.venue:
+            return self.venue.split("/")[0]
+        return symbol.removesuffix(quote) if symbol.endswith(quote) else ""
+
+    def _tiers(self) -> tuple[MarginTier, ...]:
+        least = self.maintenance_percent
+        if self.margin_tiers:
+            return tuple(
+                MarginTier(tier.from_, tier.leverage, tier.maintenance_percent or least) for tier in self.margin_tiers
+            )
+        if self.leverage is None and least is None:
+            return ()
+        return (MarginTier(0.0, self.leverage, least),)
+
+    def _swap(self) -> SwapRule | None:
+        if self.swap_long == 0.0 and self.swap_short == 0.0:
+            return None
+        return SwapRule(self.swap_long, self.swap_short, self.swap_triple, self.swap_at, self.swap_zone)
 
     def quote_of(self, symbol: str, account_currency: str) -> str | None:
         """The currency that the profit of `symbol` arises in; None where neither the file nor a name tells it."""
@@ -263,9 +351,12 @@ class SessionCloseConfig(Section):
 
 
 class ManageConfig(Section):
-    """What the position monitor does with open positions."""
+    """What the position monitor does with open positions.
 
-    on: Literal["bar_close"] = "bar_close"
+    Break-even and trailing look at the closes of bars or, with `on: poll`, at each price that a poll finds.
+    """
+
+    on: Literal["bar_close", "poll"] = "bar_close"
     break_even: BreakEvenConfig | None = None
     trailing: TrailingConfig | None = None
     time_exit: TimeExitConfig | None = None
@@ -313,13 +404,22 @@ class BotConfig(Section):
             ]
             if names.count(names[i]) > 1:
                 problems.append(f"strategies.{i}: the name {names[i]!r} is taken; give each instance a name of its own")
-        problems += self._shared_books()
+        problems += [*self._shared_books(), *self._rules_of_another_account()]
         if problems:
             raise ValueError("\n".join(problems))
         return self
 
+    def _rules_of_another_account(self) -> list[str]:
+        spot, out = self.account.type == "spot", []
+        for symbol, one in self.instruments.items():
+            if spot and (one.leverage not in (None, 1.0) or one.margin_tiers):
+                out.append(f"instruments.{symbol}: a spot account borrows nothing; leave leverage and margin_tiers out")
+            if not spot and one.fees_in == "base":
+                out.append(f"instruments.{symbol}.fees_in: fees are taken in coin on a spot account; write quote")
+        return out
+
     def _shared_books(self) -> list[str]:
-        if self.account.positions == "hedging":
+        if self.account.positions == "hedging" or self.account.books == "virtual":
             return []
         out = []
         for symbol in self.symbols:
@@ -327,6 +427,6 @@ class BotConfig(Section):
             if len(users) > 1:
                 out.append(
                     f"strategies: {' and '.join(users)} trade {symbol} on one netting account; give them symbols of "
-                    "their own or write account.positions: hedging"
+                    "their own, or write account.books: virtual, or account.positions: hedging"
                 )
         return out

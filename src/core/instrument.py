@@ -7,12 +7,43 @@ import math
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
-__all__ = ["QUOTE_CURRENCIES", "Instrument"]
+__all__ = ["QUOTE_CURRENCIES", "Instrument", "MarginTier", "SwapRule"]
 
 #: Currencies that end a symbol's name, longer ones first, so that BTCUSDT is read as USDT.
 QUOTE_CURRENCIES = ("FDUSD", "TUSD", "BUSD", "USDT", "USDC", "USD", "EUR", "GBP", "JPY", "BTC", "ETH", "BNB")
 
 _EXACT_STEPS = 1e15
+
+
+@dataclass(frozen=True, slots=True)
+class MarginTier:
+    """What the part of a notional from `from_notional` to the next tier needs.
+
+    Attributes:
+        leverage: its margin is that part over it; None for the account's leverage.
+        maintenance_percent: of that part, to stay open; None for its whole margin.
+    """
+
+    from_notional: float
+    leverage: float | None = None
+    maintenance_percent: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SwapRule:
+    """What is credited each night for a unit of volume, in price units; negative when it is paid.
+
+    Attributes:
+        triple: the weekday whose night counts three times, Saturday and Sunday then not at all; `none` where each of
+            the seven nights counts once.
+        at, zone: when the night begins.
+    """
+
+    long: float
+    short: float
+    triple: str = "wednesday"
+    at: str = "17:00"
+    zone: str = "America/New_York"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +58,13 @@ class Instrument:
         min_notional: least value of an order in the quote currency.
         calendar: name of the trading calendar, `24/7` or `forex`.
         venue: the symbol's name at the venue.
+        stop_distance: least distance, in price units, of resting orders, stops and targets from the price that would
+            fill them now; 0 when there is none.
+        base_currency: what one unit of it is, empty when unknown.
+        margin_tiers: in place of the account's leverage; empty for that.
+        swap: None without.
+        funding: whether stored funding rates are paid.
+        fees_in_base: whether buying pays its fee in what is bought.
     """
 
     symbol: str
@@ -39,6 +77,12 @@ class Instrument:
     min_notional: float = 0.0
     calendar: str = "24/7"
     venue: str = ""
+    stop_distance: float = 0.0
+    base_currency: str = ""
+    margin_tiers: tuple[MarginTier, ...] = ()
+    swap: SwapRule | None = None
+    funding: bool = False
+    fees_in_base: bool = False
 
     def round_volume(self, volume: float) -> float:
         """`volume` rounded down to the step, exactly: 0.3 with a step of 0.1 stays 0.3."""

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from src.core.bars import BarsView
 from src.core.broker import Broker
+from src.core.clock import Wake
 from src.core.errors import LivelockError, LockstepError, Stopping, StrategyError
 from src.core.places import place_of_error
 from src.core.risk_manager import RiskManager
 from src.core.strategy_runner import StrategyRunner
 from src.core.timeframe import format_instant
-from src.core.wake import WorkerWake
+from src.core.wake import PriceWake, WorkerWake
 
 __all__ = ["MultiStrategyOrchestrator"]
 
@@ -34,8 +35,9 @@ class MultiStrategyOrchestrator:
         self._by_book = {runner.name: runner for runner in self.runners}
         self._first, *others = [runner.run for runner in self.runners]
         self._others = tuple(others)
-        views: list[BarsView] = [view for runner in self.runners for view in runner.views]
-        self.wake = WorkerWake(self._mailbox, views)
+        prices = [runner.prices for runner in self.runners if runner.prices is not None]
+        views: list[BarsView] = [view for runner in self.runners if runner.prices is None for view in runner.views]
+        self.wake: Wake = PriceWake(self._mailbox, views, prices) if prices else WorkerWake(self._mailbox, views)
         #: Those that have had their `on_start` and not yet their `on_stop`.
         self._started: list[StrategyRunner] = []
 

@@ -4,6 +4,7 @@ Each participant has its own desk, which the threads that it starts use as well;
 lock keeps the ids apart. It is never held across a call.
 """
 
+import math
 from collections import Counter
 
 from src.core.arguments import checked_text
@@ -11,6 +12,8 @@ from src.core.broker import Broker
 from src.core.clock import Clock
 from src.core.ids import client_id
 from src.core.journal import Journal
+from src.core.order_shape import changed_intent, shape_order
+from src.core.order_terms import PLAIN, OrderTerms
 from src.core.records import OrderResult, OrderType, Position, Side, make_order_request, make_order_result
 from src.core.risk_manager import RiskManager, Verdict, make_entry_intent
 from src.core.sync import Lock
@@ -48,9 +51,11 @@ class OrderDesk:
     def enter(
         self, book: str, symbol: str, side: Side, *, volume: float | None, limit: float | None, trigger: float | None,
         stop: float | None, stop_distance: float | None, target: float | None, target_distance: float | None,
-        target_r: float | None, expires_ns: int | None, reason: str,
+        target_r: float | None, expires_ns: int | None, reason: str, terms: OrderTerms = PLAIN,
     ) -> OrderResult:  # fmt: skip
         """Ask the risk manager and, if it agrees, place an entry. A size that was left open reverses what is held.
+
+        What only reduces needs no reservation; its size, left open, is what is held, or what its parent is to open.
 
         Raises:
             TypeError: the reason is no text; so for the other methods.
@@ -72,26 +77,38 @@ class OrderDesk:
             client_id=identity, book=book, symbol=symbol, side=side, volume=volume, price=price, stop=stop,
             stop_distance=stop_distance, reverse=volume is None,
         )  # fmt: skip
+        shaped = None
+        if terms is not PLAIN:
+            aims = not (target is None and target_distance is None and target_r is None)
+            shaped = shape_order(self._broker, intent, order_type, terms, aims=aims)
+            order_type, intent = shaped.type, shaped.intent
         if limit is not None and trigger is not None:
             message = f"expected a limit or a trigger, found both, {limit:g} and {trigger:g}"
             verdict = Verdict(code="limit_and_trigger", message=message)
+        elif shaped is not None and shaped.verdict is not None:
+            verdict = shaped.verdict
         else:
             verdict = self._risk.reserve(intent)
         self._journal.record(
-            now, symbol, "decision", self._participant, book, "enter", verdict.code or "accepted", identity, side,
-            order_type, verdict.volume, price, stop, target, reason,
+            now, symbol, "decision", self._participant, book, "reduce" if terms.reduce_only else "enter",
+            verdict.code or "accepted", identity, side, order_type, verdict.volume, price, stop, target, reason,
         )  # fmt: skip
+        if terms is not PLAIN:
+            self._record_terms(now, symbol, identity, terms)
         if not verdict.accepted:
             self._count_refusal(verdict.code)
             return make_order_result(accepted=False, code=verdict.code, message=verdict.message)
-        result = self._broker.place(
-            make_order_request(
-                client_id=identity, book=book, symbol=symbol, side=side, type=order_type, volume=verdict.volume,
-                price=price, stop=stop, stop_distance=stop_distance, target=target, target_distance=target_distance,
-                target_r=target_r, stop_cost=verdict.stop_cost, reverse=volume is None, expires_ns=expires_ns,
-                reason=reason,
-            )
+        if volume is not None and verdict.volume != volume:
+            self._adjusted(symbol, identity, "volume", volume, verdict.volume)
+        request = make_order_request(
+            client_id=identity, book=book, symbol=symbol, side=side, type=order_type, volume=verdict.volume,
+            price=price, stop=stop, stop_distance=stop_distance, target=target, target_distance=target_distance,
+            target_r=target_r, stop_cost=verdict.stop_cost, reverse=volume is None, expires_ns=expires_ns,
+            reason=reason,
         )  # fmt: skip
+        if shaped is not None:
+            request = shaped.completed(request)
+        result = self._broker.place(request)
         if result.accepted:
             self._risk.sent(identity)
         else:
@@ -102,15 +119,42 @@ class OrderDesk:
     def close(self, position: Position, *, volume: float | None, kind: str, reason: str) -> OrderResult:
         """Close a position or a part of it at the market; reducing needs no reservation."""
         reason = checked_text(reason, "a reason")
+        asked = volume
         if volume is not None:
             volume = self._broker.instrument(position.symbol).round_volume(float(volume))
         identity = self._next_id(position.book, position.symbol, self._clock.now_ns())
         self._record(
             position.symbol, position.book, "close", "accepted", identity, None, kind, volume, None, None, None, reason
         )
+        if asked is not None and volume is not None and volume != asked:
+            self._adjusted(position.symbol, identity, "volume", asked, volume)
         result = self._broker.close(position.position_id, client_id=identity, volume=volume, kind=kind, reason=reason)
         if not result.accepted:
             self._refused(position.symbol, position.book, identity, result)
+        return result
+
+    def close_by(self, position: Position, other: Position, *, volume: float | None, reason: str) -> OrderResult:
+        """Close a position and an opposite one against each other, by the smaller of them or by less."""
+        reason = checked_text(reason, "a reason")
+        symbol, book = position.symbol, position.book
+        asked = size = min(abs(position.volume), abs(other.volume))
+        if volume is not None:
+            asked = float(volume)
+            size = min(size, self._broker.instrument(symbol).round_volume(asked))
+        identity = self._next_id(book, symbol, self._clock.now_ns())
+        side = Side.SELL if position.volume > 0 else Side.BUY
+        self._record(
+            symbol, book, "close_by", "accepted", identity, side, other.position_id, size, None, None, None, reason
+        )
+        if size != asked:
+            self._adjusted(symbol, identity, "volume", asked, size)
+        request = make_order_request(
+            client_id=identity, book=book, symbol=symbol, side=side, type=MARKET, volume=size, reduce_only=True,
+            position_id=position.position_id, close_by=other.position_id, exit_kind="close_by", reason=reason,
+        )  # fmt: skip
+        result = self._broker.place(request)
+        if not result.accepted:
+            self._refused(symbol, book, identity, result)
         return result
 
     def protect(
@@ -138,6 +182,33 @@ class OrderDesk:
             self._refused(position.symbol, position.book, position.position_id, result)
         return result
 
+    def modify(
+        self, symbol: str, book: str, order_id: str, *, price: float | None, volume: float | None, reason: str
+    ) -> OrderResult:
+        """Change the price or the volume of a working order; an entry asks the risk manager as a new one would."""
+        reason = checked_text(reason, "a reason")
+        price = None if price is None else self._on_tick(symbol, price)
+        asked = volume = None if volume is None else float(volume)
+        order = next((each for each in self._broker.snapshot().orders if each.order_id == order_id), None)
+        verdict = Verdict()
+        if order is not None:
+            if volume is not None and math.isfinite(volume):
+                volume = self._broker.instrument(symbol).round_volume(volume)
+            if not order.request.reduce_only:
+                verdict = self._risk.amend(changed_intent(order.request, price, volume))
+        self._record(
+            symbol, book, "modify", verdict.code or "accepted", order_id, None, None, volume, price, None, None, reason
+        )
+        if not verdict.accepted:
+            self._count_refusal(verdict.code)
+            return make_order_result(accepted=False, code=verdict.code, message=verdict.message)
+        if asked is not None and volume is not None and volume != asked:
+            self._adjusted(symbol, order_id, "volume", asked, volume)
+        result = self._broker.modify(order_id, price=price, volume=volume)
+        if not result.accepted:
+            self._refused(symbol, book, order_id, result)
+        return result
+
     def cancel(self, symbol: str, book: str, order_id: str, reason: str) -> OrderResult:
         """Cancel a working order."""
         reason = checked_text(reason, "a reason")
@@ -160,6 +231,20 @@ class OrderDesk:
 
     def _record(self, symbol: str, book: str, action: str, verdict: str, *rest: object) -> None:
         self._journal.record(self._clock.now_ns(), symbol, "decision", self._participant, book, action, verdict, *rest)
+
+    def _record_terms(self, now_ns: int, symbol: str, identity: str, terms: OrderTerms) -> None:
+        self._journal.record(
+            now_ns, symbol, "terms", self._participant, identity, terms.time_in_force, terms.trigger_limit,
+            terms.trail_distance, terms.trail_percent, terms.stop_trail_distance, terms.stop_trail_percent,
+            terms.post_only, terms.reduce_only, terms.trigger_by, terms.group, terms.parent,
+        )  # fmt: skip
+
+    def _adjusted(self, symbol: str, identity: str, what: str, asked: float, given: float) -> None:
+        """A number goes out as another one than it came in, and that stands in the journal."""
+        if math.isfinite(asked):  # what is no number is refused
+            self._journal.record(
+                self._clock.now_ns(), symbol, "adjusted", self._participant, identity, what, asked, given
+            )
 
     def _refused(self, symbol: str, book: str, identity: str, result: OrderResult) -> None:
         self._count_refusal(result.code)

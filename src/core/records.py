@@ -17,11 +17,14 @@ __all__ = [
     "OrderResult",
     "OrderState",
     "OrderType",
+    "Payment",
     "Position",
     "Quote",
     "Side",
     "Snapshot",
+    "TimeInForce",
     "Trade",
+    "TriggerBy",
     "make_account",
     "make_fill",
     "make_order",
@@ -54,10 +57,33 @@ class OrderType(StrEnum):
     MARKET = "market"
     LIMIT = "limit"
     STOP = "stop"
+    STOP_LIMIT = "stop_limit"
+    TRAILING_STOP = "trailing_stop"
+
+
+class TimeInForce(StrEnum):
+    """How long an order works: until cancelled, until the session's close, until an instant, or for its first price."""
+
+    GTC = "gtc"
+    DAY = "day"
+    GTD = "gtd"
+    IOC = "ioc"
+    FOK = "fok"
+
+
+class TriggerBy(StrEnum):
+    """Which price triggers a stop: the quote that it would fill at, the last trade, or the venue's mark."""
+
+    QUOTE = "quote"
+    LAST = "last"
+    MARK = "mark"
 
 
 class OrderState(StrEnum):
-    """The life of an order. REJECTED may carry a filled part; UNKNOWN is a placement that nobody answered."""
+    """The life of an order, see `src.core.order_states` for which state may follow which.
+
+    REJECTED may carry a filled part; UNKNOWN is a placement that nobody answered.
+    """
 
     CREATED = "created"
     SENT = "sent"
@@ -80,12 +106,17 @@ _FINAL = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED,
 
 @record
 class Quote:
-    """Bid and ask at an instant."""
+    """Bid and ask at an instant.
+
+    `rate` is the account's money for one unit of the currency that the price is in, between the rate's bid and ask; 0
+    when it is unknown.
+    """
 
     symbol: str
     instant_ns: int
     bid: float
     ask: float
+    rate: float = 1.0
 
     @property
     def mid(self) -> float:
@@ -100,7 +131,7 @@ class OrderRequest:
     Attributes:
         client_id: identity of the order, a function of the decision (see `src.core.ids`).
         book: name of the strategy instance that the resulting position belongs to.
-        price: limit price or stop trigger; None for a market order.
+        price: limit price or stop trigger; None for a market order and for a trailing stop.
         target_r: the target as a multiple of the distance from fill to stop.
         stop_cost: expected cost, per unit of volume, of getting out at the stop; part of the initial risk.
         reduce_only: never opens or enlarges a position.
@@ -109,6 +140,19 @@ class OrderRequest:
         expires_ns: the order expires when it is still working at this instant.
         exit_kind: what a fill that closes something is called: `exit`, `time_exit`, `daily_loss` ...
         reason: the caller's words, kept with the trade.
+        limit: the limit of a stop-limit order, whose trigger is `price`.
+        trail_distance, trail_percent: how far a trailing stop order follows the price, exactly one of the two: in price
+            units, or in percent of the price that it follows.
+        time_in_force: GTD needs `expires_ns`, and `expires_ns` with GTC means GTD.
+        post_only: refused when it would fill at once; for limits.
+        trigger_by: which price triggers a stop, a stop-limit or a trailing stop.
+        group: orders of one group (of one symbol) exclude each other: when one fills, wholly or partly, the others are
+            cancelled at the same instant.
+        parent: sleeps until the order of this id has filled; is cancelled when that one ends unfilled.
+        stop_trail_distance, stop_trail_percent: the position's stop follows the price at this distance; the venue moves
+            it. It starts at the fill when no stop is given.
+        close_by: on a hedging account, the opposite position that `position_id` is closed against: both shrink by the
+            smaller of the volumes, and neither pays a spread.
     """
 
     client_id: str
@@ -130,6 +174,17 @@ class OrderRequest:
     expires_ns: int | None = None
     exit_kind: str = "exit"
     reason: str = ""
+    limit: float | None = None
+    trail_distance: float | None = None
+    trail_percent: float | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    post_only: bool = False
+    trigger_by: TriggerBy = TriggerBy.QUOTE
+    group: str = ""
+    parent: str = ""
+    stop_trail_distance: float | None = None
+    stop_trail_percent: float | None = None
+    close_by: str = ""
 
 
 @record
@@ -171,6 +226,8 @@ class Fill:
             happened (they differ for a fill inside a bar).
         kind: `entry`, `exit`, `stop`, `break_even`, `trailing`, `target`, `end_of_data` ...
         ambiguous: the bar allowed another outcome too; `other_price` is that outcome's price.
+        rate: the account's money for one unit of the price's currency, at which the profit of this fill was converted.
+        fee_volume: what the venue kept of the coins that were bought, as its commission; `volume` is what arrived.
     """
 
     fill_id: str
@@ -190,6 +247,8 @@ class Fill:
     reason: str = ""
     ambiguous: bool = False
     other_price: float | None = None
+    rate: float = 1.0
+    fee_volume: float = 0.0
 
 
 @record
@@ -202,6 +261,7 @@ class Position:
         initial_volume: the largest absolute volume so far, the denominator of partial exits.
         stop_kind: `stop`, `break_even` or `trailing`: who set the current stop.
         stop_cost: expected money per unit of volume for getting out at the stop.
+        rate: the account's money for one unit of the price's currency now, as `Quote.rate`.
     """
 
     position_id: str
@@ -217,6 +277,7 @@ class Position:
     initial_risk: float | None = None
     initial_volume: float = 0.0
     stop_cost: float = 0.0
+    rate: float = 1.0
 
     @property
     def is_flat(self) -> bool:
@@ -238,7 +299,8 @@ class Position:
 class Trade:
     """One book from flat to flat (on a hedging account, one position).
 
-    `net = gross - commission - spread_cost - slippage_cost`; `r` is `net / risk`, None without an initial stop.
+    `net = gross - commission - spread_cost - slippage_cost - financing`; `r` is `net / risk`, None without an initial
+    stop. `financing` is what swaps and funding cost while it was open, negative when they paid.
     `net_worst` and `net_best` differ from `net` only when a fill was ambiguous.
     """
 
@@ -265,6 +327,28 @@ class Trade:
     ambiguous: bool = False
     net_worst: float = 0.0
     net_best: float = 0.0
+    financing: float = 0.0
+
+
+@record
+class Payment:
+    """Money that came or went without an execution, in the account's currency.
+
+    Attributes:
+        instant_ns: when it was due.
+        symbol, book, position_id: what it was for; empty for the account as a whole.
+        kind: `swap`, `funding`, or `negative_balance` for a debt that the venue let go.
+        amount: what was credited; negative when it was paid.
+        rate: what it was worked out with: price units for each unit of volume, or the funding rate.
+    """
+
+    instant_ns: int
+    symbol: str
+    book: str
+    position_id: str
+    kind: str
+    amount: float
+    rate: float = 0.0
 
 
 @record

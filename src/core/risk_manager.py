@@ -17,7 +17,7 @@ from src.core.day import AccountDay
 from src.core.errors import ConfigError
 from src.core.instrument import Instrument
 from src.core.record import maker, record
-from src.core.records import Position, Side, Snapshot, Trade
+from src.core.records import Position, Quote, Side, Snapshot, Trade
 from src.core.session_rules import SessionFilter
 from src.core.sync import Lock
 from src.core.timeframe import format_instant
@@ -74,11 +74,11 @@ _verdict = maker(Verdict)
 class _Market:
     """What the broker says of a symbol, asked before the lock is taken: no other lock is waited for inside it."""
 
-    __slots__ = ("ask", "bid", "entry_cost", "exit_cost", "margin", "price", "rules")
+    __slots__ = ("ask", "bid", "entry_cost", "exit_cost", "margin", "price", "rate", "rules")
 
-    def __init__(self, broker: Broker, symbol: str, price: float, bid: float, ask: float) -> None:
+    def __init__(self, broker: Broker, symbol: str, price: float, quote: Quote) -> None:
         self.rules: Instrument = broker.instrument(symbol)
-        self.price, self.bid, self.ask = price, bid, ask
+        self.price, self.bid, self.ask, self.rate = price, quote.bid, quote.ask, quote.rate
         self.entry_cost = broker.entry_per_unit(symbol, price)
         self.exit_cost = broker.exit_per_unit(symbol, price)
         self.margin = broker.margin_per_unit(symbol, price)
@@ -91,6 +91,8 @@ class _Reservation:
     margin: float
     risk: float
     sent: bool = False
+    #: Nobody answered: whether the order exists is not known.
+    unknown: bool = False
 
 
 class RiskManager:
@@ -122,7 +124,8 @@ class RiskManager:
         self._reservations: dict[str, _Reservation] = {}
         self._loosened: dict[str, float] = {}
         self._cool_until: dict[tuple[str, str], int] = {}
-        self._blocked: dict[str, str] = {}
+        self._blocked: dict[str, Verdict] = {}
+        self._unanswered: dict[str, list[str]] = {}
         self._day = AccountDay(config.day.zone, config.day.at)
         self._day_ends_ns = 0
         self._day_equity = 0.0
@@ -158,6 +161,34 @@ class RiskManager:
                     self._version += 1
                 return verdict
 
+    def amend(self, intent: EntryIntent) -> Verdict:
+        """Judge a working entry as it shall be, in the place of the entry as it is; its `client_id` is the order's.
+
+        After an acceptance the larger of both stays reserved: until the change arrives the order may fill as it was.
+        An order of which nothing is reserved has ended, and whoever is asked to change it says so.
+        """
+        while True:
+            version = self._version
+            snapshot = self._broker.snapshot()
+            market = self._market(intent)
+            with self._lock:
+                if version != self._version:
+                    continue  # as in `reserve`
+                self._settle_locked(snapshot)
+                reservations = self._reservations
+                held = reservations.get(intent.client_id)
+                if held is None:
+                    return _verdict(volume=intent.volume or 0.0)
+                self._reservations = {key: item for key, item in reservations.items() if item is not held}
+                try:
+                    verdict, changed = self._judge_locked(intent, snapshot, market)
+                finally:
+                    self._reservations = reservations
+                if changed is not None:
+                    held.margin, held.risk = max(held.margin, changed.margin), max(held.risk, changed.risk)
+                    self._version += 1
+                return verdict
+
     def sent(self, client_id: str) -> None:
         """The order of a reservation is at the broker; from now on the broker's snapshot tells when it ends."""
         with self._lock:
@@ -167,10 +198,46 @@ class RiskManager:
                 self._version += 1
 
     def release(self, client_id: str) -> None:
-        """Give a reservation back: its order was refused."""
+        """Give a reservation back: its order was refused. One whose order nobody answered stands, see `hold`."""
         with self._lock:
-            if self._reservations.pop(client_id, None) is not None:
+            reservation = self._reservations.get(client_id)
+            if reservation is not None and not reservation.unknown:
+                del self._reservations[client_id]
                 self._version += 1
+
+    def hold(self, symbol: str, client_id: str) -> None:
+        """Nobody answered to an order: until `resolve` its reservation stands and the symbol takes no entry."""
+        with self._lock:
+            reservation = self._reservations.get(client_id)
+            if reservation is not None:
+                reservation.unknown = True
+            self._unanswered.setdefault(symbol, []).append(client_id)
+            sentence = f"an order in {symbol} was not answered; entries resume when it is known what became of it"
+            self._blocked.setdefault(symbol, _refuse("unanswered", sentence))
+            self._version += 1
+
+    def resolve(self, symbol: str, client_id: str, *, found: bool) -> None:
+        """It is known what became of an unanswered order: it is at the broker, or it never got there."""
+        with self._lock:
+            reservation = self._reservations.get(client_id)
+            if reservation is not None and found:
+                reservation.unknown, reservation.sent = False, True
+            elif reservation is not None:
+                del self._reservations[client_id]
+            waiting = self._unanswered.get(symbol, [])
+            if client_id in waiting:
+                waiting.remove(client_id)
+            # What was blocked for good stays blocked.
+            over = not waiting and self._unanswered.pop(symbol, None) is not None
+            if over and self._blocked[symbol].code == "unanswered":
+                del self._blocked[symbol]
+            self._version += 1
+
+    @property
+    def reserved(self) -> tuple[str, ...]:
+        """The orders that have something reserved, the oldest first."""
+        with self._lock:
+            return tuple(self._reservations)
 
     def loosen(self, position: Position, stop: float) -> Verdict:
         """Judge a stop that a strategy moves and, when it adds risk within the limit, reserve what it adds.
@@ -209,7 +276,7 @@ class RiskManager:
     def block(self, symbol: str, reason: str) -> None:
         """Refuse all further entries in a symbol."""
         with self._lock:
-            self._blocked[symbol] = reason
+            self._blocked[symbol] = _refuse("blocked", reason)
             self._version += 1
 
     def trade_closed(self, trade: Trade) -> None:
@@ -286,7 +353,7 @@ class RiskManager:
         if quote is None:
             return None
         price = intent.price or (quote.ask if intent.side is Side.BUY else quote.bid)
-        return _Market(broker, symbol, price, quote.bid, quote.ask)
+        return _Market(broker, symbol, price, quote)
 
     def _judge_locked(
         self, intent: EntryIntent, snapshot: Snapshot, market: _Market | None
@@ -299,6 +366,8 @@ class RiskManager:
                 return _refuse("not_a_number", message), None
         if market is None:
             return _refuse("no_price", f"{symbol} has no price yet"), None
+        if not market.rate > 0:
+            return _refuse("no_rate", f"no rate converts the profit of {symbol} into the account's currency now"), None
         if intent.stop is None and intent.stop_distance is not None and intent.stop_distance <= 0:
             return _refuse("distance", f"a stop's distance must be positive, found {intent.stop_distance!r}"), None
         refusal = self._closed_for_entries(intent, market.ask, market.bid, snapshot.account.equity)
@@ -322,7 +391,7 @@ class RiskManager:
             return refusal, None
         # By its own stop, even where an addition ends up under the tighter stop of what it adds to: that position may
         # be gone when the order fills.
-        risk = 0.0 if distance is None else (distance + stop_cost + market.entry_cost) * volume
+        risk = 0.0 if distance is None else (distance * market.rate + stop_cost + market.entry_cost) * volume
         limit = config.max_open_risk_percent
         if limit is not None:
             if distance is None:
@@ -339,9 +408,9 @@ class RiskManager:
 
     def _closed_for_entries(self, intent: EntryIntent, ask: float, bid: float, equity: float) -> Verdict | None:
         now = self._clock.now_ns()
-        reason = self._blocked.get(intent.symbol)
-        if reason is not None:
-            return _refuse("blocked", reason)
+        refusal = self._blocked.get(intent.symbol)
+        if refusal is not None:
+            return refusal
         if self.watches_equity and (self._tripped or equity <= self._floor()):
             return _refuse("daily_loss", f"the daily loss limit was reached; entries resume at {self._day_text()}")
         until = self._cool_until.get((intent.book, intent.symbol))
@@ -363,7 +432,7 @@ class RiskManager:
         for position in snapshot.positions:
             same = position.book == intent.book and position.symbol == intent.symbol
             turned = position.volume * sign < 0 and (intent.reverse or volume > abs(position.volume))
-            if same and turned and sign * (position.entry_price - market.price) < market.exit_cost:
+            if same and turned and sign * (position.entry_price - market.price) * market.rate < market.exit_cost:
                 return _refuse(
                     "cool_down", f"turning {intent.symbol} around takes a loss, which a pause follows; close it instead"
                 )
@@ -381,7 +450,7 @@ class RiskManager:
         if size.volume is not None:
             return size.volume
         if size.equity_percent is not None:
-            wanted = equity * size.equity_percent / 100 / (market.price + market.entry_cost)
+            wanted = equity * size.equity_percent / 100 / (market.price * market.rate + market.entry_cost)
             closes = intent.reverse and not self._hedging and held * intent.side.sign < 0
             possible = max(0.0, free) * (1 - HEADROOM) / (market.margin + market.entry_cost)
             return min(wanted, possible + (abs(held) if closes else 0.0))
@@ -394,7 +463,8 @@ class RiskManager:
             )
         if distance <= 0:
             return 0.0
-        return equity * (size.risk_percent or 0.0) / 100 / (distance + market.exit_cost + market.entry_cost)
+        per_unit = distance * market.rate + market.exit_cost + market.entry_cost
+        return equity * (size.risk_percent or 0.0) / 100 / per_unit
 
     def _held(self, intent: EntryIntent, snapshot: Snapshot) -> float:
         held, book, symbol = 0.0, intent.book, intent.symbol
@@ -453,7 +523,7 @@ def _stop_distance(intent: EntryIntent, price: float) -> float | None:
 def _position_risk(position: Position, stop: float | None) -> float:
     """What the position loses down to a stop, everything without one."""
     if stop is None:
-        return abs(position.volume) * position.entry_price
+        return abs(position.volume) * position.entry_price * position.rate
     sign = 1.0 if position.volume > 0 else -1.0
-    per_unit = sign * (position.entry_price - stop) + position.stop_cost
+    per_unit = sign * (position.entry_price - stop) * position.rate + position.stop_cost
     return max(0.0, per_unit * abs(position.volume))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from src.core.bars import Bar, BarsView
 from src.core.errors import ConfigError
 from src.core.features import Feature
+from src.core.order_terms import PLAIN
 from src.core.records import Account, OrderEvent, OrderResult, Position, Quote, Side, Trade
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from src.core.strategy_runner import StrategyRunner
 
 __all__ = ["BarStrategy", "Param", "Strategy", "param"]
+
+
+#: What `buy` and `sell` are called with when they are told nothing of the rarer words, in the order of `terms`.
+_NO_MORE = (None, None, None, None, None, None, None, 14, "gtc", False, False, "quote", "", "")
 
 
 class Param:
@@ -151,9 +156,13 @@ class Strategy:
 
     def buy(
         self, *, volume: float | None = None, limit: float | None = None, trigger: float | None = None,
-        stop: float | None = None, stop_distance: float | None = None, target: float | None = None,
-        target_distance: float | None = None, target_r: float | None = None, expires_ns: int | None = None,
-        reason: str = "",
+        trigger_limit: float | None = None,
+        trail_distance: float | None = None, trail_percent: float | None = None, trail_atr: float | None = None,
+        stop: float | None = None, stop_distance: float | None = None, stop_trail_distance: float | None = None,
+        stop_trail_percent: float | None = None, stop_trail_atr: float | None = None, atr_length: int = 14,
+        target: float | None = None, target_distance: float | None = None, target_r: float | None = None,
+        time_in_force: str = "gtc", expires_ns: int | None = None, post_only: bool = False, reduce_only: bool = False,
+        trigger_by: str = "quote", group: str = "", parent: str = "", reason: str = "",
     ) -> OrderResult:  # fmt: skip
         """Enter long.
 
@@ -166,33 +175,59 @@ class Strategy:
 
         Args:
             limit: limit price; `trigger`: stop-entry price; neither: at the market.
+            trigger_limit: with `trigger`, a stop-limit order: once triggered it is a limit order at this price.
+            trail_distance, trail_percent, trail_atr: a trailing stop-entry, whose trigger follows the price at this
+                distance: in price units, in percent, or in average true ranges of now, over `atr_length` bars of
+                `timeframe`.
             stop, target: absolute prices, as given.
             stop_distance, target_distance: price units from the fill.
+            stop_trail_distance, stop_trail_percent, stop_trail_atr: the position's stop follows the price at this
+                distance, moved by the broker; it begins there at the fill when no stop is given.
             target_r: the target as a multiple of the distance from fill to stop.
+            time_in_force: `gtc` until cancelled; `day` until the instrument's session closes; `gtd` until `expires_ns`;
+                `ioc` and `fok`: what the first price gives, in part or only as a whole.
             expires_ns: when a working order ends.
+            post_only: refused with `post_only` when the limit would fill at once.
+            reduce_only: close what is held short, up to `volume`, and open nothing; without `volume` all of it, or what
+                `parent` is to open.
+            trigger_by: which price triggers a stop: `quote`, `last` or `mark`.
+            group: of the orders of this strategy and symbol in one group the first to fill cancels the others.
+            parent: the order sleeps until the order of this id (`OrderResult.order_id`) has filled.
 
         Returns:
             The acknowledgement, or the refusal with its code and sentence; the fill arrives in `on_order`.
         """
+        more = (
+            trigger_limit, trail_distance, trail_percent, trail_atr, stop_trail_distance, stop_trail_percent,
+            stop_trail_atr, atr_length, time_in_force, post_only, reduce_only, trigger_by, group, parent,
+        )  # fmt: skip
         runner = self._runner
         return runner.desk.enter(
             runner.name, self.symbol, Side.BUY, volume=volume, limit=limit, trigger=trigger, stop=stop,
             stop_distance=stop_distance, target=target, target_distance=target_distance, target_r=target_r,
-            expires_ns=expires_ns, reason=reason,
+            expires_ns=expires_ns, reason=reason, terms=PLAIN if more == _NO_MORE else runner.terms(*more),
         )  # fmt: skip
 
     def sell(
         self, *, volume: float | None = None, limit: float | None = None, trigger: float | None = None,
-        stop: float | None = None, stop_distance: float | None = None, target: float | None = None,
-        target_distance: float | None = None, target_r: float | None = None, expires_ns: int | None = None,
-        reason: str = "",
+        trigger_limit: float | None = None,
+        trail_distance: float | None = None, trail_percent: float | None = None, trail_atr: float | None = None,
+        stop: float | None = None, stop_distance: float | None = None, stop_trail_distance: float | None = None,
+        stop_trail_percent: float | None = None, stop_trail_atr: float | None = None, atr_length: int = 14,
+        target: float | None = None, target_distance: float | None = None, target_r: float | None = None,
+        time_in_force: str = "gtc", expires_ns: int | None = None, post_only: bool = False, reduce_only: bool = False,
+        trigger_by: str = "quote", group: str = "", parent: str = "", reason: str = "",
     ) -> OrderResult:  # fmt: skip
         """Enter short; the mirror image of `buy`."""
+        more = (
+            trigger_limit, trail_distance, trail_percent, trail_atr, stop_trail_distance, stop_trail_percent,
+            stop_trail_atr, atr_length, time_in_force, post_only, reduce_only, trigger_by, group, parent,
+        )  # fmt: skip
         runner = self._runner
         return runner.desk.enter(
             runner.name, self.symbol, Side.SELL, volume=volume, limit=limit, trigger=trigger, stop=stop,
             stop_distance=stop_distance, target=target, target_distance=target_distance, target_r=target_r,
-            expires_ns=expires_ns, reason=reason,
+            expires_ns=expires_ns, reason=reason, terms=PLAIN if more == _NO_MORE else runner.terms(*more),
         )  # fmt: skip
 
     def close(self, *, volume: float | None = None, reason: str = "") -> OrderResult:
@@ -202,6 +237,14 @@ class Strategy:
         """
         return self._runner.close(volume, reason)
 
+    def close_by(self, *, volume: float | None = None, reason: str = "") -> OrderResult:
+        """On a hedging account: close the oldest long and the oldest short position against each other.
+
+        By the smaller of the two, or by `volume`, at one price in the middle of the quote, so that no spread is paid.
+        Refused with `no_position` unless both sides are held.
+        """
+        return self._runner.close_by(volume, reason)
+
     def move_stop(self, stop: float, *, reason: str = "") -> OrderResult:
         """Move the position's stop; refused with `open_risk` when that risks more than `max_open_risk_percent`."""
         return self._runner.protect(stop=stop, target=None, reason=reason)
@@ -210,8 +253,17 @@ class Strategy:
         """Move the position's target."""
         return self._runner.protect(stop=None, target=target, reason=reason)
 
+    def modify(
+        self, order_id: str, *, price: float | None = None, volume: float | None = None, reason: str = ""
+    ) -> OrderResult:
+        """Change the limit or trigger, or the volume, of a working order; None leaves one as it is.
+
+        Refused with `not_working` when it has filled or ended. More volume asks the risk manager as an entry does.
+        """
+        return self._runner.modify(order_id, price, volume, reason)
+
     def cancel(self, order_id: str, *, reason: str = "") -> OrderResult:
-        """Cancel a working order."""
+        """Cancel a working order; refused with `not_working` when it has filled or ended."""
         return self._runner.cancel(order_id, reason)
 
 

@@ -3,6 +3,7 @@
 Used by the worker of its symbol only.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,12 +12,14 @@ from src.core.broker import Broker
 from src.core.clock import Clock
 from src.core.config import StrategyConfig
 from src.core.errors import ConfigError
-from src.core.features import Feature, FeatureStore, FeatureView
+from src.core.features import Feature, FeatureStore, FeatureView, atr
 from src.core.order_desk import OrderDesk
+from src.core.order_terms import OrderTerms, read_terms
 from src.core.records import OrderEvent, OrderResult
 from src.core.strategy import BarStrategy, Param, Strategy
 from src.core.timeframe import format_duration, parse_timeframe
 from src.core.timeframe_features import TimeframeFeature
+from src.core.wake import PricesSeen
 
 _new = object.__new__
 
@@ -120,13 +123,19 @@ class StrategyRunner:
         self._first = [view.end for view in self.views]
         self._by_timeframe = dict(zip(timeframes, self.views, strict=True))
         self.strategy = self._make(cls, config, where)
+        self._features = features
         self._attach_features(features)
         strategy = self.strategy
         #: Shows the strategy everything that has become visible since its last turn.
         self.run: Callable[[], None] = self._run_ticks
+        #: The prices that it has seen, when it is asked at every price and they come by themselves.
+        self.prices: PricesSeen | None = None
         if isinstance(strategy, BarStrategy):
             self.run = self._run_one if len(self.views) == 1 else self._run_many
             self._on_bar = strategy.on_bar
+        elif (base := broker.base_series(symbol)).ticks is not None:
+            self.prices = PricesSeen(base, base.ticks)
+            self.run = self._run_prices
 
     def _make(self, cls: type[Strategy], config: StrategyConfig, where: str) -> Strategy:
         declared = strategy_params(cls)
@@ -198,6 +207,14 @@ class StrategyRunner:
             view.end = view.series.length
             self.strategy.on_tick()
 
+    def _run_prices(self) -> None:
+        prices = self.prices
+        if prices is not None and prices.seen != (now := prices.series.ticks) and now is not None:
+            prices.seen = now
+            for view in self.views:
+                view.end = view.series.length
+            self.strategy.on_tick()
+
     def deliver(self, event: OrderEvent) -> None:
         """Tell the strategy of a change of one of its orders."""
         self.strategy.on_order(event)
@@ -230,6 +247,16 @@ class StrategyRunner:
                         break
         return result
 
+    def close_by(self, volume: float | None, reason: str) -> OrderResult:
+        """See `Strategy.close_by`."""
+        own = [each for each in self.broker.positions(self.symbol) if each.book == self.name]
+        long = next((each for each in own if each.volume > 0), None)
+        short = next((each for each in own if each.volume < 0), None)
+        if long is None or short is None:
+            message = f"{self.name} does not hold {self.symbol} on both sides"
+            return OrderResult(accepted=False, code="no_position", message=message)
+        return self.desk.close_by(long, short, volume=volume, reason=reason)
+
     def protect(self, *, stop: float | None, target: float | None, reason: str) -> OrderResult:
         """See `Strategy.move_stop`."""
         result = OrderResult(accepted=False, code="no_position", message=f"{self.name} holds no {self.symbol}")
@@ -237,6 +264,40 @@ class StrategyRunner:
             if position.book == self.name:
                 result = self.desk.protect(position, stop=stop, target=target, kind="stop", reason=reason)
         return result
+
+    def terms(
+        self, trigger_limit: float | None, trail_distance: float | None, trail_percent: float | None,
+        trail_atr: float | None, stop_trail_distance: float | None, stop_trail_percent: float | None,
+        stop_trail_atr: float | None, atr_length: int, time_in_force: str, post_only: bool, reduce_only: bool,
+        trigger_by: str, group: str, parent: str,
+    ) -> OrderTerms:  # fmt: skip
+        """The rarer words of `Strategy.buy`; average true ranges become the distances that they are now.
+
+        Raises:
+            ConfigError: `atr_length` is no length.
+            TypeError: see `read_terms`.
+        """
+        if trail_atr is not None or stop_trail_atr is not None:
+            if (trail_atr is not None and trail_distance is not None) or (
+                stop_trail_atr is not None and stop_trail_distance is not None
+            ):
+                return OrderTerms(code="trail", message="expected a distance or average true ranges, found both")
+            values = FeatureView(self._features.column(atr(atr_length), self._view.series), self._view)
+            average = values[-1] if len(values) else math.nan
+            if not average > 0:
+                message = f"{self.symbol} has no average true range over {atr_length} bars yet"
+                return OrderTerms(code="no_atr", message=message)
+            trail_distance = trail_distance if trail_atr is None else trail_atr * average
+            stop_trail_distance = stop_trail_distance if stop_trail_atr is None else stop_trail_atr * average
+        return read_terms(
+            trigger_limit=trigger_limit, trail_distance=trail_distance, trail_percent=trail_percent,
+            time_in_force=time_in_force, post_only=post_only, reduce_only=reduce_only, trigger_by=trigger_by,
+            group=group, parent=parent, stop_trail_distance=stop_trail_distance, stop_trail_percent=stop_trail_percent,
+        )  # fmt: skip
+
+    def modify(self, order_id: str, price: float | None, volume: float | None, reason: str) -> OrderResult:
+        """See `Strategy.modify`."""
+        return self.desk.modify(self.symbol, self.name, order_id, price=price, volume=volume, reason=reason)
 
     def cancel(self, order_id: str, reason: str) -> OrderResult:
         """See `Strategy.cancel`."""

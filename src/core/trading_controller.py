@@ -18,8 +18,10 @@ from src.core.log import Log, make_log
 from src.core.orchestrator import MultiStrategyOrchestrator
 from src.core.order_desk import OrderDesk
 from src.core.places import place_of_error
+from src.core.price_manager import PriceTradeManager
 from src.core.risk_manager import RiskManager
 from src.core.session_rules import session_filters
+from src.core.steady_broker import SteadyBroker, steadied
 from src.core.strategy import Strategy
 from src.core.strategy_runner import StrategyRunner
 from src.core.symbols import Roster
@@ -61,7 +63,7 @@ class TradingController:
         log: Log | None = None,
     ) -> None:  # fmt: skip
         self._config = config
-        self._broker = broker
+        self._broker = broker = steadied(broker, clock, journal)
         self._clock = clock
         self._journal = journal
         self._classes = classes
@@ -69,6 +71,8 @@ class TradingController:
         hedging = config.account.positions == "hedging"
         sessions = session_filters(config.strategies)
         self.risk = RiskManager(config.risk, broker, clock, hedging=hedging, sessions=sessions)
+        if isinstance(broker, SteadyBroker):
+            broker.attach(self.risk)
         self._features = FeatureStore()
         self._orchestrators: dict[str, MultiStrategyOrchestrator] = {}
         self._desks: list[OrderDesk] = []
@@ -91,7 +95,8 @@ class TradingController:
         for symbol in self._config.symbols:
             self._make(symbol)
         base = {symbol: self._broker.base_series(symbol) for symbol in self._config.symbols}
-        self._trade_manager = TradeManager(
+        made = PriceTradeManager if self._config.manage.on == "poll" else TradeManager
+        self._trade_manager = made(
             self._config.manage, base, self._ranges(self._orchestrators), self._broker, self.risk, self._desk(MONITOR),
             self._clock, self._journal, flatten=self._config.risk.on_daily_loss == "flatten", participant=MONITOR,
         )  # fmt: skip
@@ -114,6 +119,8 @@ class TradingController:
             ),  # fmt: skip
             self._position_monitor,
         )
+        if isinstance(self._broker, SteadyBroker):
+            self._broker.start(self._config.poll.worker_ns)
         for rank, symbol in enumerate(self._config.symbols):
             if symbol in self._orchestrators:
                 self._start_worker(symbol, rank)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from src.core.bars import BarSeries, BarsView
 
-__all__ = ["ManagedState", "MonitorWake", "Signals", "WorkerWake"]
+__all__ = ["ManagedState", "MonitorWake", "PriceWake", "PricesSeen", "Signals", "WorkerWake"]
 
 
 class Signals:
@@ -56,6 +56,51 @@ class WorkerWake:
                 if view.end < view.series.length:
                     return True
         return False
+
+    def next_due_ns(self) -> None:
+        """Workers have no timer of their own."""
+        return
+
+
+class PricesSeen:
+    """Up to which price a strategy that is asked at every price has come.
+
+    Args:
+        series: the base bars of its symbol, which count the prices.
+        seen: how many of them it has seen.
+    """
+
+    __slots__ = ("seen", "series")
+
+    def __init__(self, series: BarSeries, seen: int) -> None:
+        self.series = series
+        self.seen = seen
+
+
+class PriceWake:
+    """As `WorkerWake`, of a worker with strategies that are asked at every price: it waits for a new one as well.
+
+    Args:
+        mailbox: see `WorkerWake`.
+        views: of the strategies that are shown bars.
+        prices: of the strategies that are asked at every price.
+    """
+
+    __slots__ = ("_mailbox", "_prices", "_views")
+
+    def __init__(self, mailbox: Sized, views: Sequence[BarsView], prices: Sequence[PricesSeen]) -> None:
+        self._mailbox = mailbox
+        self._views = tuple(views)
+        self._prices = tuple(prices)
+
+    def __call__(self) -> bool:
+        for each in self._prices:
+            if each.seen != each.series.ticks:
+                return True
+        for view in self._views:
+            if view.end < view.series.length:
+                return True
+        return bool(self._mailbox)
 
     def next_due_ns(self) -> None:
         """Workers have no timer of their own."""

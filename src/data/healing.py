@@ -21,8 +21,8 @@ from src.data.store import HistoricalDataStore
 from src.data.stored import COLUMNS, Columns, HealEntry, SeriesInfo, columns_of
 from src.data.syncing import answered_windows
 
-__all__ = ["BEYOND_MENDING", "Change", "HealPlan", "HealReport", "as_healed", "heal_series", "plan_healing",
-           "windows_to_ask"]  # fmt: skip
+__all__ = ["BEYOND_MENDING", "Change", "HealPlan", "HealReport", "as_healed", "entry_of", "heal_series",
+           "in_order_once", "plan_healing", "recounted", "windows_to_ask"]  # fmt: skip
 
 #: What only a source can put right, or `drop`: such a bar has no numbers or no place of its own.
 BEYOND_MENDING = ("overlap", "off_grid", "not_finite", "non_positive", "forming")
@@ -109,6 +109,13 @@ def plan_healing(
         found = _taken(found, keep)
         left = find_faults(found, timeframe_ns, calendar, now_ns)  # what overlapped a bar that is gone is right now
     return HealPlan(columns=found, changes=tuple(changes), left=tuple(left))
+
+
+def in_order_once(columns: Columns) -> tuple[Columns, list[Change]]:
+    """The rows in time order, of several bars with one stamp the first that a bar can be, and what that changed."""
+    changes: list[Change] = []
+    found, _ = _one_of_each(_in_time_order(columns, changes), changes)
+    return found, changes
 
 
 def windows_to_ask(
@@ -200,18 +207,38 @@ def heal_series(
         asked = windows_to_ask(columns, info.timeframe_ns, calendar, answered, span_bars=source.page_bars)
         answers = _ask(source, info, asked)
     plan = plan_healing(columns, info.timeframe_ns, calendar, answers=answers, now_ns=now_ns, drop=drop)
-    changes = plan.changes or _recounted(info, columns)
+    changes = plan.changes or recounted(info, columns)
     if not dry_run and (changes or asked):
         with store.transaction():
             if changes:
                 store.rewrite(info.symbol, info.timeframe_ns, plan.columns, price_side=info.price_side)
-                store.log_heal([_entry(info, change) for change in changes])
+                store.log_heal([entry_of(info, change) for change in changes])
             for start_ns, end_ns in asked if not getattr(source, "is_held", False) else ():
                 bars = _count_between(plan.columns, start_ns, end_ns)
                 store.log_sync(info.symbol, info.timeframe_ns, info.source, start_ns, end_ns, bars)
     return HealReport(
         symbol=info.symbol, timeframe_ns=info.timeframe_ns, price_side=info.price_side, dry_run=dry_run,
         changes=changes, left=plan.left, asked=tuple(asked),
+    )  # fmt: skip
+
+
+def recounted(info: SeriesInfo, columns: Columns) -> tuple[Change, ...]:
+    """The one change that is left when only the list of series is wrong about the rows; without rows it goes."""
+    stamps = columns["open_ns"]
+    listed = f"bars={info.bars} first={format_instant(info.first_ns)} last={format_instant(info.last_ns)}"
+    if not len(stamps):
+        return (Change(open_ns=info.first_ns, action="taken from the list of series", before=listed, after=""),)
+    if (info.bars, info.first_ns, info.last_ns) == (len(stamps), int(stamps[0]), int(stamps[-1])):
+        return ()
+    after = f"bars={len(stamps)} first={format_instant(int(stamps[0]))} last={format_instant(int(stamps[-1]))}"
+    return (Change(open_ns=int(stamps[0]), action="counted anew", before=listed, after=after),)
+
+
+def entry_of(info: SeriesInfo, change: Change) -> HealEntry:
+    """A change as a line of the heal log."""
+    return HealEntry(
+        symbol=info.symbol, timeframe_ns=info.timeframe_ns, price_side=info.price_side, open_ns=change.open_ns,
+        action=change.action, before=change.before, after=change.after,
     )  # fmt: skip
 
 
@@ -331,23 +358,6 @@ def _rows_at(stamps: IntArray, opens: IntArray) -> list[int]:
 def _count_between(columns: Columns, start_ns: int, end_ns: int) -> int:
     stamps = columns["open_ns"]
     return int(np.searchsorted(stamps, end_ns) - np.searchsorted(stamps, start_ns))
-
-
-def _recounted(info: SeriesInfo, columns: Columns) -> tuple[Change, ...]:
-    """The one change that is left when only the list of series is wrong about the rows."""
-    stamps = columns["open_ns"]
-    if not len(stamps) or (info.bars, info.first_ns, info.last_ns) == (len(stamps), int(stamps[0]), int(stamps[-1])):
-        return ()
-    before = f"bars={info.bars} first={format_instant(info.first_ns)} last={format_instant(info.last_ns)}"
-    after = f"bars={len(stamps)} first={format_instant(int(stamps[0]))} last={format_instant(int(stamps[-1]))}"
-    return (Change(open_ns=int(stamps[0]), action="counted anew", before=before, after=after),)
-
-
-def _entry(info: SeriesInfo, change: Change) -> HealEntry:
-    return HealEntry(
-        symbol=info.symbol, timeframe_ns=info.timeframe_ns, price_side=info.price_side, open_ns=change.open_ns,
-        action=change.action, before=change.before, after=change.after,
-    )  # fmt: skip
 
 
 def _change(columns: Columns, row: int, action: str, before: str, after: str) -> Change:

@@ -5,18 +5,22 @@ columns are read-only; `BarSeries.length`, how much of a series is visible, belo
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from src.core.bars import BarSeries
 from src.core.calendars import Calendar, calendar_named
 from src.core.errors import ConfigError, DataError, PreflightError
 from src.core.timeframe import MINUTE_NS, format_duration, format_instant
+from src.core.words import counted
 from src.data.bar_store import BarStore
 from src.data.fingerprint import fingerprint_bars
 from src.data.resample import bucket_open_ns, check_divides, count_buckets, resample
 from src.data.stored import SeriesInfo, refuse_overlap
+from src.data.tapes import QuoteTape, RateTape, TradeTape
 
-__all__ = ["MarketData", "load_market", "market_from_series"]
+__all__ = ["MarketData", "Refusal", "load_market", "market_from_series"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,17 +32,40 @@ class MarketData:
         derived: the higher timeframes by (symbol, timeframe_ns); the base timeframe is not among them.
         fingerprint: digest of `base`; a function of the rows alone.
         sources: where the rows of each symbol come from.
+        sides: bars of further prices by symbol and price side, where a run asks for them; the fingerprint counts them.
+        finer: bars shorter than the base bars, by symbol; likewise.
+        quotes, trades: what happened tick by tick, by symbol, where a run asks for it; likewise.
+        funding: funding rates of the symbols that pay stored ones; the fingerprint counts them then.
     """
 
     base: dict[str, BarSeries]
     derived: dict[tuple[str, int], BarSeries]
     fingerprint: str
     sources: dict[str, str]
+    funding: dict[str, RateTape] = field(default_factory=dict)
+    sides: dict[str, dict[str, BarSeries]] = field(default_factory=dict)
+    finer: dict[str, BarSeries] = field(default_factory=dict)
+    quotes: dict[str, QuoteTape] = field(default_factory=dict)
+    trades: dict[str, TradeTape] = field(default_factory=dict)
 
     def series(self, symbol: str, timeframe_ns: int) -> BarSeries:
         """The bars of one timeframe, base or derived; KeyError when they were not asked for."""
         base = self.base[symbol]
         return base if base.timeframe_ns == timeframe_ns else self.derived[symbol, timeframe_ns]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a market is not what a run can use.
+
+    Attributes:
+        symbol: whose bars it is, empty when of the whole run.
+        bars: what was read of a symbol whose stamps make no series.
+    """
+
+    symbol: str
+    error: PreflightError
+    bars: BarSeries | None = None
 
 
 def load_market(
@@ -50,6 +77,7 @@ def load_market(
     warmup_ns: int,
     lookback_bars: Mapping[int, int] | None = None,
     calendars: Mapping[str, str] | None = None,
+    refused: list[Refusal] | None = None,
 ) -> MarketData:
     """Read the finest bars of each symbol from `start_ns - warmup_ns` to `end_ns` and derive the timeframes.
 
@@ -67,6 +95,7 @@ def load_market(
             farther, over nights, weekends and holes, or to the store's first bar.
         calendars: the name of each symbol's calendar, by whose sessions bars of days, weeks and odd lengths are made;
             24/7 for those that are not named.
+        refused: is given what would be raised, a refusal each; the market is that of the other symbols then.
 
     Raises:
         PreflightError: a symbol is unknown, has no bars inside the window, or only bars that the timeframes cannot
@@ -74,29 +103,66 @@ def load_market(
     """
     base: dict[str, BarSeries] = {}
     sources: dict[str, str] = {}
-    refused: list[tuple[str, PreflightError]] = []
+    derived: dict[tuple[str, int], BarSeries] = {}
+    found: list[Refusal] = []
     known = _by_symbol(calendars)
     for symbol in symbols:
         wanted = sorted(set(timeframes_ns.get(symbol, ())))
         try:
             info = _choose_base(store, symbol, wanted)
-            base[symbol] = _read_window(
+            bars = _read_window(
                 store, info, wanted, start_ns, end_ns, warmup_ns, lookback_bars or {}, known.get(symbol)
             )
-            sources[symbol] = info.source
         except PreflightError as error:
-            refused.append((symbol, error))
-    if refused:
-        problems = [error.message for _, error in refused]
-        findings = [
-            {"code": error.details.get("code", "no_data"), "symbol": symbol, "sentence": error.message}
-            for symbol, error in refused
-        ]
-        raise PreflightError("\n".join(problems), problems=problems, findings=findings)
+            found.append(Refusal(symbol=symbol, error=error))
+            continue
+        wrong = _disorder(bars)
+        if not wrong:
+            try:
+                derived |= _derive(bars, wanted, end_ns, known.get(symbol))
+            except DataError as error:  # bars that open inside of those that are made of them
+                wrong = [PreflightError(error.message, code="stamp", symbol=symbol)]
+        if wrong:
+            found += [Refusal(symbol=symbol, error=error, bars=bars) for error in wrong]
+        else:
+            base[symbol], sources[symbol] = bars, info.source
+    if refused is not None:
+        refused += found
+    elif found:
+        raise _together(found)
+    return MarketData(base=base, derived=derived, fingerprint=fingerprint_bars(base), sources=sources)
+
+
+def _together(refused: Sequence[Refusal]) -> PreflightError:
+    """One error for all refusals, of which each stays a finding of its own."""
+    problems = [each.error.message for each in refused]
+    findings = [
+        {"code": each.error.details.get("code", "no_data"), "symbol": each.symbol, "sentence": each.error.message}
+        for each in refused
+    ]
+    return PreflightError("\n".join(problems), problems=problems, findings=findings)
+
+
+def _disorder(bars: BarSeries) -> list[PreflightError]:
+    """What is wrong with the stamps of bars in time order: each kind of fault by itself."""
     try:
-        return _assemble(base, timeframes_ns, sources, end_ns, known)
-    except DataError as error:  # bars that open inside of those that are made of them
-        raise PreflightError(error.message, code="stamp", symbol=error.details.get("symbol", "")) from None
+        refuse_overlap(bars.open_ns, bars.timeframe_ns, bars.symbol)
+    except DataError as error:
+        sentences = [error.message]
+    else:
+        return []
+    again = np.flatnonzero(np.diff(bars.open_ns) == 0)
+    if len(again):
+        sentences = [
+            f"{bars.symbol}: expected each bar of {format_duration(bars.timeframe_ns)} once, found "
+            f"{counted(len(again), 'bar')} too many, the first one at {format_instant(int(bars.open_ns[again[0]]))}; "
+            "keep one copy of each"
+        ]
+        try:
+            refuse_overlap(np.unique(bars.open_ns), bars.timeframe_ns, bars.symbol)
+        except DataError as error:
+            sentences.append(error.message)
+    return [PreflightError(sentence, code="order", symbol=bars.symbol) for sentence in sentences]
 
 
 def market_from_series(
@@ -126,13 +192,20 @@ def _assemble(
     base: dict[str, BarSeries], timeframes_ns: Mapping[str, Iterable[int]], sources: dict[str, str], until_ns: int,
     calendars: Mapping[str, Calendar],
 ) -> MarketData:  # fmt: skip
-    derived = {
-        (symbol, timeframe_ns): resample(bars, timeframe_ns, until_ns, calendars.get(symbol))
-        for symbol, bars in base.items()
-        for timeframe_ns in sorted(set(timeframes_ns.get(symbol, ())))
+    derived: dict[tuple[str, int], BarSeries] = {}
+    for symbol, bars in base.items():
+        derived |= _derive(bars, sorted(set(timeframes_ns.get(symbol, ()))), until_ns, calendars.get(symbol))
+    return MarketData(base=base, derived=derived, fingerprint=fingerprint_bars(base), sources=sources)
+
+
+def _derive(
+    bars: BarSeries, wanted: Sequence[int], until_ns: int, calendar: Calendar | None
+) -> dict[tuple[str, int], BarSeries]:
+    return {
+        (bars.symbol, timeframe_ns): resample(bars, timeframe_ns, until_ns, calendar)
+        for timeframe_ns in wanted
         if timeframe_ns != bars.timeframe_ns
     }
-    return MarketData(base=base, derived=derived, fingerprint=fingerprint_bars(base), sources=sources)
 
 
 def _choose_base(store: BarStore, symbol: str, wanted: Sequence[int]) -> SeriesInfo:
@@ -176,10 +249,6 @@ def _read_window(
         needed_ns = _needed_from(bars, wanted, start_ns, lookback_bars, calendar)
         from_ns = max(from_ns, _between_bars(needed_ns, derived, info.first_ns, calendar))
         bars = store.read_bars(info.symbol, info.timeframe_ns, from_ns, end_ns)
-    try:
-        refuse_overlap(bars.open_ns, bars.timeframe_ns, bars.symbol)
-    except DataError as error:
-        raise PreflightError(error.message, code="order") from None
     if not bars.loaded or int(bars.open_ns[-1]) < start_ns:
         raise PreflightError(
             f"{info.symbol} has no bars from {format_instant(start_ns)} to {format_instant(end_ns)}; "

@@ -5,14 +5,14 @@
 
 A file appears under its name only when it is whole, and carries its own fingerprint, so that no kill can part the two;
 `mirror.json` repeats the list for people and other programs. A series that changed is written anew as one file, the
-files of the others are not touched. Any thread; one program exports to a folder at a time, any number read. No clock
-is read. Imports pyarrow, which a run from the store does not need.
+files of the others are not touched, and the copy of a series that the store has no longer stays until it is told to
+go. What a mirror gives back to a store is in `src/data/mirror_import.py`. Any thread; one program exports to a folder
+at a time, any number read. No clock is read. Imports pyarrow, which a run from the store does not need.
 """
 
 import json
 import os
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,24 +24,41 @@ from src.core.bars import BarSeries
 from src.core.errors import ConfigError, DataError
 from src.core.program import command
 from src.core.timeframe import format_duration
+from src.core.words import counted
+from src.data.fingerprint import Digest
 from src.data.mirror_file import (
     FORMAT,
     PARTIAL,
     Partition,
+    export_again,
     files_of,
     fingerprint_of_bars,
     holds,
+    is_of,
     place_of,
     read_bars_file,
     read_partition,
-    symbol_folder,
     write_bars_file,
 )
 from src.data.store import HistoricalDataStore
-from src.data.stored import COLUMNS, SIDE_ORDER, SeriesInfo, refuse_unstorable
+from src.data.stored import COLUMNS, SIDE_ORDER, HealEntry, SeriesInfo, refuse_unstorable
 
-__all__ = ["ExportReport", "Partition", "export_mirror", "import_mirror", "is_mirror", "list_mirror", "mirror_folder",
-           "read_mirror", "require_mirror", "require_whole_list", "scan_mirror"]  # fmt: skip
+__all__ = [
+    "ExportReport",
+    "Partition",
+    "Spoiled",
+    "export_mirror",
+    "heal_log_digest",
+    "heal_log_of",
+    "is_mirror",
+    "list_mirror",
+    "mirror_folder",
+    "mirrored_files",
+    "missing_files",
+    "read_mirror",
+    "require_mirror",
+    "scan_mirror",
+]  # fmt: skip
 
 _INDEX = "mirror.json"
 _LOCK = ".lock"
@@ -54,14 +71,29 @@ class ExportReport:
     Attributes:
         written: partitions that are new or had changed.
         unchanged: partitions whose files were not touched.
-        removed: files of series that the store has no longer.
+        kept: files of series that the store has no longer.
+        removed: such files that were taken away, because that was asked for.
         refused: a sentence for each series that cannot be mirrored because its rows are wrong.
     """
 
     written: tuple[Partition, ...]
     unchanged: tuple[Partition, ...]
+    kept: tuple[str, ...]
     removed: tuple[str, ...]
     refused: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoiled:
+    """A file of a mirror with which nothing can be compared.
+
+    Attributes:
+        file: its place in the mirror's folder; None for the list of the mirror.
+        sentence: what was expected and what was found.
+    """
+
+    file: str | None
+    sentence: str
 
 
 def mirror_folder(store: Path) -> Path:
@@ -69,23 +101,28 @@ def mirror_folder(store: Path) -> Path:
     return store.with_suffix(".mirror")
 
 
-def export_mirror(store: HistoricalDataStore, folder: Path, *, symbol: str | None = None) -> ExportReport:
+def export_mirror(
+    store: HistoricalDataStore, folder: Path, *, symbol: str | None = None, prune: bool = False
+) -> ExportReport:  # fmt: skip
     """Bring the mirror in `folder` up to what the store holds.
 
     Args:
         store: open for reading.
         folder: absent, empty, or a mirror.
-        symbol: only the series of this symbol; nothing is removed then.
+        symbol: only the series of this symbol.
+        prune: take away the files of series that the store has no longer, which may be the last copies of them.
 
     Raises:
         ConfigError: the folder holds something else.
         DataError: another program exports to it, or the disk refused.
-        PreflightError: the store has no bars of `symbol`.
+        PreflightError: neither the store nor the mirror has bars of `symbol`.
     """
-    found = store.series_of(symbol) if symbol is not None else store.list_series()
-    _refuse_case_twins(found)
-    written, unchanged, refused, removed = [], [], [], []
-    healed = Counter((one.symbol, one.timeframe_ns, one.price_side) for one in store.read_heal_log())
+    found = [info for info in store.list_series() if symbol in (None, info.symbol)]
+    if symbol is not None and not (found or mirrored_files(folder, symbol) or missing_files(folder, symbol)):
+        store.series_of(symbol)  # which refuses it with what there is
+    _refuse_case_twins(found, store, folder)
+    written, unchanged, refused = [], [], []
+    log = store.read_heal_log()
     with _exporting(folder):
         wanted = set()
         for info in found:
@@ -98,24 +135,39 @@ def export_mirror(store: HistoricalDataStore, folder: Path, *, symbol: str | Non
                 refused.append(f"{error.message}; `{again}` mends what can be mended")
                 continue
             known = {**asdict(info), "bars": series.loaded, "instrument": store.read_instrument(info.symbol)}
+            entries = heal_log_of(info, log)
             partition = Partition(
-                **known, fingerprint=fingerprint_of_bars(series), file=file,
-                healed=healed[info.symbol, info.timeframe_ns, info.price_side],
+                **known, fingerprint=fingerprint_of_bars(series), file=file, healed=len(entries),
+                heal_log=heal_log_digest(entries),
             )  # fmt: skip
             if holds(folder / file, partition):
                 unchanged.append(partition)
             else:
                 write_bars_file(folder / file, partition, series)
                 written.append(partition)
-        doomed = [] if symbol is not None else [file for file in _names(folder) if file not in wanted]
+        gone = [file for file in mirrored_files(folder, symbol) if file not in wanted]
         # The list first: whatever ends this program, each file that it names is there.
-        _write_index(folder, doomed)
-        for file in doomed:
+        _write_index(folder, gone if prune else [])
+        for file in gone if prune else ():
             _remove(folder / file)
-            removed.append(file)
+    kept, removed = ((), tuple(gone)) if prune else (tuple(gone), ())
     return ExportReport(
-        written=tuple(written), unchanged=tuple(unchanged), removed=tuple(removed), refused=tuple(refused)
+        written=tuple(written), unchanged=tuple(unchanged), kept=kept, removed=removed, refused=tuple(refused)
     )
+
+
+def heal_log_of(info: SeriesInfo, log: Iterable[HealEntry]) -> list[HealEntry]:
+    """The entries of one series, in their order."""
+    key = (info.symbol, info.timeframe_ns, info.price_side)
+    return [entry for entry in log if (entry.symbol, entry.timeframe_ns, entry.price_side) == key]
+
+
+def heal_log_digest(entries: Iterable[HealEntry]) -> str:
+    """A digest of entries of a heal log, 32 hexadecimal digits."""
+    digest = Digest()
+    for entry in entries:
+        digest.add_text(json.dumps(asdict(entry), sort_keys=True))
+    return digest.hexdigest()
 
 
 def list_mirror(folder: Path) -> list[Partition]:
@@ -130,18 +182,18 @@ def list_mirror(folder: Path) -> list[Partition]:
     )
 
 
-def scan_mirror(folder: Path, symbol: str | None = None) -> tuple[list[Partition], list[str]]:
-    """The partitions of a mirror, or those of one symbol, and a sentence for each file that is damaged or not there.
+def scan_mirror(folder: Path, symbol: str | None = None) -> tuple[list[Partition], list[Spoiled]]:
+    """The partitions of a mirror, or those of one symbol, and its files that are damaged or not there.
 
     The rows of the files are not read.
     """
-    found, unreadable = [], _missing(folder, symbol)
-    for file in _names(folder, symbol):
+    found, spoiled = [], missing_files(folder, symbol)
+    for file in mirrored_files(folder, symbol):
         try:
             found.append(read_partition(folder / file, folder))
         except DataError as error:
-            unreadable.append(error.message)
-    return found, unreadable
+            spoiled.append(Spoiled(file=file, sentence=error.message))
+    return found, spoiled
 
 
 def read_mirror(
@@ -160,13 +212,11 @@ def read_mirror(
         DataError: the series is not mirrored, its file is damaged, or it has another fingerprint.
     """
     path = _find(folder, symbol, timeframe_ns, price_side)
-    partition, series = read_bars_file(path, folder)
-    if (partition.symbol, partition.timeframe_ns) != (symbol, timeframe_ns):
-        raise DataError(f"{path} holds {partition.symbol}, expected {symbol}; export the mirror anew", path=str(path))
+    partition, series = read_bars_file(path, folder)  # which refuses a file that contradicts its place
     if fingerprint is not None and partition.fingerprint != fingerprint:
         raise DataError(
             f"{path} has the fingerprint {partition.fingerprint}, expected {fingerprint}: the mirror is not that of "
-            f"the store as it is now; bring it up to date with `{command('data', 'export')}`",
+            f"the store as it is now; bring it up to date with `{export_again(folder, symbol)}`",
             path=str(path),
         )
     if start_ns is None and end_ns is None:
@@ -194,59 +244,39 @@ def require_mirror(folder: Path) -> None:
     if not is_mirror(folder):
         found = f"{folder} without {_INDEX}" if folder.exists() else f"nothing at {folder}"
         raise ConfigError(
-            f"expected a file of bars or the folder of a mirror, found {found}; name the folder that "
-            f"`{command('data', 'export')}` wrote"
+            f"expected a file of bars or the folder of a mirror, found {found}; name the folder that `data export` "
+            f"wrote"
         )
 
 
-def require_whole_list(folder: Path) -> list[Partition]:
-    """The partitions of a mirror of which no file is missing; the rows of the files are not read.
-
-    Raises:
-        ConfigError: the folder is no mirror.
-        DataError: its list or a file that the list names is missing, or a file is no partition.
-    """
-    require_mirror(folder)
-    missing = _missing(folder)
-    if missing:
-        again = command("data", "export")
-        raise DataError(
-            f"{missing[0]}; nothing was imported: write the mirror anew from its store with `{again}`", path=str(folder)
-        )
-    return list_mirror(folder)
+def mirrored_files(
+    folder: Path, symbol: str | None = None, timeframe_ns: int | None = None, price_side: str | None = None
+) -> list[str]:  # fmt: skip
+    """The places of the files that are there, or of those of some series, with forward slashes."""
+    names = [path.relative_to(folder).as_posix() for path in files_of(folder)]
+    return [name for name in names if is_of(name, symbol, timeframe_ns, price_side)]
 
 
-def import_mirror(folder: Path, store: HistoricalDataStore) -> list[tuple[Partition, int]]:
-    """Store every series of a mirror with its source, kind and instrument; all of it is one transaction.
-
-    One series at a time is in memory; what is not committed yet DuckDB keeps in the file where memory is short.
-
-    Returns:
-        Each partition with the number of bars that were new.
-
-    Raises:
-        ConfigError: the folder is no mirror.
-        DataError: a file is missing or damaged, or its bars do not fit what is stored; the file is named and nothing
-            is stored.
-    """
-    partitions = require_whole_list(folder)
-    with store.transaction():
-        return [(one, _import_partition(one, folder, store)) for one in partitions]
-
-
-def _import_partition(partition: Partition, folder: Path, store: HistoricalDataStore) -> int:
-    path = folder / partition.file
-    _, series = read_bars_file(path, folder)
+def missing_files(
+    folder: Path, symbol: str | None = None, timeframe_ns: int | None = None, price_side: str | None = None
+) -> list[Spoiled]:  # fmt: skip
+    """The list of a mirror when it is missing or damaged, or each file that it names in vain."""
+    index = folder / _INDEX
+    if not index.is_file():
+        there = mirrored_files(folder)
+        sentence = f"expected the list {index} of a mirror beside {there[0]}, found none" if there else ""
+        return [Spoiled(file=None, sentence=sentence)] if sentence else []
     try:
-        new = store.write_bars(series, source=partition.source, kind=partition.kind)
-    except DataError as error:
-        details = {**error.details, "path": str(path)}
-        raise DataError(f"{path} does not fit what {store.path} holds: {error.message}", **details) from None
-    if partition.instrument is not None:
-        store.write_instrument(partition.symbol, partition.kind, partition.instrument)
-    logged = {"file": partition.file, "layout": "mirror", "rows": series.loaded, "written": new}
-    store.log_import(partition.symbol, partition.timeframe_ns, logged)
-    return new
+        listed = [str(one["file"]) for one in json.loads(index.read_text(encoding="utf-8"))["partitions"]]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        found = str(error) or type(error).__name__
+        sentence = f"expected the list of a mirror in {index}, found something else ({found})"
+        return [Spoiled(file=None, sentence=sentence)]
+    return [
+        Spoiled(file=file, sentence=f"expected the file {folder / file}, which {_INDEX} lists, found none")
+        for file in listed
+        if is_of(file, symbol, timeframe_ns, price_side) and not (folder / file).is_file()
+    ]
 
 
 # ------------------------------------------------------------------------------------------------- places
@@ -260,29 +290,22 @@ def _find(folder: Path, symbol: str, timeframe_ns: int, price_side: str | None) 
             return path
     raise DataError(
         f"the mirror {folder} has no {format_duration(timeframe_ns)} bars of {symbol}; "
-        f"write them with `{command('data', 'export')}`",
+        f"`{export_again(folder, symbol)}` writes those that its store has",
         path=str(folder), symbol=symbol,
     )  # fmt: skip
 
 
-def _names(folder: Path, symbol: str | None = None) -> list[str]:
-    """The places of the files that are there, or of those of one symbol, with forward slashes."""
-    names = [path.relative_to(folder).as_posix() for path in files_of(folder)]
-    return [name for name in names if _is_of(name, symbol)]
-
-
-def _is_of(name: str, symbol: str | None) -> bool:
-    return symbol is None or name.startswith(f"{symbol_folder(symbol)}/")
-
-
-def _refuse_case_twins(found: list[SeriesInfo]) -> None:
+def _refuse_case_twins(found: list[SeriesInfo], store: HistoricalDataStore, folder: Path) -> None:
     names: dict[str, str] = {}
+    place = ["--store", store.path.as_posix()]
+    if folder != mirror_folder(store.path):
+        place += ["--mirror", folder.as_posix()]
     for info in found:
         other = names.setdefault(info.symbol.casefold(), info.symbol)
         if other != info.symbol:
             raise ConfigError(
                 f"{other} and {info.symbol} differ only in capitals, which folders of many systems do not tell apart; "
-                f"export one of them with --symbol"
+                f"export one of them: `{command('data', 'export', other, *place)}`"
             )
 
 
@@ -294,30 +317,15 @@ def _raw_series(store: HistoricalDataStore, info: SeriesInfo) -> BarSeries:
     columns = store.read_raw(info.symbol, info.timeframe_ns, info.price_side)
     stamps, *values = (columns[name] for name in COLUMNS)
     series = BarSeries(info.symbol, info.timeframe_ns, stamps, *values, price_side=info.price_side)
+    if info.bars and not series.loaded:  # what is there of a copy is better than nothing
+        raise DataError(f"{info.symbol}: expected {counted(info.bars, 'bar')} as the store lists them, found none")
     refuse_unstorable(series)
     return series
 
 
-def _missing(folder: Path, symbol: str | None = None) -> list[str]:
-    """A sentence for the list of a mirror when it is missing or damaged, or for each file that it names in vain."""
-    index = folder / _INDEX
-    if not index.is_file():
-        there = _names(folder)
-        return [f"expected the list {index} of a mirror beside {there[0]}, found none"] if there else []
-    try:
-        listed = [str(one["file"]) for one in json.loads(index.read_text(encoding="utf-8"))["partitions"]]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        return [f"expected the list of a mirror in {index}, found something else ({error or type(error).__name__})"]
-    return [
-        f"expected the file {folder / file}, which {_INDEX} lists, found none"
-        for file in listed
-        if _is_of(file, symbol) and not (folder / file).is_file()
-    ]
-
-
 def _write_index(folder: Path, without: list[str]) -> None:
     partitions = []
-    for file in _names(folder):
+    for file in mirrored_files(folder):
         if file not in without:
             with suppress(DataError):  # a damaged file that this export was not asked to write anew
                 partitions.append(asdict(read_partition(folder / file, folder)))

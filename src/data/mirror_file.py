@@ -9,7 +9,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 import pyarrow as pa
@@ -23,8 +23,8 @@ from src.data.fingerprint import fingerprint_columns
 from src.data.resample import freeze
 from src.data.stored import COLUMNS, SeriesInfo, columns_of
 
-__all__ = ["FORMAT", "PARTIAL", "Partition", "files_of", "fingerprint_of_bars", "holds", "place_of", "read_bars_file",
-           "read_partition", "symbol_folder", "write_bars_file"]  # fmt: skip
+__all__ = ["FORMAT", "PARTIAL", "Partition", "export_again", "files_of", "fingerprint_of_bars", "holds", "is_of",
+           "place_of", "read_bars_file", "read_partition", "symbol_at", "write_bars_file"]  # fmt: skip
 
 FORMAT = 1
 PARTIAL = ".bars.parquet.partial"
@@ -46,23 +46,50 @@ class Partition(SeriesInfo):
         fingerprint: digest of the rows, as a run computes it over the same bars.
         file: its place in the mirror's folder, with forward slashes.
         healed: how many entries the heal log of the series had; later ones came after this copy.
+        heal_log: digest of these entries, by which the log is known again: that of another store may be shorter.
     """
 
     instrument: dict[str, Any] | None
     fingerprint: str
     file: str
     healed: int = 0
-
-
-def symbol_folder(symbol: str) -> str:
-    """The folder of a symbol inside of a mirror."""
-    # Percent signs as in other partitioned tables: a symbol may hold a slash or a colon.
-    return f"symbol={quote(symbol, safe='')}"
+    heal_log: str = ""
 
 
 def place_of(symbol: str, timeframe_ns: int, price_side: str) -> str:
     """Where the file of a series lies inside of a mirror, with forward slashes."""
-    return f"{symbol_folder(symbol)}/timeframe={format_duration(timeframe_ns)}/price={price_side}/{_FILE}"
+    # Percent signs as in other partitioned tables: a symbol may hold a slash or a colon.
+    folder = f"symbol={quote(symbol, safe='')}"
+    return f"{folder}/timeframe={format_duration(timeframe_ns)}/price={price_side}/{_FILE}"
+
+
+def symbol_at(file: str) -> str:
+    """The symbol that a place inside of a mirror belongs to."""
+    return unquote(file.split("/", 1)[0].removeprefix("symbol="))
+
+
+def is_of(
+    file: str, symbol: str | None = None, timeframe_ns: int | None = None, price_side: str | None = None
+) -> bool:  # fmt: skip
+    """Whether a place inside of a mirror belongs to this symbol, timeframe and price side; None takes any."""
+    words = file.split("/")
+    wanted = (
+        None if symbol is None else f"symbol={quote(symbol, safe='')}",
+        None if timeframe_ns is None else f"timeframe={format_duration(timeframe_ns)}",
+        None if price_side is None else f"price={price_side}",
+    )
+    return all(want is None or want == word for want, word in zip(wanted, words, strict=False))
+
+
+def export_again(folder: Path, *words: str) -> str:
+    """The command that writes this mirror, or one symbol of it, from its store; STORE stands for one that is not known.
+
+    Which store a mirror is of stands nowhere but in its name, when it lies beside it.
+    """
+    beside = folder.with_suffix(".duckdb")
+    if folder.suffix == ".mirror" and beside.is_file():
+        return command("data", "export", *words, "--store", beside.as_posix())
+    return command("data", "export", *words, "--store", "STORE", "--mirror", folder.as_posix())
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -99,16 +126,15 @@ def read_bars_file(path: Path, folder: Path) -> tuple[Partition, BarSeries]:
         stamps = table.column(_TIME).cast(pa.int64()).to_numpy()
         values = [np.ascontiguousarray(table.column(name).to_numpy(), np.float64) for name in _VALUES]
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise DataError(_damaged(path, str(error).splitlines()[0]), path=str(path)) from None
+        raise DataError(_damaged(path, folder, str(error).splitlines()[0]), path=str(path)) from None
     frozen_stamps, *frozen = freeze(np.ascontiguousarray(stamps, np.int64), *values)
     series = BarSeries(
         partition.symbol, partition.timeframe_ns, frozen_stamps, *frozen, price_side=partition.price_side
     )  # fmt: skip
     found = fingerprint_of_bars(series)
     if found != partition.fingerprint:
-        raise DataError(
-            _damaged(path, f"its rows have the fingerprint {found}, not {partition.fingerprint}"), path=str(path)
-        )
+        reason = f"its rows have the fingerprint {found}, not {partition.fingerprint}"
+        raise DataError(_damaged(path, folder, reason), path=str(path))
     return partition, series
 
 
@@ -116,15 +142,20 @@ def read_partition(path: Path, folder: Path) -> Partition:
     """What a file of the mirror `folder` says of itself; its rows are not read.
 
     Raises:
-        DataError: it is no partition of a mirror.
+        DataError: it is no partition of a mirror, or lies where that of another series belongs.
     """
+    place = path.relative_to(folder).as_posix()
     try:
         known = json.loads((pq.read_schema(path).metadata or {})[_KEY])
         if known.pop("format") != FORMAT:
             raise ValueError("it was written in another format")
-        return Partition(**known, file=path.relative_to(folder).as_posix())
+        partition = Partition(**known, file=place)
+        own = place_of(partition.symbol, partition.timeframe_ns, partition.price_side)
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(_damaged(path, str(error) or type(error).__name__), path=str(path)) from None
+        raise DataError(_damaged(path, folder, str(error) or type(error).__name__), path=str(path)) from None
+    if own != place:
+        raise DataError(_damaged(path, folder, f"it contradicts its place: {own} is where it belongs"), path=str(path))
+    return partition
 
 
 def write_bars_file(path: Path, partition: Partition, series: BarSeries) -> None:
@@ -143,6 +174,9 @@ def write_bars_file(path: Path, partition: Partition, series: BarSeries) -> None
     os.replace(partial, path)
 
 
-def _damaged(path: Path, reason: str) -> str:
-    again = command("data", "export")
-    return f"{path} is no whole file of a mirror ({reason}); write it anew from its store with `{again}`"
+def _damaged(path: Path, folder: Path, reason: str) -> str:
+    symbol = symbol_at(path.relative_to(folder).as_posix())
+    return (
+        f"{path} is no whole file of a mirror ({reason}); `{export_again(folder, symbol)}` writes it anew from its "
+        f"store, and with --prune takes it away where the store has no such series"
+    )

@@ -117,6 +117,9 @@ _FX = {
     "XAUUSD": (2000.0, 2.2, 2.0),
 }
 
+# A price of fewer ticks than about this stands still most of the time.
+_LEAST_TICKS = 10_000.0
+
 _CALENDARS = {"crypto": "24/7", "fx": "forex", "equity": "XNYS"}
 
 
@@ -128,10 +131,11 @@ def default_symbol(
     Args:
         kind: crypto, fx or equity.
         calendar: when it trades; by default 24/7 for crypto, forex for fx, XNYS for equity.
-        tick: of fx and equity the tick of the instrument's rules, 0 for the usual one; crypto keeps its own.
+        tick: the tick of the instrument's rules, 0 for the usual one. A coin that is not among the best known begins at
+            a price of at least some ten thousand ticks.
 
     Raises:
-        ConfigError: no such kind.
+        ConfigError: no such kind, or a tick that is larger than the first price.
     """
     makers: dict[str, Callable[[str, str, float], SyntheticSymbol]] = {"crypto": _crypto, "fx": _fx, "equity": _equity}
     if kind not in makers:
@@ -142,10 +146,11 @@ def default_symbol(
     return makers[kind](name, calendar or _CALENDARS[kind], tick)
 
 
-def _crypto(name: str, calendar: str, _tick: float) -> SyntheticSymbol:
+def _crypto(name: str, calendar: str, tick: float) -> SyntheticSymbol:
     preset = _CRYPTO.get(name)
     if preset is not None:
-        return preset if calendar == preset.calendar else replace(preset, calendar=calendar)
+        within(f"synthetic symbol {name!r}", "tick", tick or preset.tick, 1e-12, preset.start_price)
+        return replace(preset, calendar=calendar, tick=tick or preset.tick)
     draw = stable_hash("synthetic symbol", name)
     decade, draw = draw % 5, draw // 5
     leading, draw = 1.5 + 0.5 * (draw % 16), draw // 16
@@ -153,10 +158,11 @@ def _crypto(name: str, calendar: str, _tick: float) -> SyntheticSymbol:
     common_share, draw = 0.78 + 0.01 * (draw % 9), draw // 9
     # Text to float, so that 0.0001 is the number that the text means; 10 ** -4 depends on the machine's library.
     unit = float(f"1e{decade - 1}")
+    usual = float(f"1e{decade - 5}")
     return SyntheticSymbol(
         symbol=name,
-        start_price=leading * unit,
-        tick=float(f"1e{decade - 5}"),
+        start_price=leading * (unit if tick <= usual else _LEAST_TICKS * tick),
+        tick=tick or usual,
         volatility_bp=volatility_bp,
         common_share=common_share,
         unchanged_share=0.05,

@@ -72,10 +72,12 @@ def in_processes(
     attempts: dict[int, int] = {}
     broken = [0] * len(items)
     answers: dict[int, Answer | Lost] = {}
+    pending: dict[int, ProcessFuture[Any]] = {}
 
     def start(i: int, attempt: int) -> None:
         attempts[i] = attempt
         future: ProcessFuture[Any] = pools.pool_for(i).schedule(function, args=[items[i]], timeout=deadline_s)
+        pending[i] = future
         future.add_done_callback(lambda ended: done.put((i, ended)))
 
     try:
@@ -85,8 +87,14 @@ def in_processes(
             try:
                 i, future = done.get(timeout=_LOOK_S)
             except Empty:
+                # A pool that breaks while a call is on its way in forgets the call: nobody would ever answer it.
+                for i in [i for i in pending if pools.is_over(i)]:
+                    done.put((i, pending[i]))
                 continue
-            answer = _answer(future, deadline_s)
+            if i not in pending or pending[i] is not future:
+                continue  # it was answered for as forgotten
+            del pending[i]
+            answer = _answer(future, deadline_s) if future.done() else _BROKEN
             pools.release(i, broken=answer is _BROKEN)
             if answer is _BROKEN:
                 broken[i] += 1
@@ -145,6 +153,10 @@ class _Shared:
         self._pools[number] = self._pool
         return self._pool
 
+    def is_over(self, number: int) -> bool:
+        """Whether the pool of a call works no more."""
+        return not self._pools[number].active
+
     def release(self, number: int, *, broken: bool) -> None:
         if self._pools.pop(number) is self._pool and broken:
             self.stop()
@@ -169,6 +181,10 @@ class _Alone:
     def pool_for(self, number: int) -> ProcessPool:
         self._pools[number] = _pool(1, self._environments[number])
         return self._pools[number]
+
+    def is_over(self, number: int) -> bool:
+        """Whether the pool of a call works no more."""
+        return not self._pools[number].active
 
     def release(self, number: int, *, broken: bool) -> None:
         _stop(self._pools.pop(number))

@@ -4,6 +4,7 @@ Everything is composed exactly as a backtest is; nothing is replaced. Called fro
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,20 +13,23 @@ from src.backtesting.engine.backtest_controller import BacktestController
 from src.backtesting.engine.free_controller import time_controller_for
 from src.backtesting.engine.latency import Latency, late_participant
 from src.backtesting.engine.pacing import Pacer, TimeMode
+from src.backtesting.engine.wakes import polled_participant
 from src.backtesting.result import BacktestResult
 from src.backtesting.schedules import SchedulePolicy
 from src.backtesting.schedules.fifo import Fifo
 from src.backtesting.tracing import Probe
-from src.brokers.simulated import Commission, Costs, FillRules, SimulatedBroker, Slippage
+from src.brokers.faults import FaultPlan
+from src.brokers.simulated import Commission, Costs, FillRules, PriceTape, SimulatedBroker, Slippage
 from src.core.bars import BarSeries
 from src.core.calendars import Calendar
+from src.core.clock import Participant
 from src.core.config import BotConfig
 from src.core.strategy import Strategy
 from src.core.sync import Runtime, runtime_named
 from src.core.timeframe import parse_instant, parse_timeframe
 from src.data.resample import resample
 
-__all__ = ["FREE", "bar_series", "bot_config", "build_world", "run_world"]
+__all__ = ["FREE", "bar_series", "bot_config", "build_world", "price_tape", "run_world"]
 
 #: Trading costs nothing.
 FREE = Costs(commission=Commission(), slippage=Slippage(), spread_percent=0.0, spread_points=0.0)
@@ -64,6 +68,22 @@ def bar_series(
     o, h, l_, c = (np.ascontiguousarray(column) for column in columns)
     open_ns = np.array(opens_ns, dtype=np.int64)
     return BarSeries(symbol, length_ns, open_ns, o, h, l_, c, np.ones(len(prices)), price_side=price_side)
+
+
+def price_tape(
+    symbol: str, rows: Iterable[tuple[float, float] | tuple[float, float, float]], start: str | int = "2024-01-01"
+) -> PriceTape:
+    """Quotes and trades.
+
+    Args:
+        rows: (seconds after `start`, bid, ask) of a quote, (seconds, price) of a trade.
+    """
+    first_ns, none = parse_instant(start), float("nan")
+    table = [(row[0], *row[1:], none) if len(row) == 3 else (row[0], none, none, row[1]) for row in rows]
+    columns = np.array(table, dtype=np.float64).reshape(-1, 4).T
+    seconds, bid, ask, last = (np.ascontiguousarray(column) for column in columns)
+    ts_ns = first_ns + np.round(seconds * 1e9).astype(np.int64)
+    return PriceTape(symbol=symbol, ts_ns=ts_ns, bid=bid, ask=ask, last=last)
 
 
 def bot_config(
@@ -119,6 +139,9 @@ def build_world(
     prepare: Callable[[SimulatedBroker], None] | None = None,
     probe: Probe | None = None,
     latency: Mapping[str, Latency] | None = None,
+    faults: FaultPlan | None = None,
+    tapes: Mapping[str, PriceTape] | None = None,
+    polls: bool = False,
 ) -> BacktestController:
     """The composed backtest, ready to run; the first arguments as in `run_world`.
 
@@ -129,25 +152,29 @@ def build_world(
         prepare: called with the broker before anybody else gets it.
         probe: measures the threads.
         latency: how late participants are, by name, under seed 7.
+        faults: what goes wrong between the bot and the venue.
+        tapes: the prices of each symbol, when these are what orders fill at, see `price_tape`.
+        polls: let everybody act at polls only.
     """
     symbols = [each.symbol for each in series]
     config = config or bot_config(symbols, classes)
-    named = {cls.__name__: cls for cls in classes}
     broker = SimulatedBroker(
         config.account,
         {symbol: config.instruments[symbol].build(symbol, config.account.currency) for symbol in config.symbols},
         {each.symbol: each for each in series},
-        {
-            (each.symbol, parse_timeframe(text)): resample(each, parse_timeframe(text), None, calendar)
-            for each in series
-            for text in timeframes
-        },
-        costs,
+        _derived(series, timeframes, calendar),
+        costs if faults is None else replace(costs, blow_outs=faults.blow_outs),
         FillRules(limit_fill=limit_fill, at_end=at_end),  # type: ignore[arg-type]  # checked by the test that runs it
+        tapes=tapes,
     )
     if prepare is not None:
         prepare(broker)
     late = dict(latency or {})
+
+    def wrapped(participant: Participant) -> Participant:
+        polled = polled_participant(participant, time) if polls else participant
+        return late_participant(polled, time, late, 7)
+
     policy = policy or Fifo()
     time = time_controller_for(policy)(
         config.symbols,
@@ -156,10 +183,27 @@ def build_world(
         pacer=pacer,
         runtime=runtime_named(runtime) if isinstance(runtime, str) else runtime,
         stall_s=stall_s,
-        wake_wrapper=(lambda each: late_participant(each, time, late, 7)) if late else None,
+        wake_wrapper=wrapped if late or polls else None,
     )
-    chosen = {each.instance: named[each.use] for each in config.strategies}
-    return BacktestController(broker, time, config, chosen, start_ns=start_ns, end_ns=end_ns, probe=probe)
+    chosen = _chosen(config, classes)
+    return BacktestController(
+        broker, time, config, chosen, start_ns=start_ns, end_ns=end_ns, probe=probe, faults=faults
+    )
+
+
+def _derived(
+    series: Sequence[BarSeries], timeframes: Sequence[str], calendar: Calendar | None
+) -> dict[tuple[str, int], BarSeries]:
+    return {
+        (each.symbol, parse_timeframe(text)): resample(each, parse_timeframe(text), None, calendar)
+        for each in series
+        for text in timeframes
+    }
+
+
+def _chosen(config: BotConfig, classes: Sequence[type[Strategy]]) -> dict[str, type[Strategy]]:
+    named = {cls.__name__: cls for cls in classes}
+    return {each.instance: named[each.use] for each in config.strategies}
 
 
 def run_world(

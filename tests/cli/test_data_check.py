@@ -120,7 +120,7 @@ def test_a_series_that_is_gone_is_named_against_the_mirror(store: Path, capsys: 
     asked(capsys, "import", "data/market.mirror")
     restored, _ = asked(capsys, "check")
     asked(capsys, "delete", "BTCUSD", "--yes")
-    asked(capsys, "export")
+    asked(capsys, "export", "--prune")
     meant, left = asked(capsys, "check")
 
     faults = {series["symbol"]: [fault["code"] for fault in series["faults"]] for series in report["series"]}
@@ -177,21 +177,29 @@ def test_a_damaged_mirror_is_named_and_is_no_fault_of_the_store(
     assert (codes, faults, again) == ([1, 1, 1], [(True, 1)] * 3, 0)
     for text in texts:
         assert f"not compared with the mirror: expected the file {file}" in text or f"{file} is no whole file" in text
-        assert "the mirror data/market.mirror is not whole: once the store is right, `lockstep data export`" in text
+        assert (
+            "the mirror data/market.mirror is not whole: once the store is right, `lockstep data export BTCUSD`" in text
+        )
 
 
 def test_the_mirror_that_is_named_must_be_one(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong folder would otherwise compare with nothing; without the option there need be none."""
     Path("folder").mkdir()
+    places = {
+        "folder": "an empty folder", "absent": "nothing there", "data": "a folder of something else",
+        store.as_posix(): "a file",
+    }  # fmt: skip
 
-    told = [said(capsys, "check", "--mirror", name) for name in ("folder", "absent", str(store))]
+    told = [said(capsys, "check", "--mirror", name) for name in places]
+    commands = [shlex.split(text.split("`")[-2]) for _, text in told]
     plain, _ = said(capsys, "check")
+    pasted = [asked(capsys, *words[2:])[0] for words in commands]
 
-    assert [code for code, _ in told] == [2, 2, 2]
-    for (_, text), found in zip(told, ("a folder of something else", "nothing there", "a file"), strict=True):
-        assert f", found {found}; name the folder that `data export` wrote" in text
-    assert "or write one with `lockstep data export --mirror folder`" in told[0][1]
-    assert plain == 0
+    assert [code for code, _ in told] == [2] * 4
+    for (_, text), found in zip(told, places.values(), strict=True):
+        assert f", found {found}; name the folder that `data export` wrote, or write one with" in text
+    assert [words[3:] for words in commands] == [["--mirror", "folder"], ["--mirror", "absent"], [], []]
+    assert (plain, pasted) == (0, [0] * 4)
 
 
 def test_a_check_advises_what_mends_each_fault(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,18 +216,17 @@ def test_a_check_advises_what_mends_each_fault(store: Path, capsys: pytest.Captu
     code, report = asked(capsys, "check", *place, "--mirror", "copy")
     commands = [
         shlex.split(words) for sentence in report["advice"] for words in sentence.split("`")[1::2]
-        if "data export" not in words
+        if "was meant" not in sentence
     ]  # fmt: skip
     codes = [asked(capsys, *words[2:])[0] for words in commands]
     after, _ = asked(capsys, "check", *place, "--mirror", "copy")
 
     assert [words[1:] for words in commands] == [
-        ["data", "delete", "BTCUSD", "--timeframe", "1m", "--price", "trade", "--yes", *place],
-        ["data", "import", "copy", *place],
+        ["data", "import", "copy", "--symbol", "BTCUSD", "--timeframe", "1m", "--price", "trade", "--replace", *place],
         ["data", "heal", *place],
     ]
-    assert any("if the change was meant" in one and "--mirror copy" in one for one in report["advice"])
-    assert (code, codes, after, rows_of(elsewhere)) == (1, [0, 0, 0], 0, rows)
+    assert any("was meant, `" in one and "--mirror copy" in one for one in report["advice"])
+    assert (code, codes, after, rows_of(elsewhere)) == (1, [0, 0], 0, rows)
 
 
 def test_what_healing_cannot_mend_is_not_sent_to_it(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

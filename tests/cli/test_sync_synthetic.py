@@ -120,7 +120,7 @@ def test_preflight_tells_whom_it_waits_for(
         def close(self) -> None:
             """Nothing is open."""
 
-    monkeypatch.setattr("src.backtesting.preflight.repair.source_named", lambda *_, **__: Waiting())
+    monkeypatch.setattr("src.backtesting.preflight.asking.source_named", lambda *_, **__: Waiting())
     code = main(["preflight", "--config", str(config), "--sync"])
 
     assert code != 0

@@ -30,7 +30,8 @@ from src.data import connection, schema
 from src.data.fingerprint import fingerprint_columns
 from src.data.healing import heal_series
 from src.data.importing import ImportAnswers, inspect_file, run_import
-from src.data.mirror import export_mirror, import_mirror, list_mirror, mirror_folder, read_mirror
+from src.data.mirror import export_mirror, list_mirror, mirror_folder, read_mirror
+from src.data.mirror_import import import_mirror, restore_series
 from src.data.store import HistoricalDataStore
 from src.data.stores import fingerprint_of
 
@@ -75,6 +76,12 @@ def import_copy(path: Path) -> None:
     """Import a whole mirror."""
     with HistoricalDataStore(path) as store:
         import_mirror(path.with_name("copy.mirror"), store)
+
+
+def restore(path: Path) -> None:
+    """Put back what a series has lost since its copy was made."""
+    with HistoricalDataStore(path) as store:
+        restore_series(mirror_folder(path), store, "BTCUSD")
 
 
 def migrate(path: Path) -> None:
@@ -127,6 +134,7 @@ _TASKS: dict[str, tuple[Callable[[Path], None], Callable[[Path], list[str]]]] = 
     "export": (export, mirrored),
     "import": (import_bars, everything),
     "import_mirror": (import_copy, everything),
+    "restore": (restore, rows),
     "migrate": (migrate, versioned),
 }
 

@@ -200,6 +200,20 @@ def test_a_list_of_series_that_miscounts_is_put_right(tmp_path: Path) -> None:
     assert actions(heal(path)) == []
 
 
+def test_a_series_without_rows_leaves_the_list(tmp_path: Path) -> None:
+    """Nothing is behind it; the line of the log says what was listed."""
+    path = write_store(tmp_path / "a.duckdb", [1, 2, 3])
+    put_rows(path, [])
+
+    shown, done = heal(path, dry_run=True), heal(path)
+    with HistoricalDataStore(path, read_only=True) as store:
+        log, left = store.read_heal_log(), store.list_series()
+
+    assert actions(shown) == actions(done) == [(1, "taken from the list of series")]
+    assert [one.before for one in log] == ["bars=3 first=1970-01-01 00:01:00Z last=1970-01-01 00:03:00Z"]
+    assert left == []
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     """It tells the same changes and leaves the file as it is, byte for byte."""
     path = write_store(tmp_path / "a.duckdb", [1, 2])

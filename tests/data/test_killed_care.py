@@ -104,6 +104,19 @@ def test_a_killed_import_of_a_mirror_has_stored_all_of_it_or_nothing(folder: Pat
     assert told["steps"] > 30
 
 
+@pytest.mark.parametrize("every", EVERY)
+def test_a_killed_restore_has_put_back_every_bar_or_none(folder: Path, every: int) -> None:
+    """The old rows or the right ones with their lines in the heal log; starting again changes nothing more."""
+    rows = rows_of(folder / "market.duckdb", "BTCUSD")
+    put_rows(folder / "market.duckdb", [(*rows[0][:5], 77.0), *rows[2:]], "BTCUSD")
+
+    told = killed("restore", folder, every)
+
+    assert told["findings"] == []
+    assert [one.split()[1] for one in (told["before"][0], told["after"][0])] == ["0", "2"]
+    assert told["steps"] > 20
+
+
 @pytest.mark.parametrize("every", [pytest.param(2, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.soak)])
 def test_a_killed_migration_has_brought_the_store_forward_or_left_it(tmp_path: Path, every: int) -> None:
     """The old tables or the new ones, never some of each, with the same rows."""

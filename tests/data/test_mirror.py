@@ -1,6 +1,7 @@
 """The mirror holds what the store holds, file by file, and nothing is read from it that is not whole."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,19 +11,19 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.core.errors import ConfigError, DataError
+from src.core.errors import ConfigError, DataError, PreflightError
 from src.core.timeframe import HOUR_NS, MINUTE_NS
 from src.data.fingerprint import fingerprint_bars
 from src.data.importing import ImportAnswers, inspect_file, run_import
 from src.data.mirror import (
     ExportReport,
     export_mirror,
-    import_mirror,
     list_mirror,
     mirror_folder,
     read_mirror,
     scan_mirror,
 )
+from src.data.mirror_import import import_mirror, restore_series
 from src.data.store import HistoricalDataStore
 from src.data.stored import COLUMNS
 from src.data.stores import store_fingerprint
@@ -53,10 +54,10 @@ def two_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Histo
         yield one, other
 
 
-def export(path: Path, symbol: str | None = None) -> ExportReport:
+def export(path: Path, symbol: str | None = None, *, prune: bool = False) -> ExportReport:
     """Export a store to the folder beside it."""
     with HistoricalDataStore(path, read_only=True) as store:
-        return export_mirror(store, mirror_folder(path), symbol=symbol)
+        return export_mirror(store, mirror_folder(path), symbol=symbol, prune=prune)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -110,16 +111,95 @@ def test_a_changed_series_is_written_anew_and_the_others_are_not_touched(path: P
     assert (read_mirror(mirror_folder(path), "BTCUSD", MINUTE_NS).open_ns // MINUTE_NS).tolist() == [1, 2, 3, 4, 5]
 
 
-def test_files_of_series_that_are_gone_are_removed(path: Path) -> None:
-    """By an export of everything; one of a single symbol leaves the others alone."""
+def test_files_of_series_that_are_gone_stay_until_they_are_pruned(path: Path) -> None:
+    """They may be the only copies; one symbol is enough to name them, even one that the store does not know."""
     export(path)
+    before = files_of(mirror_folder(path))
     with HistoricalDataStore(path) as store:
         store.delete_series("ETH/USD:USD", HOUR_NS)
 
-    assert export(path, "BTCUSD").removed == ()
-    assert export(path).removed == (ETH,)
+    reports = [export(path), export(path, "BTCUSD", prune=True), export(path, "ETH/USD:USD")]
+    kept = files_of(mirror_folder(path))
+    pruned = export(path, "ETH/USD:USD", prune=True)
+
+    assert [(one.kept, one.removed) for one in reports] == [((ETH,), ()), ((), ()), ((ETH,), ())]
+    assert kept == before
+    assert (pruned.kept, pruned.removed) == ((), (ETH,))
     assert sorted(files_of(mirror_folder(path))) == ["mirror.json", BTC]
     assert not (mirror_folder(path) / ETH).parents[2].exists()
+    with pytest.raises(PreflightError, match="has no bars of ETH/USD:USD"):
+        export(path, "ETH/USD:USD")
+
+
+def test_a_series_without_its_rows_does_not_write_over_its_copy(path: Path) -> None:
+    """The store lists bars and has none of them: what the mirror holds is better than nothing."""
+    export(path)
+    before = files_of(mirror_folder(path))
+    put_rows(path, [])
+
+    report = export(path, "BTCUSD")
+
+    assert "expected 3 bars as the store lists them, found none" in report.refused[0]
+    assert files_of(mirror_folder(path)) == before
+
+
+def test_a_file_in_the_place_of_another_is_no_partition(path: Path, tmp_path: Path) -> None:
+    """A copied folder would otherwise be the same series twice, or another price side."""
+    export(path)
+    folder = mirror_folder(path)
+    misplaced = [BTC.replace("BTCUSD", "ZZZ"), BTC.replace("price=trade", "price=ask"), BTC.replace("1m", "5m")]
+    for place in misplaced:
+        (folder / place).parent.mkdir(parents=True)
+        shutil.copy(folder / BTC, folder / place)
+
+    found, spoiled = scan_mirror(folder)
+
+    assert [one.file for one in found] == [BTC, ETH]
+    assert sorted(str(one.file) for one in spoiled) == sorted(misplaced)
+    assert all(f"it contradicts its place: {BTC} is where it belongs" in one.sentence for one in spoiled)
+    with pytest.raises(DataError, match="it contradicts its place"):
+        read_mirror(folder, "BTCUSD", MINUTE_NS, price_side="ask")
+    with HistoricalDataStore(tmp_path / "other.duckdb") as store, pytest.raises(DataError, match="contradicts"):
+        import_mirror(folder, store)
+
+
+def test_a_series_is_restored_bar_by_bar(path: Path) -> None:
+    """What was lost or changed comes back, each with a line in the heal log; what only the store has stays."""
+    with HistoricalDataStore(path) as store:
+        store.write_instrument("BTCUSD", "crypto", {"tick": 0.5})
+    export(path)
+    rows = rows_of(path)
+    with HistoricalDataStore(path) as store:
+        store.write_bars(make([9]), source="test")
+    newer = rows_of(path)[3]
+    changed = (*rows[0][:5], 77.0)
+    put_rows(path, [newer, changed, changed, rows[1]])
+
+    with HistoricalDataStore(path) as store:
+        first, second = (restore_series(mirror_folder(path), store, "BTCUSD") for _ in range(2))
+        log = [(one.open_ns // MINUTE_NS, one.action) for one in store.read_heal_log()]
+        info = store.series_of("BTCUSD")[0]
+
+    assert (first[0].written, second[0].written, second[0].changes) == (1, 0, ())
+    assert [action for _, action in log] == [
+        "moved into time order", "removed duplicate", "put back from the mirror", "put back from the mirror"
+    ]  # fmt: skip
+    assert [minute for minute, _ in log[2:]] == [1, 4]
+    assert (rows_of(path), info.bars, info.last_ns) == ([*rows, newer], 4, 9 * MINUTE_NS)
+
+
+def test_a_copy_of_another_source_is_not_put_back(path: Path) -> None:
+    """One series never mixes two; nothing changes."""
+    export(path)
+    with HistoricalDataStore(path) as store:
+        store.delete_series("BTCUSD", MINUTE_NS)
+        store.write_bars(make([1, 2, 5], at=7.0), source="elsewhere")
+        before = store.list_series()
+
+        with pytest.raises(DataError, match="the copy of a series from 'test', and the store has one from 'elsewhere'"):
+            restore_series(mirror_folder(path), store, "BTCUSD")
+
+        assert (store.list_series(), store.read_heal_log()) == (before, [])
 
 
 def test_export_import_export_is_the_identity(path: Path, tmp_path: Path) -> None:

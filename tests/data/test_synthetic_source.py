@@ -14,6 +14,7 @@ from src.data.sources import source_named
 from src.data.sources.synthetic import with_instruments
 from src.data.store import HistoricalDataStore
 from src.data.syncing import sync_bars
+from src.data.synthetic import default_symbol
 
 FRIDAY_NS = parse_instant("2024-01-05")
 COINS = {"EURUSD": {"kind": "crypto", "calendar": "24/7"}}
@@ -48,6 +49,26 @@ def test_what_is_said_of_a_symbol_goes_before_its_name() -> None:
     assert (around.kind, around.defaults["calendar"]) == ("fx", "forex")
 
 
+@pytest.mark.parametrize(("name", "tick"), [("BTCUSDT", 0.5), ("COINUSDT", 0.5), ("COINUSDT", 0.00000001)])
+def test_a_coin_trades_on_the_tick_of_its_instrument(name: str, tick: float) -> None:
+    """Best known or not; its price is not so small that a coarse tick would hold it still, and the tick is told on."""
+    source = source_named("synthetic:7", options=with_instruments("synthetic:7", {}, {name: {"tick": tick}}))
+    (found,) = source.bars(name, MINUTE_NS, FRIDAY_NS, FRIDAY_NS + HOUR_NS)
+    counts = np.concatenate([found.open, found.high, found.low, found.close]) / tick
+
+    assert np.allclose(counts, np.rint(counts), rtol=1e-12)
+    assert found.loaded > 50 > 10 > np.count_nonzero(found.high == found.low)
+    assert source.symbol(name).defaults["tick"] == tick
+    assert source_named("synthetic:7").symbol(name).defaults["tick"] == 0.0
+
+
+def test_the_usual_tick_of_a_coin_changes_nothing_when_it_is_stated() -> None:
+    """The market is the one of the same name without a word."""
+    usual = default_symbol("COINUSDT")
+
+    assert default_symbol("COINUSDT", tick=usual.tick) == usual
+
+
 @pytest.mark.slow  # importing the calendars of exchanges takes a second or two
 def test_a_share_has_the_sessions_of_its_exchange() -> None:
     """Nothing is asked of a calendar but the window, and a window without a session has no bars."""
@@ -70,6 +91,7 @@ def test_a_share_has_the_sessions_of_its_exchange() -> None:
         ({"EURUSD": {"kind": "forex"}}, "expected the kind of synthetic symbol"),
         ({"EURUSD": {"calendar": "forexx"}}, "forexx"),
         ({"EURUSD": {"tick": "small"}}, "expected EURUSD.tick to be a number"),
+        ({"XRPUSDT": {"tick": 1}}, "expected tick of synthetic symbol 'XRPUSDT' between 1e-12 and 0.62, found 1"),
     ],
 )
 def test_a_wrong_word_about_a_symbol_is_refused_with_the_source(options: dict[str, Any], sentence: str) -> None:

@@ -20,7 +20,7 @@ class Project:
     def run(self, source: str) -> pytest.RunResult:
         """Run one file of tests with pytest in this process."""
         (self.root / "tests" / "test_world.py").write_text(textwrap.dedent(source), encoding="utf-8")
-        return self._pytester.runpytest_inprocess("-p", "no:cacheprovider")
+        return self._pytester.runpytest_inprocess("-p", "no:cacheprovider", "-n", "0")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ clock: how long a run took arrives as a value.
 
 import dataclasses
 import json
+import math
 import os
 import platform
 import shutil
@@ -69,6 +70,7 @@ def manifest_of(result: BacktestResult, run_id: str, given: Mapping[str, Any]) -
         "failures": dict(result.failures),
         "refusals": dict(result.refusals),
         "fidelity": dict(result.fidelity),
+        "profit": _profit(result),
         "window": {"start_ns": result.start_ns, "end_ns": result.end_ns},
         "currency": result.currency,
         "initial_balance": result.initial_balance,
@@ -77,6 +79,13 @@ def manifest_of(result: BacktestResult, run_id: str, given: Mapping[str, Any]) -
         "turns": result.turns,
         "symbols": [dataclasses.asdict(summary) for summary in result.symbols],
     }
+
+
+def _profit(result: BacktestResult) -> dict[str, Any]:
+    """What the closed trades brought, and between which values it lies on all paths inside the bars."""
+    worst, best = result.profit_interval
+    net = math.fsum([trade.net for trade in result.trades])
+    return {"net": net, "worst": worst, "best": best, "ambiguous_trades": len(result.ambiguous_trades)}
 
 
 def write_run(

@@ -54,13 +54,20 @@ _ORDERS = _columns(
     ("expires_ns", _INT, "request.expires_ns"), ("exit_kind", _TEXT, "request.exit_kind"),
     ("reason", _TEXT, "request.reason"), ("state", _TEXT, "state.value"), ("placed_ns", _INT), ("effective_ns", _INT),
     ("updated_ns", _INT), ("filled_volume", _FLOAT), ("average_price", _FLOAT), ("code", _TEXT), ("message", _TEXT),
+    ("time_in_force", _TEXT, "request.time_in_force.value"), ("limit", _FLOAT, "request.limit"),
+    ("trail_distance", _FLOAT, "request.trail_distance"), ("trail_percent", _FLOAT, "request.trail_percent"),
+    ("stop_trail_distance", _FLOAT, "request.stop_trail_distance"),
+    ("stop_trail_percent", _FLOAT, "request.stop_trail_percent"), ("post_only", _TRUTH, "request.post_only"),
+    ("trigger_by", _TEXT, "request.trigger_by.value"), ("group", _TEXT, "request.group"),
+    ("parent", _TEXT, "request.parent"), ("close_by", _TEXT, "request.close_by"),
 )  # fmt: skip
 
 _FILLS = _columns(
     ("fill_id", _TEXT), ("order_id", _TEXT), ("position_id", _TEXT), ("book", _TEXT), ("symbol", _TEXT),
     ("side", _TEXT, "side.value"), ("volume", _FLOAT), ("price", _FLOAT), ("filled_ns", _INT),
     ("filled_from_ns", _INT), ("commission", _FLOAT), ("spread_cost", _FLOAT), ("slippage_cost", _FLOAT),
-    ("kind", _TEXT), ("reason", _TEXT), ("ambiguous", _TRUTH), ("other_price", _FLOAT),
+    ("kind", _TEXT), ("reason", _TEXT), ("ambiguous", _TRUTH), ("other_price", _FLOAT), ("rate", _FLOAT),
+    ("fee_volume", _FLOAT),
 )  # fmt: skip
 
 _TRADES = _columns(
@@ -68,7 +75,7 @@ _TRADES = _columns(
     ("entry_ns", _INT), ("exit_ns", _INT), ("entry_price", _FLOAT), ("exit_price", _FLOAT), ("gross", _FLOAT),
     ("commission", _FLOAT), ("spread_cost", _FLOAT), ("slippage_cost", _FLOAT), ("net", _FLOAT), ("risk", _FLOAT),
     ("r", _FLOAT), ("initial_stop", _FLOAT), ("exit_kind", _TEXT), ("entry_reason", _TEXT), ("exit_reason", _TEXT),
-    ("ambiguous", _TRUTH), ("net_worst", _FLOAT), ("net_best", _FLOAT),
+    ("ambiguous", _TRUTH), ("net_worst", _FLOAT), ("net_best", _FLOAT), ("financing", _FLOAT),
 )  # fmt: skip
 
 _JOURNAL = pa.schema(

@@ -10,16 +10,19 @@ from typing import Any
 from src.backtesting.engine.conditions import World
 from src.backtesting.engine.control import RunControl
 from src.backtesting.engine.debugging import Foreground, debugger_during
-from src.backtesting.engine.market import SimulatedMarket
+from src.backtesting.engine.faulty_market import FaultyMarket
 from src.backtesting.engine.pacing import TimeMode
 from src.backtesting.engine.ports import Market
 from src.backtesting.engine.symbols import Supply, SymbolChange, SymbolChanges
+from src.backtesting.engine.tick_market import market_of_broker
 from src.backtesting.engine.time_controller import TimeController
 from src.backtesting.result import BacktestResult, Outcome, SymbolSummary
 from src.backtesting.schedules import EndChecked
 from src.backtesting.schedules.accesses import PortLogs
 from src.backtesting.schedules.yielding import YieldingBroker
 from src.backtesting.tracing import Probe, measure_lock, traced_ports
+from src.brokers.faults import FaultPlan
+from src.brokers.faulty import FaultyBroker
 from src.brokers.simulated import SimulatedBroker
 from src.core.bars import BarSeries
 from src.core.broker import Broker
@@ -49,6 +52,7 @@ class BacktestController:
         logs: keeps what each participant asks of the ports.
         supply: where the bars of symbols that are added come from; without one none can be.
         changes: symbols that join or leave, in order of their instants.
+        faults: what goes wrong between the bot and the venue; without any nothing stands between them.
 
     Attributes:
         control: pause, steps, breaks and pace of this run.
@@ -71,12 +75,14 @@ class BacktestController:
         logs: PortLogs | None = None,
         supply: Supply | None = None,
         changes: Sequence[SymbolChange] = (),
+        faults: FaultPlan | None = None,
     ) -> None:
         self._records: list[JournalRecord] = []
         self.journal = Journal(self._records.extend if keep_records else None)
         self._broker = broker
         self._config = config
         self._started = False
+        self._faults = faults
         self.time_controller = time_controller
         self.probe = probe
         self.foreground = Foreground()
@@ -91,19 +97,23 @@ class BacktestController:
         self._end_ns = _last_close(base) if end_ns is None else end_ns
         if self._end_ns <= self._start_ns:
             raise ConfigError("the backtest's window is empty: its end does not lie after its start")
-        self.market = SimulatedMarket(broker, self.journal, self._start_ns, self._end_ns)
+        self.market = market_of_broker(broker, self.journal, self._start_ns, self._end_ns)
         broker.bind(time_controller, self.journal)
         ticking = sorted(name for name, cls in classes.items() if cls.on_tick is not Strategy.on_tick)
         coarse = f"on_tick of {', '.join(ticking)} was called once for each base bar; live it is called at every price"
-        self._coarse = {"on_tick": coarse} if ticking else {}
+        self._coarse = {"on_tick": coarse} if ticking and broker.prices is None else {}
+        if config.manage.on == "poll" and broker.prices is None:
+            self._coarse["manage"] = "stops were moved when base bars closed; live manage.on: poll moves them at polls"
         self._log_lines = io.StringIO()
         log = make_log(self._log_lines, time_controller.now_ns)
         clock: Clock = time_controller
         venue: Broker = broker
         market: Market = self.market
+        if faults is not None:
+            venue, market = _faulty(faults, broker, market, time_controller, self.journal)
         if probe is not None:
             ports = traced_ports(
-                probe, time_controller, broker, market, classes,
+                probe, time_controller, venue, market, classes,
                 instant=lambda: time_controller.instant_ns, preempts=time_controller.policy.preempts,
             )  # fmt: skip
             clock, venue, market, classes = ports.clock, ports.broker, ports.market, ports.classes
@@ -259,6 +269,7 @@ class BacktestController:
             symbols=tuple(
                 _summary(series, self._began_ns(series.symbol), broker.instrument(series.symbol).calendar)
                 for series in broker.all_base_series()
+                if series.symbol in self.time_controller.symbols  # others only convert
             ),
             orders=broker.orders(),
             fills=broker.fills(),
@@ -274,8 +285,15 @@ class BacktestController:
             error=error,
             failures=dict(controller.failures),
             refusals=controller.refusals,
-            fidelity={**broker.fidelity(), **self._coarse, **_unseen_bars(controller.unseen)},
+            payments=tuple(broker.payments()),
+            fidelity={**broker.fidelity(), **self._coarse, **self._went_wrong(), **_unseen_bars(controller.unseen)},
         )
+
+    def _went_wrong(self) -> dict[str, str]:
+        plan = self._faults
+        if plan is None or not plan.faults:
+            return {}
+        return {"faults": f"{len(plan.faults)} faults were planned and hit {len(plan.acted)} calls; see the journal"}
 
     def _say(self, text: str) -> None:
         self.tell(text)
@@ -296,6 +314,14 @@ def _unseen_bars(unseen: Mapping[str, tuple[int, int]]) -> dict[str, str]:
         for symbol, (shown, there) in sorted(unseen.items())
     ]
     return {"unseen_bars": "; ".join(sentences)} if sentences else {}
+
+
+def _faulty(
+    plan: FaultPlan, broker: SimulatedBroker, market: Market, clock: Clock, journal: Journal
+) -> tuple[Broker, Market]:
+    """The ports at which things go wrong."""
+    faulty = FaultyBroker(broker, plan, clock, journal, broker.signals)
+    return faulty, FaultyMarket(market, faulty)
 
 
 def _nobody_listens(text: str) -> None:

@@ -297,9 +297,10 @@ class _Position:
         quote = self._broker.quote(self._symbol)
         if quote is None:
             return 0.0
-        return sum(
+        points = sum(
             each.volume * ((quote.bid if each.volume > 0 else quote.ask) - each.entry_price) for each in self._held
         )
+        return points * quote.rate
 
 
 def _number(value: float | None) -> float:

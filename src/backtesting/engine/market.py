@@ -41,10 +41,12 @@ class SimulatedMarket:
         self._has_derived = len(self._series) > self._base_count
         for series in self._series:
             series.length = series.count_closed(start_ns)
+            series.ticks = None  # of an earlier run over the same bars; a venue of quotes counts anew
         self._counted = tuple([(series, series.length) for series in base])
         broker.rewind(start_ns)
         self.signals = broker.signals
         self._ends = _ends(self._series, [series.count_closed(end_ns) for series in self._series], base, start_ns)
+        self._end_later()
         self._ending: list[int] = []
         self._planned: list[tuple[int, Callable[[], None]]] = []
         self._acts: deque[Callable[[], None]] = deque()
@@ -56,6 +58,9 @@ class SimulatedMarket:
         self._next = 0
         self._look_ahead()
         self._collect_ends(start_ns)
+
+    def _end_later(self) -> None:
+        """Let symbols end after their last bar; those of a market of bars never do."""
 
     @property
     def bars(self) -> int:
@@ -86,6 +91,13 @@ class SimulatedMarket:
         place = sum(at > instant_ns for at, _ in self._planned)  # the earliest stands last
         self._planned.insert(place, (instant_ns, act))
         self._look_ahead()
+
+    def check_join(self, symbol: str) -> None:
+        """Refuse a symbol that cannot join this market; one of bars takes any.
+
+        Raises:
+            ConfigError: it cannot.
+        """
 
     def join(self, instrument: Instrument, base: BarSeries, derived: Mapping[int, BarSeries], instant_ns: int) -> None:
         """Let one more symbol take part, between two steps; what has closed until now was never new.
@@ -197,9 +209,13 @@ class SimulatedMarket:
     def _look_ahead(self) -> None:
         """Lay out what is to come anew, from the bars that are visible now."""
         last = [series.count_closed(self.end_ns) for series in self._series]
-        self._chunks = _timeline(self._series, last, [at for at, _ in reversed(self._planned)])
+        self._chunks = _timeline(self._series, last, self._empty_instants())
         self._find_next_end()
         self._refill()
+
+    def _empty_instants(self) -> list[int]:
+        """The instants, in order, at which something is to be done besides what closes there."""
+        return [at for at, _ in reversed(self._planned)]
 
     def _refill(self) -> None:
         times, self._groups = next(self._chunks, ([], []))

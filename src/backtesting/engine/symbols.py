@@ -165,6 +165,8 @@ class SymbolChanges:
     def _judge(self, action: str, symbol: str) -> None:
         if self._closed:
             raise ConfigError(f"the run is over; {symbol} can neither join nor leave it")
+        if action == ADD:
+            self._market.check_join(symbol)
         roster = self._bot.roster.copy()
         for pending in self._asked:
             with suppress(ConfigError):  # it will be refused itself
@@ -206,6 +208,7 @@ class SymbolChanges:
             if now >= self._market.end_ns:
                 raise ConfigError(f"the run is at its end, {format_instant(now)}")
             if change.action == ADD:
+                self._market.check_join(symbol)
                 newcomer = self._supplied().newcomer(symbol, now)
                 entry["data_fingerprint"] = newcomer.fingerprint
         except (ConfigError, PreflightError, DataError) as problem:

@@ -357,6 +357,11 @@ class TimeController(Turns, Blocking):
         """Whether it waits for the next step, and not for something inside a turn of its own."""
         return self._seats[participant].waiting is MARKET
 
+    def is_settled(self) -> bool:
+        """Whether everything that the market does at the present instant has happened."""
+        at = self._market.next_ns()
+        return at is None or at > self._now
+
     def has_ended(self, participant: str) -> bool:
         """Whether its symbol has no more data, so that its next turn is the last."""
         return self._seats[participant].ended

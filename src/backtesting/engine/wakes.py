@@ -1,10 +1,12 @@
 """Wakes around wakes: the same participant, woken later or more often. Composed only where a run asks for it."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
 
-from src.core.clock import Wake
+from src.core.clock import Participant, Wake
 
-__all__ = ["EveryStep", "Late"]
+__all__ = ["EveryStep", "Late", "Polled", "polled_participant"]
 
 
 class EveryStep:
@@ -80,3 +82,81 @@ class Late:
             return True
         due_ns = self._wake.next_due_ns()
         return due_ns is not None and due_ns <= now_ns
+
+
+class Polled:
+    """True only at polls, which lie on a grid that is anchored at the epoch in UTC: at most once at each of them.
+
+    A poll sees everything that the market did at its instant. Polls that would find nothing are not made. What is not
+    seen when the data end is seen at once.
+
+    Args:
+        wake: what the participant really waits for.
+        poll_ns: the distance of the grid.
+        now_ns, is_parked, has_ended: see `Late`.
+        is_settled: whether the market is done with the present instant.
+    """
+
+    def __init__(
+        self, wake: Wake, poll_ns: int, now_ns: Callable[[], int], *, is_parked: Callable[[], bool],
+        has_ended: Callable[[], bool], is_settled: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self._wake = wake
+        self._poll_ns = poll_ns
+        self._now_ns = now_ns
+        self._is_parked = is_parked
+        self._has_ended = has_ended
+        self._is_settled = is_settled
+        self._ready_ns: int | None = None
+        self._polled_ns = -1
+
+    def __call__(self) -> bool:
+        """See `Wake`."""
+        if self._has_ended():
+            return self._wake()
+        if not self._is_parked():
+            return False
+        now = self._now_ns()
+        if self._ready_ns is None and self._has_news(now):
+            at = now + -now % self._poll_ns
+            self._ready_ns = at if at > self._polled_ns else at + self._poll_ns
+        if self._ready_ns is None or now < self._ready_ns or not self._is_settled():
+            return False
+        self._ready_ns = None
+        self._polled_ns = now
+        return True
+
+    def next_due_ns(self) -> int | None:
+        """See `Wake`: the poll that will find something; before there are news, that of the timer inside."""
+        if self._ready_ns is not None:
+            return self._ready_ns
+        due_ns = self._wake.next_due_ns()
+        return None if due_ns is None else due_ns + -due_ns % self._poll_ns
+
+    def _has_news(self, now_ns: int) -> bool:
+        if self._wake():
+            return True
+        due_ns = self._wake.next_due_ns()
+        return due_ns is not None and due_ns <= now_ns
+
+
+class _Polling(Protocol):
+    @property
+    def instant_ns(self) -> int: ...
+    def is_parked(self, participant: str) -> bool: ...
+    def has_ended(self, participant: str) -> bool: ...
+    def is_settled(self) -> bool: ...
+
+
+def polled_participant(participant: Participant, clock: _Polling) -> Participant:
+    """The same participant, woken only at its polls."""
+    name = participant.name
+    wake = Polled(
+        participant.wake,
+        participant.poll_ns,
+        lambda: clock.instant_ns,
+        is_parked=lambda: clock.is_parked(name),
+        has_ended=lambda: clock.has_ended(name),
+        is_settled=clock.is_settled,
+    )
+    return replace(participant, wake=wake, timed=True)

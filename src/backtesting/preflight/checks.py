@@ -18,7 +18,7 @@ from src.core.calendars import ALWAYS, FOREX, BoolArray, Calendar
 from src.core.timeframe import DAY_NS, HOUR_NS, MINUTE_NS, format_duration, format_instant
 from src.core.words import counted
 
-__all__ = ["Allowance", "Demand", "allowance_of", "examine_series"]
+__all__ = ["Allowance", "Demand", "Subject", "allowance_of", "examine_series", "examine_values"]
 
 #: The longest hole, in open hours. The forex week has no holidays of its own: Christmas and New Year are holes of it.
 LONGEST_NS = 12 * HOUR_NS
@@ -125,9 +125,9 @@ def examine_series(
         refused=tuple((int(holes.start_ns[i]), int(holes.end_ns[i]), int(holes.bars[i]) * length) for i in long),
         warmup=warmup, mapping=mapping,
     )  # fmt: skip
-    findings = [*_values(subject), *_stamps(subject)]
+    findings = [*examine_values(subject), *_stamps(subject)]
     findings += _long_holes(subject, report, everything_accepted)
-    findings += _share(subject, report)
+    findings += _share(subject, report, holes)
     findings += [*_edges(subject), *_outside(subject), *warmed, *mapped]
     if length != MINUTE_NS:
         findings.append(_finding(
@@ -145,7 +145,8 @@ def _finding(subject: Subject, severity: str, code: str, words: str, mend: str =
 # -- bars ---
 
 
-def _values(subject: Subject) -> list[Finding]:
+def examine_values(subject: Subject) -> list[Finding]:
+    """Judge the numbers of each bar alone, also of bars whose stamps make no series."""
     base = subject.base
     n = base.loaded
     o, h, l_, c, v = (getattr(base, name)[:n] for name in ("open", "high", "low", "close", "volume"))
@@ -236,13 +237,17 @@ def _long_holes(
         f"{report.calendar}: {listed}{more}; get the bars, or list the holes under backtest.data.accept_gaps with a "
         f"reason, or name the right instruments.{report.symbol}.calendar"
     )
-    mender = subject.mender
-    mend = mender.syncing(report.symbol, length, report.source, refused[0][0], refused[-1][1])
-    mend = mend or mender.accepting(everything_accepted, report.symbol, [(a, b) for a, b, _ in refused])
+    mender, spans = subject.mender, [(a, b) for a, b, _ in refused]
+    answered = mender.count_answered(subject.base, report.source, spans)
+    if answered:
+        which = "this" if len(spans) == 1 else f"{answered} of these" if answered < len(spans) else "all of these"
+        words += f"; {report.source} was asked for {which} and has no bars there"
+    mend = mender.syncing(subject.base, report.source, spans)
+    mend = mend or mender.accepting(everything_accepted, report.symbol, spans)
     return [_finding(subject, ERROR, "hole", words, mend)]
 
 
-def _share(subject: Subject, report: SeriesReport) -> list[Finding]:
+def _share(subject: Subject, report: SeriesReport, holes: Holes) -> list[Finding]:
     limit = subject.allowance.absent_share
     if report.absent_share <= limit:
         return []
@@ -252,7 +257,8 @@ def _share(subject: Subject, report: SeriesReport) -> list[Finding]:
         f"bars, or say that so many may be absent"
     )
     mender = subject.mender
-    mend = mender.syncing(report.symbol, report.timeframe_ns, report.source, report.first_ns, report.last_ns)
+    spans = list(zip(holes.start_ns.tolist(), holes.end_ns.tolist(), strict=True))
+    mend = mender.syncing(subject.base, report.source, spans)
     share = min(1.0, -(-report.absent_share * 100 // 1) / 100)
     mend = mend or mender.setting({f"backtest.data.gaps.{report.symbol}.absent_share": f"{share:g}"})
     return [_finding(subject, ERROR, "absent", words, mend)]
@@ -277,7 +283,7 @@ def _edges(subject: Subject) -> list[Finding]:
         absent = absent_between(np.array([from_ns]), np.array([until_ns]), length, calendar)
         missing_ns = int(absent.bars.sum()) * length
         if missing_ns > limit_ns:
-            mend = subject.mender.syncing(subject.base.symbol, length, subject.source, from_ns, until_ns)
+            mend = subject.mender.syncing(subject.base, subject.source, [(from_ns, until_ns)])
             words = (
                 f"{words}, the window is {instant_text(subject.start_ns)} to {instant_text(subject.end_ns)}: "
                 f"{hours_text(missing_ns)} of open hours are missing, in which it is not traded"
@@ -341,10 +347,8 @@ def _cold(subject: Subject, demand: Demand, series: BarSeries, there: int) -> Fi
         begins_ns = subject.start_ns - enough_ns(2 * demand.lookback * length, subject.calendar.name)
         begins = {"backtest.data.begins": instant_text(begins_ns // DAY_NS * DAY_NS)}
         return _finding(subject, WARNING, "warmup", words, subject.mender.setting(begins))
-    earlier_ns = subject.start_ns - 2 * missing * length
-    mend = subject.mender.syncing(
-        subject.base.symbol, subject.base.timeframe_ns, subject.source, earlier_ns, subject.start_ns
-    )
+    earlier_ns = subject.start_ns - enough_ns(2 * missing * length, subject.calendar.name)
+    mend = subject.mender.syncing(subject.base, subject.source, [(earlier_ns, subject.start_ns)])
     if not mend and warm_ns is not None and warm_ns < subject.end_ns:
         mend = subject.mender.setting({"backtest.start": instant_text(warm_ns)})
     return _finding(subject, WARNING, "warmup", words, mend)

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from src.backtesting.account_data import conversion_symbols
 from src.backtesting.config import BacktestConfig
 from src.backtesting.loading import costs_of, market_of
 from src.backtesting.newcomers import DataNeeds, Judge
-from src.backtesting.preflight.checks import Demand, Subject, allowance_of, examine_series
+from src.backtesting.preflight.asking import Askable
+from src.backtesting.preflight.checks import Demand, Subject, allowance_of, examine_series, examine_values
 from src.backtesting.preflight.mending import Mender
 from src.backtesting.preflight.report import ERROR, Finding, PreflightReport, SeriesReport
 from src.brokers.simulated import Costs
@@ -20,11 +22,13 @@ from src.core.calendars import calendar_named
 from src.core.config_file import ConfigDocument
 from src.core.errors import InternalError, PreflightError
 from src.core.timeframe import format_instant
-from src.data.market import MarketData
+from src.data.market import MarketData, Refusal
 
 __all__ = ["Examined", "Examiner"]
 
 _GENERATED = "synthetic"
+#: What a source may mend by having more.
+_ABSENT = ("no_data", "coverage")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +51,31 @@ class Examiner:
 
     Args:
         judging: False skips the checks of bars; what cannot be loaded is refused all the same.
+        synced: whether the configured source has just been asked, so that asking it again is no advice.
     """
 
-    def __init__(self, config: BacktestConfig, document: ConfigDocument, needs: DataNeeds, *, judging: bool) -> None:
+    def __init__(
+        self, config: BacktestConfig, document: ConfigDocument, needs: DataNeeds, *, judging: bool, synced: bool = False
+    ) -> None:
         data = config.backtest.data
         self._config = config
         self._folder: Path = document.folder
         self._needs = needs
         self._judging = judging
         self._generated = data.source == _GENERATED
-        self._mender = Mender(document, None if self._generated else document.folder / data.path)
+        store = None if self._generated else document.folder / data.path
+        self._mender = Mender(document, store, Askable(config, needs, store, synced=synced))
+
+    def refuse_costs(self) -> None:
+        """Refuse costs without a number, before any data are looked at.
+
+        Raises:
+            PreflightError: one has none; it carries a whole report.
+        """
+        try:
+            costs_of(self._config.backtest.costs)
+        except PreflightError as error:
+            raise self.refusal(PreflightReport(), error) from None
 
     def examine(self) -> Examined:
         """Load and judge everything.
@@ -66,21 +85,25 @@ class Examiner:
             ConfigError: a calendar does not know the time of the bars.
             DataError: the store is not what it must be.
         """
-        report, costs = PreflightReport(), None
+        report, costs, refused = PreflightReport(), None, list[Refusal]()
         try:
             costs = costs_of(self._config.backtest.costs)
         except PreflightError as error:
             report = report.joined(self._told(error))
         try:
-            market, start_ns, end_ns = market_of(self._config, self._needs, self._folder)
+            market, start_ns, end_ns = market_of(self._config, self._needs, self._folder, refused)
         except PreflightError as error:
             raise report.joined(self._told(error)).refusal() from None
+        for each in refused:
+            report = report.joined(self._told(each.error, each.symbol))
         if self._judging:
+            for symbol, bars in {each.symbol: each.bars for each in refused if each.bars is not None}.items():
+                report = report.joined(examine_values(self._subject(symbol, bars, {}, "", start_ns, end_ns)))
             for symbol, base in market.base.items():
                 derived = {length: series for (name, length), series in market.derived.items() if name == symbol}
                 series, findings = self._judge(symbol, base, derived, market.sources[symbol], start_ns, end_ns)
                 report = report.joined(findings, [series])
-            report = report.joined([self._window(start_ns, end_ns)])
+            report = report.joined([self._window(start_ns, end_ns, priced=costs is not None)])
         if report.errors:
             raise report.refusal()
         if costs is None:
@@ -105,33 +128,41 @@ class Examiner:
     def _judge(
         self, symbol: str, base: BarSeries, derived: Mapping[int, BarSeries], source: str, start_ns: int, end_ns: int
     ) -> tuple[SeriesReport, list[Finding]]:
+        subject = self._subject(symbol, base, derived, source, start_ns, end_ns)
+        return examine_series(subject, self._config.backtest.data.accept_gaps)
+
+    def _subject(
+        self, symbol: str, base: BarSeries, derived: Mapping[int, BarSeries], source: str, start_ns: int, end_ns: int
+    ) -> Subject:
         config = self._config
         calendar = calendar_named(config.instruments[symbol].calendar)
         demands = [
             Demand(strategy=strategy.instance, timeframe_ns=length, lookback=bars)
             for strategy, needed in zip(config.strategies, self._needs.demands, strict=True)
-            if strategy.symbols is None or symbol in strategy.symbols
+            if (strategy.symbols is None or symbol in strategy.symbols) and symbol not in conversion_symbols(config)
             for length, bars in needed.items()
         ]
-        subject = Subject(
+        return Subject(
             base=base, derived=derived, source=source, generated=self._generated, calendar=calendar,
             allowance=allowance_of(config, symbol, calendar), demands=demands, start_ns=start_ns, end_ns=end_ns,
             mender=self._mender,
         )  # fmt: skip
-        return examine_series(subject, config.backtest.data.accept_gaps)
 
-    def _window(self, start_ns: int, end_ns: int) -> Finding:
-        account = self._config.account.currency
+    def _window(self, start_ns: int, end_ns: int, *, priced: bool) -> Finding:
+        account, pairs = self._config.account.currency, conversion_symbols(self._config)
+        foreign = f"profits in other currencies become {account} by {', '.join(pairs)}"
         words = (
-            f"the window is {format_instant(start_ns)} to {format_instant(end_ns)}; every cost has a number; all "
-            f"profits arise in {account}, nothing has to be converted"
+            f"the window is {format_instant(start_ns)} to {format_instant(end_ns)}; "
+            f"{'every cost has a number; ' if priced else ''}"
+            f"{foreign if pairs else f'all profits arise in {account}, nothing has to be converted'}"
         )
         return Finding(severity="info", code="window", symbol="", sentence=words)
 
-    def _told(self, error: PreflightError) -> list[Finding]:
-        """A refusal of loading as findings."""
+    def _told(self, error: PreflightError, symbol: str = "") -> list[Finding]:
+        """A refusal of loading as findings; `symbol` is its own where it names none."""
+        code, symbol = error.details.get("code", "no_data"), error.details.get("symbol", symbol)
         told = error.details.get("findings") or [
-            {"code": error.details.get("code", "no_data"), "symbol": error.details.get("symbol", ""), "sentence": text}
+            {"code": code, "symbol": symbol, "sentence": text}
             for text in error.details.get("problems", [error.message])
         ]
         return [
@@ -143,6 +174,9 @@ class Examiner:
         ]  # fmt: skip
 
     def _mend(self, settings: Mapping[str, str] | None, code: str, symbol: str) -> str:
+        asked = self._mender.syncing_run(symbol) if code in _ABSENT else ""
+        if asked:
+            return asked
         if settings:
             return self._mender.setting(settings)
         if code == "order":

@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from src.backtesting.config import AcceptedGapSection
+from src.backtesting.preflight.asking import Askable
+from src.core.bars import BarSeries
 from src.core.config_file import ConfigDocument
 from src.core.program import program_words
 from src.core.timeframe import DAY_NS, SECOND_NS, format_duration, format_instant
+from src.data.windows import Window
 
 __all__ = ["Mender", "hours_text", "instant_text"]
 
@@ -24,13 +27,15 @@ class Mender:
     Args:
         document: the configuration; commands that need a file do without one when it has none.
         store: the file of the store, None when bars come from memory.
+        askable: what asking a source again can bring.
     """
 
-    def __init__(self, document: ConfigDocument, store: Path | None) -> None:
+    def __init__(self, document: ConfigDocument, store: Path | None, askable: Askable) -> None:
         file = document.folder / document.name
         self._config = ["--config", _here(file)] if file.is_file() else []
         self._overrides = document.overrides
         self._store = store
+        self._askable = askable
 
     def setting(self, values: Mapping[str, str]) -> str:
         """The check of the configuration with more overrides, by key."""
@@ -50,16 +55,36 @@ class Mender:
         ]  # fmt: skip
         return self.setting({"backtest.data.accept_gaps": f"[{', '.join(texts)}]"})
 
-    def syncing(self, symbol: str, timeframe_ns: int, source: str, from_ns: int, to_ns: int) -> str:
-        """The sync of whole days around a span; empty when the bars come from no source that can be asked."""
-        if self._store is None or not source.startswith("ccxt:"):
+    def syncing(self, base: BarSeries, source: str, windows: Sequence[Window]) -> str:
+        """What asks for some windows of a series; empty when its source cannot be asked or has answered them all.
+
+        The source that the configuration names is asked as it says, any other exchange for whole days.
+        """
+        left = self._unanswered(base, source, windows)
+        if not left or self._store is None:
             return ""
-        start, end = _day(from_ns), _day(to_ns + DAY_NS - 1)
+        if self._config and self._askable.is_by_run(base.symbol, source, left):
+            return f"{self.setting({})} --sync"
+        if not source.startswith("ccxt:"):
+            return ""
+        start, end = _day(left[0][0]), _day(left[-1][1] + DAY_NS - 1)
         return shlex.join(
-            [*program_words(), "data", "sync", "--source", source, "--symbols", symbol,
-             "--timeframes", format_duration(timeframe_ns), "--start", start, "--end", end,
+            [*program_words(), "data", "sync", "--source", source, "--symbols", base.symbol,
+             "--timeframes", format_duration(base.timeframe_ns), "--start", start, "--end", end,
              "--store", _here(self._store)]
         )  # fmt: skip
+
+    def syncing_run(self, symbol: str) -> str:
+        """What asks the configured source for the bars of a symbol that are not there at all, or without one of any."""
+        return f"{self.setting({})} --sync" if self._config and self._askable.has_more(symbol) else ""
+
+    def count_answered(self, base: BarSeries, source: str, holes: Sequence[Window]) -> int:
+        """How many holes of a series its source was asked for and has no bars in."""
+        left = self._unanswered(base, source, holes)
+        return sum(all(stop_ns <= a or b <= begin_ns for begin_ns, stop_ns in left) for a, b in holes)
+
+    def _unanswered(self, base: BarSeries, source: str, windows: Sequence[Window]) -> list[Window]:
+        return self._askable.unanswered((base.symbol, base.timeframe_ns, source, base.price_side), windows)
 
     def healing(self) -> str:
         """The repair of the whole store; empty without one."""

@@ -299,6 +299,9 @@ class _LoggedRisk:
     def reserve(self, intent: EntryIntent) -> Verdict:
         return self._logs.note("reserve", (intent,), lambda: self._risk.reserve(intent), _verdict)
 
+    def amend(self, intent: EntryIntent) -> Verdict:
+        return self._logs.note("amend", (intent,), lambda: self._risk.amend(intent), _verdict)
+
     def loosen(self, position: Position, stop: float) -> Verdict:
         return self._logs.note(
             "loosen", (position.position_id, stop), lambda: self._risk.loosen(position, stop), _verdict

@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from src.core.bars import BarSeries
-from src.core.broker import Broker
+from src.core.broker import Broker, Connection
 from src.core.instrument import Instrument
-from src.core.records import OrderEvent, OrderRequest, OrderResult, Position, Quote, Snapshot
+from src.core.records import Order, OrderEvent, OrderRequest, OrderResult, Position, Quote, Snapshot
 
 __all__ = ["YieldingBroker"]
 
@@ -28,6 +28,10 @@ class YieldingBroker:
         self._yield_turn = yield_turn
 
     # -- what never changes inside a turn, and what the bot reads for itself: no preemption points -------------------
+
+    def connection(self) -> Connection:
+        """See `Broker`."""
+        return self._broker.connection()
 
     def instrument(self, symbol: str) -> Instrument:
         """See `Broker`."""
@@ -98,6 +102,13 @@ class YieldingBroker:
         """See `Broker`."""
         self._yield_turn()
         answer = self._broker.place(request)
+        self._yield_turn()
+        return answer
+
+    def find_order(self, client_id: str) -> Order | None:
+        """See `Broker`."""
+        self._yield_turn()
+        answer = self._broker.find_order(client_id)
         self._yield_turn()
         return answer
 

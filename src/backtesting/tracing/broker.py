@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from src.backtesting.tracing.probe import Probe
 from src.backtesting.tracing.track import Kind
 from src.core.bars import BarSeries
-from src.core.broker import Broker
+from src.core.broker import Broker, Connection
 from src.core.instrument import Instrument
-from src.core.records import OrderEvent, OrderRequest, OrderResult, Position, Quote, Snapshot
+from src.core.records import Order, OrderEvent, OrderRequest, OrderResult, Position, Quote, Snapshot
 
 __all__ = ["TracedBroker"]
 
@@ -27,6 +27,10 @@ class TracedBroker:
     def __init__(self, broker: Broker, probe: Probe) -> None:
         self._broker = broker
         self._probe = probe
+
+    def connection(self) -> Connection:
+        """See `Broker.connection`."""
+        return self._broker.connection()
 
     def instrument(self, symbol: str) -> Instrument:
         """See `Broker.instrument`."""
@@ -88,6 +92,11 @@ class TracedBroker:
         """See `Broker.place`."""
         with self._probe.span(Kind.BROKER, "broker place"):
             return self._broker.place(request)
+
+    def find_order(self, client_id: str) -> Order | None:
+        """See `Broker.find_order`."""
+        with self._probe.span(Kind.BROKER, "broker find_order"):
+            return self._broker.find_order(client_id)
 
     def cancel(self, order_id: str) -> OrderResult:
         """See `Broker.cancel`."""

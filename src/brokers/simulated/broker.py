@@ -13,13 +13,16 @@ from functools import partial
 
 from src.brokers.simulated.desk import Desk, WorkingOrder
 from src.brokers.simulated.equity_curve import equity_curve
+from src.brokers.simulated.full_venue import FullVenue, venue_of
+from src.brokers.simulated.funding import FundingRates
+from src.brokers.simulated.quotes import PriceTape, quote_venue_of
 from src.brokers.simulated.refusals import refused
 from src.brokers.simulated.rules import Costs, FillRules
-from src.brokers.simulated.venue import Venue
 from src.core.bars import BarSeries, FloatArray, IntArray
+from src.core.broker import Connection
 from src.core.clock import Clock
 from src.core.config import AccountConfig
-from src.core.errors import ConfigError
+from src.core.errors import ConfigError, InternalError
 from src.core.instrument import Instrument
 from src.core.journal import ACCOUNT_STREAM, Journal
 from src.core.records import (
@@ -30,6 +33,7 @@ from src.core.records import (
     OrderResult,
     OrderState,
     OrderType,
+    Payment,
     Position,
     Quote,
     Side,
@@ -47,6 +51,8 @@ from src.core.wake import Signals
 
 __all__ = ["SimulatedBroker"]
 
+_CERTAIN = Connection()
+
 
 class SimulatedBroker:
     """A venue that fills from bars.
@@ -58,11 +64,15 @@ class SimulatedBroker:
         derived: higher timeframes by (symbol, timeframe in ns).
         costs: cost models, one set for all symbols.
         rules: fill assumptions.
+        funding: rates of the perpetuals that pay stored ones, by symbol.
+        joining: the rules of symbols that will join.
+        tapes: quotes and trades by symbol, when these are what orders fill at; bars are only shown then.
 
     Attributes:
         signals: its `changes` grows with each order event.
         awaited_open_ns: the earliest open that a market order waits for, None when none waits.
         next_ending_ns: the earliest instant at which an order ends while its symbol has no bar, None when none does.
+        prices: the venue, where prices come by themselves; None where only bars come.
     """
 
     def __init__(
@@ -73,6 +83,9 @@ class SimulatedBroker:
         derived: Mapping[tuple[str, int], BarSeries],
         costs: Costs,
         rules: FillRules | None = None,
+        funding: Mapping[str, FundingRates] | None = None,
+        joining: Mapping[str, Instrument] | None = None,
+        tapes: Mapping[str, PriceTape] | None = None,
     ) -> None:
         self.account_config = account
         self.signals = Signals()
@@ -82,9 +95,13 @@ class SimulatedBroker:
         self._lock: AbstractContextManager[bool] = lock
         self._acquire: Callable[[], object] = lock.acquire
         self._release: Callable[[], object] = lock.release
-        self._venue = Venue(account, instruments, base, costs, rules or FillRules())
+        made = account, instruments, base, costs, rules or FillRules(), funding, joining
+        self.prices = None if tapes is None else quote_venue_of(tapes, *made)
+        self._venue = self.prices or venue_of(*made)
+        self._full = self._venue if isinstance(self._venue, FullVenue) else None
         self._advance = self._venue.advance
         self._events = self._venue.ledger.events
+        self._unit_cost = self._venue.ledger.unit_cost
         self._derived = dict(derived)
         #: Bound once and called often: the desk of a symbol, and the clock's present.
         self._desk: Callable[[str], Desk] = self._venue.by_symbol.__getitem__
@@ -98,6 +115,8 @@ class SimulatedBroker:
         """Set the clock that stamps orders and the journal; once, before the first order."""
         self._now = clock.now_ns
         self._journal = journal
+        if self._full is not None:
+            self._full.ledger.note = journal.record
 
     def guard_with(self, lock: AbstractContextManager[bool]) -> None:
         """Use another lock around the state, one that is measured; before the first call."""
@@ -105,6 +124,10 @@ class SimulatedBroker:
         self._acquire, self._release = lock.__enter__, partial(lock.__exit__, None, None, None)
 
     # -- the Broker port ---------------------------------------------------------------------------
+
+    def connection(self) -> Connection:
+        """See `Broker.connection`; it answers always."""
+        return _CERTAIN
 
     def instrument(self, symbol: str) -> Instrument:
         """See `Broker.instrument`."""
@@ -130,7 +153,11 @@ class SimulatedBroker:
         mark = desk.mark
         if math.isnan(mark):
             return None
-        return make_quote(symbol=symbol, instant_ns=self._now(), bid=desk.quotes.bid(mark), ask=desk.quotes.ask(mark))
+        bid, ask = desk.quotes.bid(mark), desk.quotes.ask(mark)
+        if self._full is None:
+            return make_quote(symbol=symbol, instant_ns=self._now(), bid=bid, ask=ask)
+        rate = self._full.rate_for(desk, self._now())
+        return make_quote(symbol=symbol, instant_ns=self._now(), bid=bid, ask=ask, rate=rate)
 
     def snapshot(self) -> Snapshot:
         """See `Broker.snapshot`."""
@@ -181,18 +208,15 @@ class SimulatedBroker:
 
     def entry_per_unit(self, symbol: str, price: float) -> float:
         """See `CostEstimate.entry_per_unit`."""
-        costs = self._desk(symbol).costs
-        return costs.commission.of(1.0, price) + costs.slippage.of(price)
+        return self._unit_cost(self._desk(symbol), price)
 
     def exit_per_unit(self, symbol: str, price: float) -> float:
         """See `CostEstimate.exit_per_unit`."""
-        costs = self._desk(symbol).costs
-        return costs.commission.of(1.0, price) + costs.slippage.of(price)
+        return self._unit_cost(self._desk(symbol), price)
 
     def margin_per_unit(self, symbol: str, price: float) -> float:
         """See `CostEstimate.margin_per_unit`; the spread is in it, which a fill takes from the equity at once."""
-        spread = 2 * self._desk(symbol).quotes.half(price, ask=True)
-        return self._venue.ledger.margin.of(1.0, price) + spread
+        return self._venue.ledger.unit_margin(self._desk(symbol), price)
 
     def place(self, request: OrderRequest) -> OrderResult:
         """See `Broker.place`; refusals carry the codes of `refusals`."""
@@ -202,6 +226,15 @@ class SimulatedBroker:
                 self._record_order(order)
                 self._look_ahead()
             return result
+
+    def find_order(self, client_id: str) -> Order | None:
+        """See `Broker.find_order`; a look at all orders, for who has lost sight of one."""
+        with self._lock:
+            for desk in self._venue.desks:
+                for order in desk.orders():
+                    if order.order_id == client_id:
+                        return order.snapshot()
+            return next((order for order in reversed(self._finished) if order.order_id == client_id), None)
 
     def cancel(self, order_id: str) -> OrderResult:
         """See `Broker.cancel`."""
@@ -298,11 +331,22 @@ class SimulatedBroker:
         try:
             advance(instant_ns, closed)
             if self._events:
-                if self.next_ending_ns is not None:
+                if self.next_ending_ns is not None or self._venue.awaited_open_ns != self.awaited_open_ns:
                     self._look_ahead()
                 self._deliver()
         finally:
             release()
+
+    def advance_price(self, rank: int, instant_ns: int) -> None:
+        """The next price of the symbol with this rank comes; only to a broker that has tapes."""
+        venue = self.prices
+        if venue is None:
+            raise InternalError("a price came to a venue that has bars alone")
+        with self._lock:
+            venue.advance_price(rank, instant_ns)
+            if self._events:
+                self._look_ahead()
+                self._deliver()
 
     def end_of_data(self, symbol: str, instant_ns: int) -> None:
         """A symbol has no more bars: its orders end, its positions are closed at the last price or kept marked."""
@@ -326,10 +370,20 @@ class SimulatedBroker:
         """Where this simulation is coarser than a venue: a sentence by rule."""
         out: dict[str, str] = {}
         for desk in self._venue.desks:
-            latency = desk.costs.latency_ns
-            if latency and not self._venue.latency_ns[desk.symbol]:
-                out["latency"] = f"{format_duration(latency)} is shorter than the base bars and counted as 0"
-        return out
+            latency, jitter = desk.costs.latency_ns, desk.costs.latency_jitter_ns
+            if self.prices is None and (latency or jitter) and not self._venue.latency_ns[desk.symbol]:
+                words = "a delay that" if jitter else format_duration(latency)
+                out["latency"] = f"{words} is shorter than the base bars and counted as 0"
+            side = desk.costs.sides.get(desk.symbol)
+            if side is not None and side.note:
+                out[f"prices of {desk.symbol}"] = side.note
+        if self.prices is not None and (notes := self.prices.notes()):
+            out["prices"] = "; ".join(notes)
+        return out if self._full is None else {**out, **self._full.fidelity()}
+
+    def payments(self) -> list[Payment]:
+        """Money that came or went without an execution so far, in order."""
+        return [] if self._full is None else self._full.ledger.payments
 
     def orders(self) -> list[Order]:
         """All orders: the ended ones in the order of their end, then the living ones."""
@@ -339,6 +393,9 @@ class SimulatedBroker:
         """Instants, strictly increasing, and equity after everything that happened at them, both of shape (n,)."""
         with self._lock:
             venue = self._venue
+            sampled = self.prices or self._full
+            if sampled is not None:
+                return sampled.equity_samples()
             return equity_curve(venue.start_ns, venue.steps_ns, venue.ledger.balances, venue.by_name)
 
     # -- inside ------------------------------------------------------------------------------------
@@ -410,5 +467,5 @@ def _summed(positions: list[Position]) -> Position:
         volume=sum(position.volume for position in positions), entry_price=oldest.entry_price,
         opened_ns=oldest.opened_ns, stop=oldest.stop, target=oldest.target, stop_kind=oldest.stop_kind,
         initial_stop=oldest.initial_stop, initial_risk=oldest.initial_risk, initial_volume=oldest.initial_volume,
-        stop_cost=oldest.stop_cost,
+        stop_cost=oldest.stop_cost, rate=oldest.rate,
     )  # fmt: skip

@@ -3,66 +3,21 @@
 from collections import deque
 
 from src.brokers.simulated.rules import Costs
-from src.brokers.simulated.spread import quote_rule
-from src.core.bars import BarSeries
+from src.brokers.simulated.spread import PriceSide, QuoteRules, SidePrices, quote_rule
+from src.brokers.simulated.working_order import PendingChange, WorkingOrder
+from src.core.bars import BarSeries, IntArray
 from src.core.book import Book
 from src.core.errors import ConfigError
 from src.core.instrument import Instrument
-from src.core.records import Order, OrderEvent, OrderRequest, OrderState, OrderType, Side, make_order
+from src.core.records import OrderEvent, OrderRequest, TriggerBy
 
 __all__ = ["Desk", "DesksBySymbol", "PendingProtection", "WorkingOrder"]
 
 #: A low that no bar has.
 NEVER = float("-inf")
 ROOM = 1e-9
-
-
-class WorkingOrder:
-    """An order that lives at the venue."""
-
-    __slots__ = ("average_price", "cancel_ns", "code", "effective_ns", "ends_ns", "filled_volume", "hole_ns",
-                 "message", "only_closes", "order_id", "placed_ns", "price", "request", "state", "updated_ns",
-                 "volume")  # fmt: skip
-
-    def __init__(self, request: OrderRequest, placed_ns: int, effective_ns: int) -> None:
-        self.order_id = request.client_id
-        self.request = request
-        self.price = request.price
-        self.volume = request.volume
-        self.state = OrderState.WORKING
-        self.placed_ns = placed_ns
-        self.effective_ns = effective_ns
-        self.updated_ns = placed_ns
-        self.filled_volume = 0.0
-        self.average_price: float | None = None
-        self.cancel_ns: int | None = None
-        #: When it ends by itself in a step of its own; None when it does not, or a bar's close ends it.
-        self.ends_ns: int | None = None
-        #: When it has waited for a bar for too long to open anything, None when a bar comes in time; such an order
-        #: ends then, or fills with what it closes alone.
-        self.hole_ns: int | None = None
-        self.only_closes = False
-        self.code = ""
-        self.message = ""
-
-    def ending(self, instant_ns: int) -> tuple[OrderState, str, str] | None:
-        """How the order ends by itself at or before an instant: state, code and sentence."""
-        if self.cancel_ns is not None and self.cancel_ns <= instant_ns:
-            return OrderState.CANCELLED, "cancelled", "as asked"
-        expires_ns = self.request.expires_ns
-        if expires_ns is not None and expires_ns <= instant_ns:
-            return OrderState.EXPIRED, "expired", "the order's time was over"
-        if self.hole_ns is not None and self.hole_ns <= instant_ns and not self.only_closes:
-            return OrderState.CANCELLED, "hole", "no price came for so long that nothing is opened any more"
-        return None
-
-    def snapshot(self) -> Order:
-        """The order as it is now."""
-        return make_order(
-            order_id=self.order_id, request=self.request, state=self.state, placed_ns=self.placed_ns,
-            effective_ns=self.effective_ns, updated_ns=self.updated_ns, filled_volume=self.filled_volume,
-            average_price=self.average_price, code=self.code, message=self.message,
-        )  # fmt: skip
+#: Kinds of stops that follow the price, and so never move against the position.
+FOLLOWERS = ("trailing", "break_even")
 
 
 class PendingProtection:
@@ -80,6 +35,15 @@ class PendingProtection:
         self.target = target
         self.kind = kind
 
+    def arrive(self) -> None:
+        """Take effect, when the position is still there."""
+        book, stop = self.book, self.stop
+        if book.position_id == self.position_id and book.volume:
+            # A follower only tightens: its older change may arrive after a tighter stop that came by another way.
+            if self.kind in FOLLOWERS and stop is not None and book.stop is not None:
+                stop = stop if book.side.sign * (stop - book.stop) > 0 else None
+            book.protect(stop=stop, target=self.target, kind=self.kind)
+
 
 class Desk:
     """Everything the simulated venue knows about one symbol.
@@ -92,10 +56,13 @@ class Desk:
     """
 
     __slots__ = (
-        "books", "ceiling", "close_at", "costs", "ended", "events", "first", "floor", "guarded", "high_at", "history",
-        "index", "instrument", "low_at", "mark", "market_orders", "pending", "quotes", "rank", "realised", "resting",
-        "series", "symbol", "worked",
+        "asks", "bars", "bids", "books", "ceiling", "close_at", "costs", "ended", "events", "first", "floor", "guarded",
+        "high_at", "history", "index", "instrument", "low_at", "mark", "market_orders", "pending", "quotes", "rank",
+        "realised", "resting", "series", "symbol", "triggers", "worked",
     )  # fmt: skip
+
+    #: Whether the spread is not the same for all bars, so that `rules_of` has to be asked.
+    varies = False
 
     def __init__(self, instrument: Instrument, series: BarSeries, costs: Costs, rank: int) -> None:
         self.instrument = instrument
@@ -108,7 +75,7 @@ class Desk:
         self.books: list[Book] = []
         self.resting: list[WorkingOrder] = []
         self.market_orders: list[WorkingOrder] = []
-        self.pending: list[PendingProtection] = []
+        self.pending: list[PendingProtection | PendingChange] = []
         self.events: deque[OrderEvent] = deque()
         self.realised = 0.0
         #: A bar that stays between the two can fill nothing here; `guarded` says whether one of them is within reach.
@@ -122,9 +89,41 @@ class Desk:
     def rewind(self) -> None:
         """Make the last visible bar the present; positions are marked at `mark`, the last close or a worked open."""
         series = self.series
+        #: What is being matched: the base bars, or shorter ones while a bar is worked through them.
+        self.bars = series
         self.low_at, self.high_at, self.close_at = series.low_at, series.high_at, series.close_at
         self.index = self.first = series.length - 1
         self.mark = self.series.close_at[self.index] if self.index >= 0 else float("nan")
+        quotes = self.quotes
+        self.bids: PriceSide = SidePrices(series, quotes.bid_factor, -quotes.bid_offset)
+        self.asks: PriceSide = SidePrices(series, quotes.ask_factor, quotes.ask_offset)
+        self.triggers = self._trigger_prices()
+
+    def _trigger_prices(self) -> dict[TriggerBy, PriceSide]:
+        """The prices besides the quote that stops may be triggered by, as far as they are known."""
+        found: dict[TriggerBy, PriceSide] = {}
+        sides = self.costs.sides.get(self.symbol) if self.costs.sides else None
+        for by, side in ((TriggerBy.LAST, "trade"), (TriggerBy.MARK, "mark")):
+            own = self.series if self.series.price_side == side else None
+            series = own if own is not None or sides is None else getattr(sides, by.value)
+            if series is not None:
+                found[by] = SidePrices(series)
+        return found
+
+    def open_bar(self, i: int, now_ns: int) -> None:
+        """A market order waits for the open of bar `i`: it is the price now, and nothing else of the bar is known."""
+        self.mark = self.series.open_at[i]
+        self.worked.append((now_ns, self.mark))
+
+    def rules_of(self, bars: IntArray, opened: IntArray) -> QuoteRules:
+        """How quotes followed from the price at instants of the past.
+
+        Args:
+            bars: the bar that had closed last, by its index, -1 for none; shape (n,).
+            opened: the bar whose open was the price, -1 where the last close was.
+        """
+        quotes = self.quotes
+        return QuoteRules(quotes.bid_factor, quotes.bid_offset, quotes.ask_factor, quotes.ask_offset)
 
     def next_open_ns(self, effective_ns: int) -> int | None:
         """The first bar to come that opens at or after `effective_ns`, None when there is none."""
@@ -163,6 +162,8 @@ class Desk:
         else:
             for book in self.books:
                 long = book.volume > 0
+                if book.trail is not None:
+                    floor = -NEVER  # any bar may move the stop
                 if book.stop is not None:
                     if long:
                         floor = max(floor, book.stop)
@@ -191,6 +192,8 @@ class Desk:
         series, quotes = self.series, self.quotes
         for book in self.books:
             stop, target = book.stop, book.target
+            if book.trail is not None:
+                return True
             if book.volume > 0:
                 if stop is not None and series.low_at[i] * quotes.bid_factor - quotes.bid_offset <= stop:
                     return True
@@ -232,30 +235,6 @@ class Desk:
             if each.book == book:
                 held += each.volume
         return held
-
-    def entry_trigger(self, order: WorkingOrder, *, at_open: bool, i: int, touch: bool) -> float | None:
-        """The quote at which a resting order fills on bar `i`, None when it does not.
-
-        At the open: the opening quote when it is at or beyond the order's price. Inside: the order's price when the
-        bar reaches it; a limit must be traded through unless `touch`.
-        """
-        price = order.price
-        if price is None:
-            return None
-        series, quotes = self.series, self.quotes
-        buy = order.request.side is Side.BUY
-        quote = quotes.ask if buy else quotes.bid
-        stop = order.request.type is OrderType.STOP
-        if at_open:
-            opening = quote(series.open_at[i])
-            beyond = opening > price if buy == stop else opening < price
-            return opening if beyond or (opening == price and (stop or touch)) else None
-        if stop:
-            reached = quote(series.high_at[i]) >= price if buy else quote(series.low_at[i]) <= price
-            return price if reached else None
-        extreme = quote(series.low_at[i]) if buy else quote(series.high_at[i])
-        reached = (extreme < price if buy else extreme > price) or (touch and extreme == price)
-        return price if reached else None
 
 
 class DesksBySymbol(dict[str, Desk]):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from src.brokers.simulated.desk import Desk
+from src.brokers.simulated.spread import QuoteRule, QuoteRules
 from src.core.bars import FloatArray, IntArray
 
 __all__ = ["equity_curve"]
@@ -36,10 +37,11 @@ def equity_curve(
     for desk, close_ns in zip(by_name, closes, strict=True):
         if desk.history:
             mark = _marks(instants, desk, close_ns)
+            quotes = _varying(instants, desk, close_ns) if desk.varies else desk.quotes
             lengths = _lengths(instants, [at for at, _ in desk.history])
             books = [held for _, held in desk.history]
             for slot in range(max(map(len, books))):
-                _add_slot(total, desk, mark, lengths, [held[slot] if slot < len(held) else FLAT for held in books])
+                _add_slot(total, quotes, mark, lengths, [held[slot] if slot < len(held) else FLAT for held in books])
     return instants, total
 
 
@@ -65,23 +67,39 @@ def _marks(instants: IntArray, desk: Desk, close_ns: IntArray) -> FloatArray:
         mark = np.concatenate(([before], closes))
     else:
         mark = _in_force(instants, close_ns, closes, before)
-    if desk.worked:
-        # From the instant of the open, which comes after a close of the same instant, until the next close.
-        when = np.array([at for at, _ in desk.worked], dtype=np.int64)
-        begin = np.searchsorted(instants, when, side="left")
-        closing = np.searchsorted(close_ns, when, side="right")
-        end = np.searchsorted(instants, np.append(close_ns, np.iinfo(np.int64).max)[closing], side="left")
-        for at, until, (_, price) in zip(begin.tolist(), end.tolist(), desk.worked, strict=True):
-            mark[at:until] = price
+    for at, until, price in _worked(instants, desk, close_ns):
+        mark[at:until] = price
     return mark
 
 
+def _worked(instants: IntArray, desk: Desk, close_ns: IntArray) -> list[tuple[int, int, float]]:
+    """From which to which instant an open was the last price, and that price."""
+    if not desk.worked:
+        return []
+    # From the instant of the open, which comes after a close of the same instant, until the next close.
+    when = np.array([at for at, _ in desk.worked], dtype=np.int64)
+    begin = np.searchsorted(instants, when, side="left")
+    closing = np.searchsorted(close_ns, when, side="right")
+    end = np.searchsorted(instants, np.append(close_ns, np.iinfo(np.int64).max)[closing], side="left")
+    prices = [price for _, price in desk.worked]
+    return list(zip(begin.tolist(), end.tolist(), prices, strict=True))
+
+
+def _varying(instants: IntArray, desk: Desk, close_ns: IntArray) -> QuoteRules:
+    """How quotes followed from the marks at each instant, where the spread is another one for each bar."""
+    closed = desk.first + np.searchsorted(close_ns, instants, side="right")
+    opened = np.full(len(instants), -1, dtype=np.int64)
+    for at, until, _ in _worked(instants, desk, close_ns):
+        opened[at:until] = np.searchsorted(desk.series.open_ns, instants[at], side="left")
+    return desk.rules_of(closed, opened)
+
+
 def _add_slot(
-    total: FloatArray, desk: Desk, mark: FloatArray, lengths: IntArray, held: Sequence[tuple[float, float]]
-) -> None:
+    total: FloatArray, quotes: QuoteRule | QuoteRules, mark: FloatArray, lengths: IntArray,
+    held: Sequence[tuple[float, float]],
+) -> None:  # fmt: skip
     pairs = np.array([FLAT, *held], dtype=np.float64)
     volume, entry = np.repeat(pairs[:, 0], lengths), np.repeat(pairs[:, 1], lengths)
-    quotes = desk.quotes
     long = volume > 0
     quote = mark * np.where(long, quotes.bid_factor, quotes.ask_factor)
     quote += np.where(long, -quotes.bid_offset, quotes.ask_offset)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from src.brokers.simulated.desk import Desk, WorkingOrder
 from src.brokers.simulated.margin import Margin
+from src.brokers.simulated.trailing import trail_of_position
 from src.core.book import Book
 from src.core.config import AccountConfig
 from src.core.errors import InternalError
@@ -28,6 +29,9 @@ from src.core.records import (
 )
 
 __all__ = ["Ledger", "Moment"]
+
+#: The orders with which a venue closes a position by itself; stops of all kinds where nothing is named.
+_EXIT_TYPES = {"target": OrderType.LIMIT, "end_of_data": OrderType.MARKET, "stop_out": OrderType.MARKET}
 
 
 class Moment:
@@ -129,6 +133,14 @@ class Ledger:
         # Without `reverse` a volume first closes, and only what goes beyond twice the holding enlarges the exposure.
         return desk.excess(volume, abs(held) if request.reverse else 2 * abs(held))
 
+    def unit_cost(self, desk: Desk, price: float) -> float:
+        """Commission and slippage that one unit is expected to cost, in the account's currency."""
+        return desk.costs.commission.of(1.0, price) + desk.costs.slippage.of(price)
+
+    def unit_margin(self, desk: Desk, price: float) -> float:
+        """Margin of one unit, and the spread that its fill costs the equity at once."""
+        return self.margin.of(1.0, price) + 2 * desk.quotes.half(price, ask=True)
+
     def check(self) -> None:
         """Hold the account's invariant: the balance is the start plus every payment, added up in order of arrival.
 
@@ -144,29 +156,42 @@ class Ledger:
 
     # -- executions --------------------------------------------------------------------------------
 
-    def fill_order(self, desk: Desk, order: WorkingOrder, quote: float, when: Moment, *, slips: bool) -> Book | None:
-        """Execute a whole order at a quote: first what it closes, then what it opens.
+    def fill_order(
+        self, desk: Desk, order: WorkingOrder, quote: float, when: Moment, *, slips: bool, volume: float | None = None
+    ) -> Book | None:
+        """Execute an order at a quote: first what it closes, then what it opens.
 
         The opening part is tested once more and rejected when too little margin is free, or when it would sell short on
         a spot account; what was closed stays closed.
+
+        Args:
+            volume: how much of it, closing and opening together, and the order goes on; all that is left by default.
 
         Returns:
             The book that the order opened or enlarged.
         """
         request = order.request
         book = desk.book_for(request, hedging=self.hedging)
+        whole = volume is None
+        if volume is None:
+            volume = order.volume
+            if order.filled_volume:
+                volume = desk.instrument.round_volume(volume - order.filled_volume)
+        if order.filled_volume and self.hedging:
+            book = next((each for each in desk.books if each.position_id == request.client_id), book)
+        reverse = request.reverse and whole
         opposite = abs(book.volume) if book.volume * request.side.sign < 0 else 0.0
-        beyond = desk.excess(order.volume, opposite)  # 0.8 against a holding of 0.1 + 0.7 closes it and opens nothing
-        closing = opposite if request.reverse or beyond else min(order.volume, opposite)
-        opening = 0.0 if request.reduce_only else order.volume if request.reverse else beyond
-        price = self._price(desk, request.side, quote, slips=slips)
+        beyond = desk.excess(volume, opposite)  # 0.8 against a holding of 0.1 + 0.7 closes it and opens nothing
+        closing = opposite if reverse or beyond else min(volume, opposite)
+        opening = 0.0 if request.reduce_only else volume if reverse else beyond
+        price = self._price(desk, request.side, quote, closing + opening, slips=slips)
         if closing == 0.0 and opening == 0.0:
             self.finish(desk, order, OrderState.CANCELLED, when, "nothing_to_reduce", "the position was closed before")
             return None
         if closing:
-            if not request.reverse or opening == 0.0:
-                self._count(order, closing, price, when, final=opening == 0.0)
-            kind = "reverse" if opening else request.exit_kind
+            if not request.reverse or (whole and opening == 0.0):
+                self._count(order, closing, price, when, final=whole and opening == 0.0)
+            kind = "reverse" if opening or reverse is not request.reverse else request.exit_kind
             self._reduce(desk, book, order.snapshot(), closing, price, quote, when, kind=kind)
         if not opening:
             return None
@@ -180,25 +205,29 @@ class Ledger:
             message = f"opening {opening:g} {desk.symbol} at {price:g} needs more margin than is free"
             self.finish(desk, order, OrderState.REJECTED, when, "margin", message)
             return None
-        self._count(order, opening, price, when, final=True)
+        self._count(order, opening, price, when, final=whole)
         self._open(desk, book, order, opening, price, quote, when, number=2 if closing else 1)
         return book
 
     def exit_book(
-        self, desk: Desk, book: Book, kind: str, quote: float, when: Moment, *, slips: bool, other: float | None = None
-    ) -> None:
-        """Close a whole book for a reason of the venue: its stop or target was reached, or its data ended.
+        self, desk: Desk, book: Book, kind: str, quote: float, when: Moment, *, slips: bool,
+        other: float | None = None, volume: float | None = None, part: int = 1,
+    ) -> None:  # fmt: skip
+        """Close a book for a reason of the venue: its stop or target was reached, or its data ended.
 
         Args:
             other: the quote of the outcome that the bar would have allowed as well.
+            volume: a part of it; the whole by default.
+            part: which of several such orders of the position it is.
         """
         side = Side.SELL if book.volume > 0 else Side.BUY
-        volume = abs(book.volume)
-        price = self._price(desk, side, quote, slips=slips)
-        order_type = {"target": OrderType.LIMIT, "end_of_data": OrderType.MARKET}.get(kind, OrderType.STOP)
+        volume = abs(book.volume) if volume is None else volume
+        price = self._price(desk, side, quote, volume, slips=slips)
+        order_type = _EXIT_TYPES.get(kind, OrderType.STOP)
+        identity = f"{book.position_id}-{kind}"
         request = make_order_request(
-            client_id=f"{book.position_id}-{kind}", book=book.book, symbol=desk.symbol, side=side, type=order_type,
-            volume=volume, price=None if order_type is OrderType.MARKET else quote, reduce_only=True,
+            client_id=identity if part == 1 else f"{identity}-{part}", book=book.book, symbol=desk.symbol, side=side,
+            type=order_type, volume=volume, price=None if order_type is OrderType.MARKET else quote, reduce_only=True,
             position_id=book.position_id, reason=kind,
         )  # fmt: skip
         order = make_order(
@@ -209,7 +238,8 @@ class Ledger:
 
     def finish(self, desk: Desk, order: WorkingOrder, state: OrderState, when: Moment, code: str, message: str) -> None:
         """End an order without a further fill."""
-        order.state, order.code, order.message, order.updated_ns = state, code, message, when.filled_ns
+        order.become(state)
+        order.code, order.message, order.updated_ns = code, message, when.filled_ns
         self.events.append((desk, make_order_event(order=order.snapshot())))
 
     def need(self, desk: Desk, side: Side, volume: float, price: float, quote: float) -> float:
@@ -224,17 +254,32 @@ class Ledger:
         margin = self.margin.of(volume, max(price, shown))
         return margin + desk.costs.commission.of(volume, price) + lost * volume
 
+    def need_of_order(self, desk: Desk, side: Side, volume: float, price: float) -> float:
+        """What a new order that enlarges a position by `volume` needs, beside the orders that work already."""
+        return self.need(desk, side, volume, price, price)
+
     def _can_open(self, desk: Desk, side: Side, volume: float, price: float, quote: float) -> bool:
         return self.need(desk, side, volume, price, quote) <= self.free()
 
     def _count(self, order: WorkingOrder, volume: float, price: float, when: Moment, *, final: bool) -> None:
+        filled, average = order.filled_volume, order.average_price
         order.filled_volume += volume
-        order.average_price = price
+        if average is None or average == price:
+            order.average_price = price
+        else:
+            order.average_price = (average * filled + price * volume) / order.filled_volume
         order.updated_ns = when.filled_ns
-        order.state = OrderState.FILLED if final else OrderState.PARTLY_FILLED
+        order.become(OrderState.FILLED if final else OrderState.PARTLY_FILLED)
 
-    def _price(self, desk: Desk, side: Side, quote: float, *, slips: bool) -> float:
-        return quote + side.sign * desk.costs.slippage.of(quote) if slips else quote
+    def _price(self, desk: Desk, side: Side, quote: float, volume: float, *, slips: bool) -> float:
+        if not slips:
+            return quote
+        slippage = desk.costs.slippage
+        away = slippage.of(quote)
+        if slippage.volume_share:
+            index = desk.index  # at an open that is waited for the bar before it, whose volume is known
+            away += slippage.impact(quote, volume, desk.series.volume_at[index] if index >= 0 else 0.0)
+        return quote + side.sign * away
 
     def _open(
         self, desk: Desk, book: Book, order: WorkingOrder, volume: float, price: float, quote: float, when: Moment, *,
@@ -248,6 +293,8 @@ class Ledger:
         stop, target = _protection(desk, request, price)
         was_flat = book.volume == 0.0
         book.open(fill, stop=stop, target=target, stop_cost=request.stop_cost)
+        if request.stop_trail_distance is not None or request.stop_trail_percent is not None:
+            book.trail = trail_of_position(request)
         if was_flat:
             desk.books.append(book)
             self._holding = None
@@ -304,8 +351,11 @@ def _protection(desk: Desk, request: OrderRequest, price: float) -> tuple[float 
     """Stop and target of an entry, distances and multiples resolved against the fill's price."""
     sign, round_price = request.side.sign, desk.instrument.round_price
     stop, target = request.stop, request.target
-    if stop is None and request.stop_distance is not None:
-        stop = round_price(price - sign * request.stop_distance)
+    if stop is None:
+        if request.stop_distance is not None:
+            stop = round_price(price - sign * request.stop_distance)
+        elif (trail := trail_of_position(request)) is not None:
+            stop = trail.level(price, sign, desk.instrument)
     if target is None and request.target_distance is not None:
         target = round_price(price + sign * request.target_distance)
     if target is None and request.target_r is not None and stop is not None:

@@ -7,37 +7,69 @@ import math
 
 from src.brokers.simulated.desk import Desk
 from src.brokers.simulated.ledger import Ledger
+from src.brokers.simulated.order_terms import (
+    nearer,
+    refused,
+    resting_refusal,
+    terms_refusal,
+    too_close,
+    trail_refusal,
+    trailing_trigger,
+    trigger_refusal,
+)
 from src.core.book import Book
-from src.core.records import OrderRequest, OrderResult, OrderType, Side, make_order_result
+from src.core.calendars import calendar_named
+from src.core.instrument import Instrument
+from src.core.records import OrderRequest, OrderResult, OrderType, Side, TimeInForce, TriggerBy
+from src.core.timeframe import format_instant
 
-__all__ = ["order_refusal", "protection_refusal", "refused"]
-
-
-def refused(code: str, message: str) -> OrderResult:
-    """The refusal with this code and sentence."""
-    return make_order_result(accepted=False, code=code, message=message)
+__all__ = ["order_refusal", "protection_refusal", "refused", "refused_while_closed"]
 
 
-def order_refusal(ledger: Ledger, desk: Desk, request: OrderRequest) -> OrderResult | None:
-    """Judge a new order at the desk's present prices and with the account as it is."""
+def order_refusal(
+    ledger: Ledger, desk: Desk, request: OrderRequest, *, at: float | None = None
+) -> OrderResult | None:  # fmt: skip
+    """Judge a new order at the desk's present prices and with the account as it is.
+
+    Args:
+        at: the quote to judge by when it is not the present one: the price of the order that this one waits for.
+    """
     refusal = _volume_refusal(desk, request)
     if refusal is not None:
         return refusal
     if desk.ended or math.isnan(desk.mark):
         return refused("no_price", f"{desk.symbol} has no price now")
-    sign = request.side.sign
-    quote = desk.quotes.ask(desk.mark) if sign > 0 else desk.quotes.bid(desk.mark)
-    price = quote if request.type is OrderType.MARKET else request.price
+    quote = desk.quotes.ask(desk.mark) if request.side is Side.BUY else desk.quotes.bid(desk.mark)
+    if at is not None:
+        quote = at
+    price: float | None = quote
+    if request.type is not OrderType.MARKET:
+        price = trailing_trigger(request, quote) if request.type is OrderType.TRAILING_STOP else request.price
     if price is None or not (math.isfinite(price) and price > 0):
         return refused("price", f"expected a positive price, found {request.price!r}")
-    if request.type is OrderType.STOP and sign * (price - quote) <= 0:
-        return refused("stop_in_market", f"a {request.side} stop at {price:g} is already beyond {quote:g}")
-    if request.type is not OrderType.MARKET and desk.instrument.round_price(price) != price:
-        return refused("tick", f"{price!r} is no multiple of the tick {desk.instrument.tick:g}")
+    if request.type is not OrderType.MARKET:
+        refusal = resting_refusal(desk.instrument, request, price, quote)
+        if refusal is not None:
+            return refusal
+    if request.time_in_force is not TimeInForce.GTC or request.post_only:
+        refusal = terms_refusal(request)
+        if refusal is not None:
+            return refusal
+    if request.trigger_by is not TriggerBy.QUOTE:
+        refusal = trigger_refusal(request, desk.symbol, desk.series.price_side, desk.triggers)
+        if refusal is not None:
+            return refusal
     if request.reduce_only:
         return None
     refusal = _entry_protection_refusal(desk, request, price)
     return _account_refusal(ledger, desk, request, price) if refusal is None else refusal
+
+
+def refused_while_closed(instrument: Instrument, now_ns: int) -> OrderResult | None:
+    """Refuse what is sent while the instrument's market is closed."""
+    if calendar_named(instrument.calendar).is_open(now_ns):
+        return None
+    return refused("closed", f"the market of {instrument.symbol} is closed at {format_instant(now_ns)}")
 
 
 def protection_refusal(desk: Desk, book: Book, stop: float | None, target: float | None) -> OrderResult | None:
@@ -49,12 +81,17 @@ def protection_refusal(desk: Desk, book: Book, stop: float | None, target: float
             return refused("price", f"expected a positive {name}, found {price!r}")
         if desk.instrument.round_price(price) != price:
             return refused("tick", f"the {name} {price!r} is no multiple of the tick {desk.instrument.tick:g}")
+    least = desk.instrument.stop_distance
     sign = 1.0 if book.volume > 0 else -1.0
     quote = desk.quotes.bid(desk.mark) if sign > 0 else desk.quotes.ask(desk.mark)
     if stop is not None and sign * (quote - stop) <= 0:
         return refused("stop_in_market", f"a stop at {stop:g} is already beyond {quote:g}")
     if target is not None and sign * (target - quote) <= 0:
         return refused("target_in_market", f"a target at {target:g} is already beyond {quote:g}")
+    if least:
+        for name, price in (("stop", stop), ("target", target)):
+            if price is not None and nearer(price, quote, least):
+                return too_close(f"a {name} at {price:g}", quote, least)
     return None
 
 
@@ -100,6 +137,21 @@ def _entry_protection_refusal(desk: Desk, request: OrderRequest, price: float) -
     for distance in (request.stop_distance, request.target_distance, request.target_r):
         if distance is not None and not (math.isfinite(distance) and distance > 0):
             return refused("distance", f"expected a positive distance of stop or target, found {distance!r}")
+    if request.stop_trail_distance is not None or request.stop_trail_percent is not None:
+        refusal = trail_refusal("a trailing stop", request.stop_trail_distance, request.stop_trail_percent)
+        if refusal is not None:
+            return refusal
+    least = desk.instrument.stop_distance
+    if least:
+        exit_quote = desk.quotes.across(price, ask=request.side is Side.BUY)
+        for name, level, gap in (
+            ("stop", stop, request.stop_distance), ("target", target, request.target_distance),
+            ("trailing stop", None, request.stop_trail_distance),
+        ):  # fmt: skip
+            if level is not None and nearer(level, exit_quote, least):
+                return too_close(f"a {name} at {level:g}", exit_quote, least)
+            if level is None and gap is not None and nearer(gap, 0.0, least):
+                return refused("too_close", f"a {name} {gap:g} away is nearer than the least distance {least:g}")
     if request.target_r is not None and target is None and stop is None and request.stop_distance is None:
         return refused("no_stop", "target_r is a multiple of the distance to a stop; give the entry a stop as well")
     return None
@@ -117,7 +169,7 @@ def _account_refusal(ledger: Ledger, desk: Desk, request: OrderRequest, price: f
             return refused("short_on_spot", f"a spot account can sell only what it holds of {desk.symbol}")
     increase = ledger.increase(desk, request, volume)
     if increase > 0:
-        need = ledger.need(desk, request.side, increase, price, price)
+        need = ledger.need_of_order(desk, request.side, increase, price)
         free = ledger.free() - ledger.margin_reserved()
         if need > free:
             return refused("margin", f"the order needs {need:.2f} and {free:.2f} is free")

@@ -10,11 +10,21 @@ __all__ = ["Slippage"]
 
 @dataclass(frozen=True, slots=True)
 class Slippage:
-    """`percent` of the price plus `points` in price units, always against the order."""
+    """`percent` of the price plus `points` in price units, always against the order.
+
+    `volume_share` is what an order as large as the volume of a bar slips further, in percent of the price; a smaller
+    one slips its share of it, and no order more than that.
+    """
 
     percent: float = 0.0
     points: float = 0.0
+    volume_share: float = 0.0
 
     def of(self, price: float) -> float:
         """Price units by which a fill at `price` is worse."""
         return price * self.percent / 100.0 + self.points
+
+    def impact(self, price: float, volume: float, bar_volume: float) -> float:
+        """Price units by which `volume` makes its own fill worse on a bar of `bar_volume`; all of it without any."""
+        share = min(1.0, volume / bar_volume) if bar_volume > 0 else 1.0
+        return price * self.volume_share / 100.0 * share

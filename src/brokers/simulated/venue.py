@@ -7,17 +7,35 @@ where the shell takes them from.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from src.brokers.simulated.desk import Desk, DesksBySymbol, PendingProtection, WorkingOrder
+from src.brokers.simulated.desk import Desk, DesksBySymbol, PendingProtection
+from src.brokers.simulated.desks import desk_for
+from src.brokers.simulated.groups import Links
+from src.brokers.simulated.latency import Jitter, effective_latency
 from src.brokers.simulated.ledger import Ledger, Moment
 from src.brokers.simulated.matching import match_interior, match_market_orders, match_opens
-from src.brokers.simulated.refusals import order_refusal, protection_refusal, refused
+from src.brokers.simulated.opposites import Opposites, opposite_refusal
+from src.brokers.simulated.order_terms import takes_at_once
+from src.brokers.simulated.refusals import order_refusal, protection_refusal, refused, refused_while_closed
+from src.brokers.simulated.rejects import Rejects
 from src.brokers.simulated.rules import Costs, FillRules
+from src.brokers.simulated.session_times import after_open_time, end_of_day
+from src.brokers.simulated.triggers import follow_order
+from src.brokers.simulated.volume import VolumeLimits
+from src.brokers.simulated.working_order import FAR_NS, PendingChange, WorkingOrder, changed_request
 from src.core.bars import BarSeries
-from src.core.calendars import calendar_named
 from src.core.config import AccountConfig
 from src.core.errors import InternalError
 from src.core.instrument import Instrument
-from src.core.records import OrderRequest, OrderResult, OrderState, OrderType, make_order_result
+from src.core.records import (
+    Order,
+    OrderRequest,
+    OrderResult,
+    OrderState,
+    OrderType,
+    Side,
+    TimeInForce,
+    make_order_result,
+)
 
 __all__ = ["Venue"]
 
@@ -45,21 +63,33 @@ class Venue:
     ) -> None:  # fmt: skip
         self.rules = rules
         self._costs = costs
-        self.desks = [Desk(instruments[s], base[s], costs, rank) for rank, s in enumerate(instruments)]
+        self.desks = [self._make_desk(instruments[s], base[s], rank) for rank, s in enumerate(instruments)]
         self.by_name = sorted(self.desks, key=lambda desk: desk.symbol)
         self.by_symbol = DesksBySymbol((desk.symbol, desk) for desk in self.desks)
-        self.ledger = Ledger(account, self.desks)
+        self.ledger = self._make_ledger(account)
         self.awaited_open_ns: int | None = None
         self.next_ending_ns: int | None = None
-        self.latency_ns = {desk.symbol: _effective_latency(costs.latency_ns, desk.series) for desk in self.desks}
+        self.latency_ns = {desk.symbol: effective_latency(costs.latency_ns, desk.series) for desk in self.desks}
         self.start_ns = 0
         self.steps_ns: list[int] = []
         self._opens: dict[str, int] = {}
+        jitter = costs.latency_jitter_ns
+        self._jitter = Jitter(costs.latency_ns, jitter, rules.seed) if jitter else None
+        self._rejects = Rejects(costs.reject_percent, rules.seed) if costs.reject_percent else None
+        self._refuses_closed = account.outside_session == "refuse"
+        self._links: Links | None = None
+        self._opposites: Opposites | None = None
+
+    def _make_desk(self, instrument: Instrument, series: BarSeries, rank: int) -> Desk:
+        return desk_for(instrument, series, self._costs, rank)
+
+    def _make_ledger(self, account: AccountConfig) -> Ledger:
+        return Ledger(account, self.desks)
 
     def add_desk(self, instrument: Instrument, series: BarSeries) -> None:
         """Trade one more symbol, after all others; the last visible bar of its series is the present."""
-        desk = Desk(instrument, series, self._costs, len(self.desks))
-        self.latency_ns[desk.symbol] = _effective_latency(self._costs.latency_ns, series)
+        desk = self._make_desk(instrument, series, len(self.desks))
+        self.latency_ns[desk.symbol] = effective_latency(self._costs.latency_ns, series)
         self.ledger.add_desk(desk)
         self.desks.append(desk)
         self.by_name = sorted(self.desks, key=lambda each: each.symbol)
@@ -75,24 +105,42 @@ class Venue:
         for order in desk.orders():
             if order.order_id == request.client_id:
                 return refused("duplicate_id", f"an order {request.client_id} is working already"), None
-        refusal = order_refusal(self.ledger, desk, request)
+        parent = _parent_in(desk, request) if request.parent else None
+        if request.parent and parent is None:
+            message = f"no working order {request.parent} to wait for: it was filled, ended or never placed"
+            return refused("no_parent", message), None
+        refusal = refused_while_closed(desk.instrument, now_ns) if self._refuses_closed else None
+        if refusal is None:
+            refusal = order_refusal(self.ledger, desk, request, at=parent.price if parent is not None else None)
+        if refusal is None and request.close_by:
+            refusal = opposite_refusal(desk, request, hedging=self.ledger.hedging)
+            self._opposites = self._opposites or Opposites(self.ledger)
         if refusal is not None:
             return refusal, None
-        order = WorkingOrder(request, now_ns, now_ns + self.latency_ns[desk.symbol])
-        if request.type is OrderType.MARKET:
-            opens = desk.next_open_ns(order.effective_ns)
-            if opens is None:
+        latency = self._delay(desk, "place", request.client_id)
+        order = WorkingOrder(request, now_ns, now_ns + latency)
+        if request.time_in_force is TimeInForce.DAY:
+            order.expires_ns = end_of_day(desk.instrument.calendar, order.effective_ns, order.expires_ns)
+        if parent is not None:
+            order.effective_ns = FAR_NS
+        if takes_at_once(request) and parent is None:
+            if not self._await_price(desk, order):
                 return refused("no_data", f"{desk.symbol} has no bar to come on which the order could fill"), None
-            desk.market_orders.append(order)
-            self._await_open(desk, opens)
-            limit_ns = self.rules.no_entry_across_ns
-            if limit_ns is not None and opens - order.effective_ns > limit_ns and not request.reduce_only:
-                self._guard_entry(desk, order, opens, max(limit_ns, desk.series.timeframe_ns))
         else:
+            if request.type is OrderType.TRAILING_STOP and order.effective_ns == now_ns:
+                # It follows from the price of now on; one that arrives later, from the first price that it meets.
+                buy = request.side is Side.BUY
+                follow_order(desk, order, desk.quotes.ask(desk.mark) if buy else desk.quotes.bid(desk.mark))
             desk.resting.append(order)
             desk.review()
-        if request.expires_ns is not None:
-            self._await_ending(desk, order, max(request.expires_ns, now_ns))
+        if order.expires_ns is not None:
+            self._await_ending(desk, order, max(order.expires_ns, now_ns))
+        if self._rejects is not None and self._rejects.hits(desk.symbol, order.order_id):
+            self._reject_later(order, now_ns + latency)
+        if request.group or request.parent:
+            if self._links is None:
+                self._links = Links(self.ledger, self.rules, self._drop, self._wake)
+            self._links.join(desk, order)
         return make_order_result(accepted=True, order_id=order.order_id), order
 
     def cancel(self, order_id: str, now_ns: int) -> OrderResult:
@@ -100,7 +148,7 @@ class Venue:
         desk, order = self._find(order_id)
         if desk is None or order is None:
             return refused("not_working", f"no working order {order_id}: it was filled, ended or never placed")
-        latency = self.latency_ns[desk.symbol]
+        latency = self._delay(desk, "cancel", order_id)
         if latency:
             if order.cancel_ns is None:
                 order.cancel_ns = now_ns + latency
@@ -112,27 +160,46 @@ class Venue:
 
     def modify(
         self, order_id: str, price: float | None, volume: float | None, now_ns: int
-    ) -> tuple[OrderResult, WorkingOrder | None]:
-        """Change a resting order in its place in the queue, judged as the new order that it becomes."""
+    ) -> tuple[OrderResult, Order | WorkingOrder | None]:
+        """Change a resting order in its place in the queue, judged as the new order that it becomes.
+
+        With latency the order works as it was until the change arrives, and may fill before.
+        """
         desk, order = self._find(order_id)
-        if desk is None or order is None or order.request.type is OrderType.MARKET:
+        if desk is None or order is None or takes_at_once(order.request):
             message = f"no resting order {order_id}: it was filled, ended or never placed"
             return refused("not_working", message), None
-        request = replace(
-            order.request, price=order.price if price is None else price,
-            volume=order.volume if volume is None else volume,
-        )  # fmt: skip
-        # Judged as a new order that takes the place of the old one, whose reserved margin is free again.
-        place = desk.resting.index(order)
-        del desk.resting[place]
-        refusal = order_refusal(self.ledger, desk, request)
-        desk.resting.insert(place, order)
+        refusal = refused_while_closed(desk.instrument, now_ns) if self._refuses_closed else None
+        if refusal is None:
+            refusal = self._change_refusal(desk, order, price, volume)
         if refusal is not None:
             return refusal, None
-        order.request, order.price, order.volume = request, request.price, request.volume
+        request = changed_request(order, price, volume)
+        latency = self._delay(desk, "modify", order_id)
+        if latency:
+            desk.pending.append(PendingChange(order, request, now_ns + latency))
+            under_way = replace(order.snapshot(), request=request, updated_ns=now_ns)
+            return make_order_result(accepted=True, order_id=order_id), under_way
+        order.change(request, now_ns)
         order.updated_ns = now_ns
-        order.effective_ns = now_ns + self.latency_ns[desk.symbol]
         return make_order_result(accepted=True, order_id=order_id), order
+
+    def _change_refusal(
+        self, desk: Desk, order: WorkingOrder, price: float | None, volume: float | None
+    ) -> OrderResult | None:
+        """Judge a change as a new order that takes the place of the old one, whose reserved margin is free again."""
+        filled = order.filled_volume
+        if volume is not None and filled and not volume > filled:
+            return refused("filled_part", f"{filled:g} of {order.order_id} are filled, {volume:g} is too late")
+        request = changed_request(order, price, volume)
+        if filled:
+            request = replace(request, volume=desk.instrument.round_volume(request.volume - filled))
+        parent = _parent_in(desk, request) if request.parent else None
+        place = desk.resting.index(order)
+        del desk.resting[place]
+        refusal = order_refusal(self.ledger, desk, request, at=None if parent is None else parent.price)
+        desk.resting.insert(place, order)
+        return refusal
 
     def protect(
         self, position_id: str, stop: float | None, target: float | None, kind: str, now_ns: int
@@ -145,7 +212,7 @@ class Venue:
                 refusal = protection_refusal(desk, book, stop, target)
                 if refusal is not None:
                     return refusal, None
-                latency = self.latency_ns[desk.symbol]
+                latency = self._delay(desk, "protect", position_id)
                 # A bar that is under way has prices from before now; the change counts from the next one on.
                 if latency or desk.inside_bar(now_ns):
                     change = PendingProtection(book, position_id, now_ns + latency, stop, target, kind)
@@ -223,6 +290,8 @@ class Venue:
         when = Moment(instant_ns)
         desk.ended = True
         for order in desk.orders():
+            if order.state.is_final:  # with another one of its group
+                continue
             self._drop(desk, order, instant_ns)
             self.ledger.finish(desk, order, OrderState.CANCELLED, when, "end_of_data", "the symbol's data ended")
         if self.rules.at_end == "close":
@@ -262,6 +331,49 @@ class Venue:
             desk.market_orders.remove(order)
             self._reopen(desk, now_ns)
 
+    def limit_volume(self, share: float) -> None:
+        """Let at most a share of a bar's volume fill on it; before the first order."""
+        VolumeLimits(self.ledger, share, self._await_price)
+
+    def _delay(self, desk: Desk, what: str, identity: str) -> int:
+        """How long one request is under way."""
+        if self._jitter is None:
+            return self.latency_ns[desk.symbol]
+        return effective_latency(self._jitter.of(desk.symbol, what, identity), desk.series)
+
+    def _reject_later(self, order: WorkingOrder, instant_ns: int) -> None:
+        """Let an order end in a step of its own, whatever the bars do."""
+        order.reject_ns = order.ends_ns = instant_ns
+        if self.next_ending_ns is None or instant_ns < self.next_ending_ns:
+            self.next_ending_ns = instant_ns
+
+    def _await_price(self, desk: Desk, order: WorkingOrder) -> bool:
+        """Let an order wait for the next open; False when none is to come."""
+        opens = desk.next_open_ns(order.effective_ns)
+        if opens is None:
+            return False
+        desk.market_orders.append(order)
+        self._await_open(desk, opens)
+        limit_ns = self.rules.no_entry_across_ns
+        if limit_ns is not None and opens - order.effective_ns > limit_ns and not order.request.reduce_only:
+            self._guard_entry(desk, order, opens, max(limit_ns, desk.series.timeframe_ns))
+        return True
+
+    def _wake(self, desk: Desk, order: WorkingOrder, when: Moment) -> None:
+        """Let an order work whose parent has filled."""
+        request = order.request
+        if self.ledger.hedging and request.reduce_only and request.position_id is None:
+            request = order.request = replace(request, position_id=request.parent)
+        order.effective_ns = when.filled_ns
+        if takes_at_once(request):
+            desk.resting.remove(order)
+            # At a bar's close the next bar may open at once; the price that has just filled the parent is gone.
+            order.effective_ns += when.from_ns == when.filled_ns
+            if not self._await_price(desk, order):
+                message = f"{desk.symbol} has no bar to come on which the order could fill"
+                self.ledger.finish(desk, order, OrderState.CANCELLED, when, "no_data", message)
+        desk.review()
+
     def _reopen(self, desk: Desk, now_ns: int) -> None:
         """Find the open that the desk's remaining market orders wait for."""
         self._opens.pop(desk.symbol, None)
@@ -274,7 +386,7 @@ class Venue:
 
     def _await_ending(self, desk: Desk, order: WorkingOrder, instant_ns: int) -> None:
         # A resting order may still fill on the bar inside which its time ends; that bar's close is what ends it.
-        if order.request.type is OrderType.MARKET or not desk.ends_within_bar(instant_ns):
+        if takes_at_once(order.request) or not desk.ends_within_bar(instant_ns):
             order.ends_ns = instant_ns if order.ends_ns is None else min(instant_ns, order.ends_ns)
             if self.next_ending_ns is None or order.ends_ns < self.next_ending_ns:
                 self.next_ending_ns = order.ends_ns
@@ -297,21 +409,5 @@ class Venue:
         self.awaited_open_ns = min(self._opens.values())
 
 
-def _effective_latency(latency_ns: int, series: BarSeries) -> int:
-    # Inside a bar only its four prices are known, so a shorter delay cannot be told from none.
-    return latency_ns if latency_ns >= series.timeframe_ns else 0
-
-
-def after_open_time(calendar: str, from_ns: int, open_ns: int, before_ns: int) -> int | None:
-    """The instant by which the market has been open for `open_ns` since `from_ns`; None unless it lies before another.
-
-    Lunch breaks count as open.
-    """
-    sessions = calendar_named(calendar).sessions(from_ns, before_ns)
-    left = open_ns
-    for start, end in zip(sessions.open_ns.tolist(), sessions.close_ns.tolist(), strict=True):
-        start = max(start, from_ns)
-        if end - start > left:
-            return start + left if start + left < before_ns else None
-        left -= end - start
-    return None
+def _parent_in(desk: Desk, request: OrderRequest) -> WorkingOrder | None:
+    return next((order for order in desk.orders() if order.order_id == request.parent), None)

@@ -3,7 +3,7 @@
 Pure; any thread. It has no clock: every bar it holds has closed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from src.data.importing import inspect_file
 from src.data.instruments import defaults_for
 from src.data.sources.port import SourceSymbol
 
-__all__ = ["HeldSource", "file_source"]
+__all__ = ["HeldSource", "file_source", "with_symbol"]
+
+_FILES = ("csv", "parquet")
 
 # A page is one transaction, and there is no network between two of them.
 _PAGE_BARS = 100_000
@@ -77,6 +79,19 @@ class HeldSource:
 
     def close(self) -> None:
         """See `BarSource.close`; there is nothing to let go of."""
+
+
+def with_symbol(text: str, options: Mapping[str, Any], symbols: Iterable[str]) -> dict[str, Any]:
+    """The options of a source; for a file with the symbol it is asked for, where that is one and the options say none.
+
+    Args:
+        text: the source, as `source_named` takes it.
+        symbols: what the source will be asked for.
+    """
+    asked = sorted(set(symbols))
+    if text.partition(":")[0] not in _FILES or len(asked) != 1:
+        return dict(options)
+    return {"symbol": asked[0], **options}
 
 
 def file_source(word: str, path: str, options: Mapping[str, Any], venues: Mapping[str, str]) -> HeldSource:

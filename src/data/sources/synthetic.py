@@ -112,7 +112,7 @@ class SyntheticSource:
         defaults = defaults_for(like.kind, name)
         if like.calendar != defaults["calendar"]:
             defaults["calendar"] = like.calendar
-        if like.kind != "crypto" and like.tick != defaults["tick"]:
+        if like.tick != default_symbol(name, kind=like.kind).tick:  # stated: a later sync goes on with it
             defaults["tick"] = like.tick
         return SourceSymbol(
             symbol=name, venue=name, kind=like.kind, price_side=like.price_side, defaults=defaults

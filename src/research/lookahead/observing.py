@@ -155,7 +155,8 @@ class Stage:
             prepared,
             config=alone,
             classes={self._instance: _remembering(prepared.classes[self._instance], made)},
-            instruments={self.symbol: prepared.instruments[self.symbol]},
+            # Whether it looks ahead does not depend on a rate of exchange, whose pair is not there.
+            instruments={self.symbol: replace(prepared.instruments[self.symbol], quote_currency=account.currency)},
             policy=policy_named("fifo", config.backtest.seed),
         )
 

@@ -10,7 +10,8 @@ import pytest
 from src.backtesting.preflight import PreflightReport
 from src.core.errors import ConfigError, PreflightError
 from src.core.timeframe import DAY_NS, HOUR_NS, MINUTE_NS, parse_instant
-from tests.backtesting.preflight.projects import START, change, codes, examined, minutes, prepared, project
+from src.data.store import HistoricalDataStore
+from tests.backtesting.preflight.projects import START, change, codes, examined, minutes, prepared, project, series
 
 BEFORE = -2.0  # hours of warm-up, more than the strategy looks back
 
@@ -229,8 +230,41 @@ def test_a_bar_twice_is_refused_before_anything_is_made_of_it(tmp_path: Path) ->
     change(config, f"INSERT INTO bars SELECT * FROM bars WHERE open_ns = {START + HOUR_NS}")
 
     assert [one.code for one in examined(config).errors] == ["order"]
-    with pytest.raises(PreflightError, match="inside the bar of 2024-01-03 01:00:00Z"):
+    with pytest.raises(PreflightError, match="once, found 1 bar too many, the first one at 2024-01-03 01:00:00Z"):
         prepared(config, preflight=False)
+
+
+def test_what_cannot_be_loaded_hides_nothing_else(tmp_path: Path) -> None:
+    """A bar twice, one that cannot be right, and a hole in another symbol come in one report, each with its command."""
+    config = project(tmp_path, minutes(BEFORE, 6))
+    with HistoricalDataStore(tmp_path / "bars.duckdb") as store:
+        store.write_bars(series(minutes(BEFORE, 6, without=[(1, 3.5)]), "BBB"), source="file")
+    change(config, f"INSERT INTO bars SELECT * FROM bars WHERE open_ns = {START + HOUR_NS} AND symbol = 'AAA'")
+    change(config, f"UPDATE bars SET close = -1 WHERE open_ns = {START} AND symbol = 'AAA'")
+    more = ["instruments.BBB={currency: USD}", "symbols=[AAA, BBB]", "backtest.data.gaps={BBB: {longest: 2h}}"]
+    report = examined(config, *more, "backtest.costs.spread_percent=null")
+
+    assert [(one.code, one.symbol) for one in report.errors] == [
+        ("costs", ""), ("order", "AAA"), ("wrong_bar", "AAA"), ("hole", "BBB"),
+    ]  # fmt: skip
+    assert ["data heal" in one.mend for one in report.errors] == [False, True, True, False]
+    assert "found 1 bar too many, the first one at 2024-01-03 01:00:00Z" in report.errors[1].sentence
+    assert "every cost has a number" not in report.findings[-1].sentence
+
+
+def test_bars_of_two_clocks_are_not_called_bars_twice(tmp_path: Path) -> None:
+    """They lie inside each other; a bar that is there twice besides is a finding of its own."""
+    config = project(tmp_path, minutes(BEFORE, 6))
+    named = "symbol, timeframe_ns, price_side"
+    half = f"SELECT {named}, open_ns + {MINUTE_NS // 2}, * EXCLUDE ({named}, open_ns)"
+    change(config, f"INSERT INTO bars {half} FROM bars WHERE open_ns = {START + HOUR_NS}")
+    (one,) = examined(config).errors
+    change(config, f"INSERT INTO bars SELECT * FROM bars WHERE open_ns = {START}")
+    twice, inside = examined(config).errors
+
+    assert "found 2024-01-03 01:00:30Z inside the bar of 2024-01-03 01:00:00Z" in one.sentence
+    assert (twice.code, inside.sentence) == ("order", one.sentence)
+    assert "1 bar too many, the first one at 2024-01-03" in twice.sentence
 
 
 def test_missing_costs_and_missing_bars_come_in_one_report(tmp_path: Path) -> None:
@@ -238,7 +272,7 @@ def test_missing_costs_and_missing_bars_come_in_one_report(tmp_path: Path) -> No
     config = project(tmp_path, minutes(BEFORE, 6))
     report = examined(config, "backtest.costs.spread_percent=null", "backtest.end=2024-01-31")
 
-    assert codes(report) == [("error", "costs"), ("error", "coverage")]
+    assert codes(report) == [("error", "costs"), ("error", "coverage"), ("warning", "ends_early")]
     assert shlex.split(report.errors[0].mend)[-1] == "backtest.costs.spread_percent=0"
     assert shlex.split(report.errors[1].mend)[-1] == "backtest.end=2024-01-03"
 

@@ -7,7 +7,10 @@ import pytest
 from src.backtesting.schedules.yielding import YieldingBroker
 from src.core.broker import Broker
 
-OFFERS = ("quote", "snapshot", "equity", "position", "positions", "place", "cancel", "modify", "protect", "close")
+OFFERS = (
+    "quote", "snapshot", "equity", "position", "positions",
+    "place", "find_order", "cancel", "modify", "protect", "close",
+)  # fmt: skip
 CALLS = [name for name in dir(Broker) if not name.startswith("_")]
 
 

@@ -181,14 +181,16 @@ class Venue:
 def costs_of(
     *, commission_percent: float = 0.0, commission_per_unit: float = 0.0, slippage_percent: float = 0.0,
     slippage_points: float = 0.0, spread_percent: float = 0.0, spread_points: float = 0.0, latency_s: float = 0.0,
+    **more: Any,
 ) -> Costs:  # fmt: skip
-    """Cost models from plain numbers; everything is free by default."""
+    """Cost models from plain numbers; everything is free by default; `more` are further attributes of `Costs`."""
     return Costs(
         commission=Commission(commission_percent, commission_per_unit),
         slippage=Slippage(slippage_percent, slippage_points),
         spread_percent=spread_percent,
         spread_points=spread_points,
         latency_ns=round(latency_s * 1e9),
+        **more,
     )
 
 

@@ -1,0 +1,482 @@
+"""A naive, slow venue and ledger, written from the rules alone, against which the simulated one is held.
+
+Everything is a fraction, so nothing is ever rounded. Nothing is remembered that can be worked out: what is held, its
+average price, the balance, the equity and the margin are found by going through all executions again, each time they
+are asked for. Time is in minutes; bars are one minute long. It imports nothing of the product.
+"""
+
+from fractions import Fraction
+
+from tests.brokers.naive_records import Execution, Guard, Paper, Stock, Tie, Way
+
+__all__ = ["NaiveLedger"]
+
+Bar = tuple[Fraction, Fraction, Fraction, Fraction]
+
+
+class NaiveLedger:
+    """See the module's text.
+
+    Args:
+        symbols: in the order in which the venue works them.
+        half: half the spread, on each side of a trade price.
+        slip: price units by which market and stop orders are worse.
+        fee: share of the notional.
+        latency: minutes from a request to the moment at which it counts.
+        stop_out: the share of the margin at or below which equity no longer carries the positions.
+        pairs: for a symbol whose profit is money of another currency, the symbol that is its price in the account's.
+    """
+
+    def __init__(
+        self, symbols: tuple[str, ...], *, cash: Fraction, half: Fraction, slip: Fraction, fee: Fraction,
+        leverage: Fraction, touch: bool, hedging: bool, latency: Fraction, pairs: dict[str, str] | None = None,
+        stop_out: Fraction | None = None,
+    ) -> None:  # fmt: skip
+        self.symbols, self.cash, self.half, self.slip, self.fee = symbols, cash, half, slip, fee
+        self.leverage, self.touch, self.hedging, self.latency = leverage, touch, hedging, latency
+        self.pairs = pairs or {}
+        self.stop_out = stop_out
+        self.mark = dict.fromkeys(symbols, Fraction(100))
+        self.papers: list[Paper] = []
+        self.done: list[Execution] = []
+        self.guards: dict[str, Guard] = {}
+
+    # -- what there is, worked out anew each time --------------------------------------------------------------------
+
+    def stocks(self, symbol: str | None = None) -> list[Stock]:
+        """What is held, in the order in which it was opened."""
+        found: dict[str, Stock] = {}
+        for each in self.done:
+            stock = found.get(each.position)
+            if stock is None:
+                found[each.position] = Stock(each.position, each.symbol, each.signed, each.price)
+                continue
+            if stock.volume * each.signed > 0:
+                worth = abs(stock.volume) * stock.average + abs(each.signed) * each.price
+                stock.average = worth / (abs(stock.volume) + abs(each.signed))
+            stock.volume += each.signed
+        return [each for each in found.values() if each.volume != 0 and symbol in (None, each.symbol)]
+
+    def balance(self) -> Fraction:
+        """The money of the beginning, and what the executions brought and cost."""
+        return self.cash + sum((each.profit - each.fee for each in self.done), Fraction(0))
+
+    def equity(self) -> Fraction:
+        """The balance and the profit of closing everything at the marks, at the middle of the rates."""
+        total = self.balance()
+        for each in self.stocks():
+            gained = each.volume * (self.leaving(each, self.mark[each.symbol]) - each.average)
+            total += gained * self.rate(each.symbol)
+        return total
+
+    def margin(self) -> Fraction:
+        """What is tied up at the marks."""
+        total = Fraction(0)
+        for each in self.stocks():
+            total += abs(each.volume) * self.mark[each.symbol] / self.leverage * self.rate(each.symbol)
+        return total
+
+    def rate(self, symbol: str, amount: Fraction | None = None) -> Fraction:
+        """The account's money for one of a symbol's: the middle, or where an amount is changed the side that costs."""
+        pair = self.pairs.get(symbol)
+        if pair is None:
+            return Fraction(1)
+        if amount is None:
+            return self.mark[pair]
+        return self.mark[pair] - self.half if amount > 0 else self.mark[pair] + self.half
+
+    def leaving(self, stock: Stock, shown: Fraction) -> Fraction:
+        """What closing gets when bars show a price."""
+        return shown - self.half if stock.volume > 0 else shown + self.half
+
+    def working(self, symbol: str | None = None) -> list[Paper]:
+        """The orders that can still fill: those of the market first, each in the order of placing."""
+        live = [each for each in self.papers if each.is_working and symbol in (None, each.symbol)]
+        return [each for each in live if each.kind == "market"] + [each for each in live if each.kind != "market"]
+
+    def held_against(self, paper: Paper) -> Stock | None:
+        """The position that an order meets, None when there is none or it opens one of its own."""
+        stocks = self.stocks(paper.symbol)
+        if paper.position is not None:
+            return next((each for each in stocks if each.name == paper.position), None)
+        return None if self.hedging or not stocks else stocks[0]
+
+    # -- what is asked -----------------------------------------------------------------------------------------------
+
+    def place(self, paper: Paper) -> str:
+        """Take an order, or say why not."""
+        code = self.objection(paper)
+        if not code:
+            self.papers.append(paper)
+        return code
+
+    def objection(self, paper: Paper) -> str:
+        """The code of the first rule that an order breaks, judged at the marks; empty when there is none."""
+        sign, quote = paper.sign, self.mark[paper.symbol] + paper.sign * self.half
+        if paper.volume <= 0:
+            return "volume"
+        price = quote if paper.price is None else paper.price
+        if price <= 0:
+            return "price"
+        if paper.kind == "stop" and sign * (price - quote) <= 0:
+            return "stop_in_market"
+        if paper.reduce:
+            return ""
+        if paper.stop is not None:
+            if sign * (price - paper.stop) <= 0:
+                return "stop_side"
+            if sign * (price - sign * 2 * self.half - paper.stop) <= 0:
+                return "stop_in_market"
+        if paper.target is not None and sign * (paper.target - price) <= 0:
+            return "target_side"
+        more = self.growth(paper)
+        if more > 0:
+            others = [each for each in self.working() if each is not paper and not each.reduce]
+            reserved = sum((self.reserved(each) for each in others), Fraction(0))
+            if self.exceeds(
+                self.taken(paper.symbol, sign, more, price, price), self.equity() - self.margin() - reserved
+            ):
+                return "margin"
+        return ""
+
+    def reserved(self, paper: Paper) -> Fraction:
+        """The margin that a working entry reserves, at its price or the last one."""
+        price = self.mark[paper.symbol] if paper.price is None else paper.price
+        return self.growth(paper) * price / self.leverage * self.rate(paper.symbol)
+
+    def growth(self, paper: Paper) -> Fraction:
+        """By how much a fill would enlarge what is held."""
+        held = Fraction(0) if self.hedging else sum((s.volume for s in self.stocks(paper.symbol)), Fraction(0))
+        if held * paper.sign >= 0:
+            return paper.volume
+        after = paper.volume if paper.reverse else paper.volume - abs(held)
+        return max(Fraction(0), after - abs(held))
+
+    def taken(self, symbol: str, sign: int, volume: Fraction, price: Fraction, quote: Fraction) -> Fraction:
+        """What a fill takes from the free margin: its margin, its fee, and what leaving at once would cost."""
+        shown = quote - sign * self.half
+        lost = abs(price - (shown - sign * self.half))
+        each = max(price, shown) / self.leverage + price * self.fee + lost
+        return volume * each * self.rate(symbol)
+
+    def exceeds(self, need: Fraction, free: Fraction) -> bool:
+        """Whether there is too little; a difference that floats cannot show ends the story."""
+        if abs(need - free) < Fraction(1, 10**9):
+            raise Tie
+        return need > free
+
+    def cancel(self, name: str, now: Fraction) -> str:
+        """End an order, now or when the request arrives."""
+        paper = self.find(name)
+        if paper is None:
+            return "not_working"
+        if self.latency:
+            paper.cancel_at = now + self.latency if paper.cancel_at is None else paper.cancel_at
+        else:
+            paper.state = "cancelled cancelled"
+        return ""
+
+    def modify(self, name: str, price: Fraction, volume: Fraction, now: Fraction) -> str:
+        """Change a resting order, which is judged as a new one in its place."""
+        paper = self.find(name)
+        if paper is None or paper.kind == "market":
+            return "not_working"
+        before = paper.price, paper.volume
+        paper.price, paper.volume = price, volume
+        code = self.objection(paper)
+        if code:
+            paper.price, paper.volume = before
+        else:
+            paper.counts_from = now
+        return code
+
+    def protect(
+        self, position: str, stop: Fraction | None, target: Fraction | None, now: Fraction, inside: bool
+    ) -> str:
+        """Move stop and target: at once, or later when the request is under way or a bar is."""
+        stock = next((each for each in self.stocks() if each.name == position), None)
+        if stock is None:
+            return "no_position"
+        way, quote = (1 if stock.volume > 0 else -1), self.leaving(stock, self.mark[stock.symbol])
+        for price in (stop, target):
+            if price is not None and price <= 0:
+                return "price"
+        if stop is not None and way * (quote - stop) <= 0:
+            return "stop_in_market"
+        if target is not None and way * (target - quote) <= 0:
+            return "target_in_market"
+        guard = self.guards[position]
+        guard.coming.append((now + self.latency, stop, target))
+        if not self.latency and not inside:
+            self.arrive(stock.symbol, now)
+        return ""
+
+    def find(self, name: str) -> Paper | None:
+        """A working order by name."""
+        return next((each for each in self.papers if each.name == name and each.is_working), None)
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def cancellations(self, now: Fraction, under_way: set[str]) -> None:
+        """End the orders whose cancellation has arrived; the close of a bar that is under way ends resting ones."""
+        for paper in self.papers:
+            waits_for_close = paper.kind != "market" and paper.symbol in under_way
+            if paper.is_working and paper.cancel_at is not None and paper.cancel_at <= now and not waits_for_close:
+                paper.state = "cancelled cancelled"
+
+    def opens(self, now: Fraction, bars: dict[str, Bar | None]) -> None:
+        """Bars open: the market orders that count get the price; a pair that converts is known at its open too."""
+        waiting = {
+            symbol: [each for each in self.working(symbol) if each.kind == "market" and each.counts_from <= now]
+            for symbol in self.symbols
+            if bars[symbol] is not None
+        }
+        for pair in self.pairs.values() if any(waiting.values()) else ():
+            opening = bars[pair]
+            self.mark[pair] = self.mark[pair] if opening is None else opening[0]
+        for symbol, papers in waiting.items():
+            bar = bars[symbol]
+            if bar is not None and papers:
+                self.mark[symbol] = bar[0]
+                for paper in papers:
+                    self.fill(paper, bar[0] + paper.sign * self.half, now, now, slips=True)
+
+    def closes(self, now: Fraction, bars: dict[str, Bar | None]) -> None:
+        """Bars end: all opens, then the inside of each, then the closes are the marks."""
+        ended = {symbol: bar for symbol in self.symbols if (bar := bars[symbol]) is not None}
+        began = now - 1
+        for symbol, bar in ended.items():
+            self.mark[symbol] = bar[0]
+        for symbol, bar in ended.items():
+            self.arrive(symbol, began)
+            for stock in self.stocks(symbol):
+                self.leave_at_open(stock, bar[0], now)
+            for paper in self.resting(symbol, began):
+                quote = bar[0] + paper.sign * self.half
+                past = paper.sign * (quote - (paper.price or 0))
+                if past >= 0 if paper.kind == "stop" else past < 0 or (self.touch and past == 0):
+                    opened = self.fill(paper, quote, now, began, slips=paper.kind == "stop")
+                    if opened is not None:
+                        self.leave_at_open(opened, bar[0], now)
+        self.stop_out_at_marks(now, ended)
+        nets = dict.fromkeys(self.symbols, Fraction(0))
+        for each in self.stocks():
+            nets[each.symbol] += each.volume
+        share = self.stop_out_on_the_way(ended, now, nets, set(), Fraction(0))
+        before = {each.name: abs(each.volume) for each in self.stocks()}
+        for symbol, bar in ended.items():
+            self.inside(symbol, bar, now)
+        if self.stop_out is not None:
+            if any(abs(each.volume) > before.get(each.name, abs(each.volume)) for each in self.stocks()):
+                raise Tie  # from where on a position counts that was enlarged inside the bar is nowhere said
+            fresh = {each.name for each in self.stocks() if each.name not in before}
+            if fresh:
+                for each in self.stocks():
+                    nets[each.symbol] = nets[each.symbol] or each.volume
+                self.stop_out_on_the_way(ended, now, nets, fresh, share)
+        for symbol, bar in ended.items():
+            self.arrive(symbol, now)
+            self.mark[symbol] = bar[3]
+        self.stop_out_at_marks(now, ended)
+
+    def resting(self, symbol: str, began: Fraction) -> list[Paper]:
+        """Limits and stops that counted when the bar began."""
+        return [each for each in self.working(symbol) if each.kind != "market" and each.counts_from <= began]
+
+    def arrive(self, symbol: str, now: Fraction) -> None:
+        """Changes of stops and targets that have arrived."""
+        for stock in self.stocks(symbol):
+            guard = self.guards[stock.name]
+            for change in [each for each in guard.coming if each[0] <= now]:
+                guard.coming.remove(change)
+                guard.stop = guard.stop if change[1] is None else change[1]
+                guard.target = guard.target if change[2] is None else change[2]
+
+    def inside(self, symbol: str, bar: Bar, now: Fraction) -> None:
+        """What is held is left first, then resting orders fill, and what they opened may be left at once."""
+        for stock in self.stocks(symbol):
+            stopped, reached = self.reaches(stock, bar)
+            guard = self.guards[stock.name]
+            if stopped and guard.stop is not None:
+                self.leave(stock, "stop", guard.stop, now)
+            elif reached and guard.target is not None:
+                self.leave(stock, "target", guard.target, now)
+        for paper in self.resting(symbol, now - 1):
+            price = paper.price or Fraction(0)
+            upward = (paper.sign > 0) == (paper.kind == "stop")
+            extreme = (bar[1] if upward else bar[2]) + paper.sign * self.half
+            past = extreme - price if upward else price - extreme
+            if past > 0 or (past == 0 and (paper.kind == "stop" or self.touch)):
+                opened = self.fill(paper, price, now, now - 1, slips=paper.kind == "stop")
+                if opened is not None:
+                    self.after_entry(opened, paper, bar, now)
+
+    def reaches(self, stock: Stock, bar: Bar) -> tuple[bool, bool]:
+        """Whether a bar reaches the stop and the target."""
+        way, guard = (1 if stock.volume > 0 else -1), self.guards[stock.name]
+        worst = self.leaving(stock, bar[2] if way > 0 else bar[1])
+        best = self.leaving(stock, bar[1] if way > 0 else bar[2])
+        stopped = guard.stop is not None and way * (worst - guard.stop) <= 0
+        return stopped, guard.target is not None and self.through(way * (best - guard.target))
+
+    def through(self, past: Fraction) -> bool:
+        """Whether a limit that was passed by so much is filled."""
+        return past > 0 or (self.touch and past == 0)
+
+    def leave_at_open(self, stock: Stock, opening: Fraction, now: Fraction) -> None:
+        """A gap through the stop or the target: the open is what one gets."""
+        way, guard, quote = (1 if stock.volume > 0 else -1), self.guards[stock.name], self.leaving(stock, opening)
+        if guard.stop is not None and way * (quote - guard.stop) <= 0:
+            self.leave(stock, "stop", quote, now)
+        elif guard.target is not None and self.through(way * (quote - guard.target)):
+            self.leave(stock, "target", quote, now)
+
+    def after_entry(self, stock: Stock, paper: Paper, bar: Bar, now: Fraction) -> None:
+        """The worst path after an entry inside a bar: the stop if the bar has it, the target only if it is certain."""
+        stopped, reached = self.reaches(stock, bar)
+        way, guard, price = (1 if stock.volume > 0 else -1), self.guards[stock.name], paper.price or Fraction(0)
+        if stopped and guard.stop is not None:
+            at_once = price - way * 2 * self.half
+            self.leave(stock, "stop", min(guard.stop, at_once) if way > 0 else max(guard.stop, at_once), now)
+        elif reached and guard.target is not None:
+            after = self.through(way * (self.leaving(stock, bar[3]) - guard.target))
+            if paper.kind == "stop" or after:
+                self.leave(stock, "target", guard.target, now)
+
+    # -- margin --------------------------------------------------------------------------------------------------------
+
+    def stop_out_at_marks(self, now: Fraction, ended: dict[str, Bar]) -> None:
+        """While equity is too little for the margin at the marks, the largest loss that has a price is closed."""
+        while self.stop_out is not None and self.stocks() and self.lacks(self.equity() - self.margin() * self.stop_out):
+            profits = [
+                (each.volume * (self.leaving(each, self.mark[each.symbol]) - each.average), each)
+                for each in self.stocks()
+                if each.symbol in ended
+            ]
+            if not profits:
+                return
+            worst = self.worst(profits)
+            self.leave(worst, "stop_out", self.leaving(worst, self.mark[worst.symbol]), now)
+
+    def stop_out_on_the_way(
+        self, ended: dict[str, Bar], now: Fraction, nets: dict[str, Fraction], began: set[str], share: Fraction
+    ) -> Fraction:
+        """All symbols go evenly from their opens to their adverse extremes; stops on the way close their positions.
+
+        Which extreme that is follows from what was held at first, `nets`; what `began` inside the bar comes from its
+        entry. It begins at a share of the way and tells where it ended.
+        """
+        while self.stop_out is not None and self.stocks():
+            ways = [self.way_of(each, ended, nets[each.symbol], each.name in began) for each in self.stocks()]
+            found = self.breach(ways, share)
+            if found is None:
+                break
+            share = found
+            standing = [way for way in ways if way.stopped >= share and way.stock.symbol in ended]
+            if not standing:
+                break
+            worst = self.worst([(way.profit(share), way.stock) for way in standing])
+            way = next(each for each in ways if each.stock is worst)
+            self.leave(worst, "stop_out", way.quote(share), now)
+        return share
+
+    def way_of(self, stock: Stock, ended: dict[str, Bar], net: Fraction, began: bool) -> Way:
+        """The way of a position through the bar of its symbol, to where all that is held of it loses most."""
+        bar, mark = ended.get(stock.symbol), self.mark[stock.symbol]
+        to = mark if bar is None else bar[2] if net >= 0 else bar[1]
+        way, stop, stopped = (1 if stock.volume > 0 else -1), self.guards[stock.name].stop, Fraction(2)
+        first, last = self.leaving(stock, mark), self.leaving(stock, to)
+        if began:
+            entered = stock.average - way * 2 * self.half
+            first = max(entered, last) if way > 0 else min(entered, last)
+            mark = first + way * self.half
+        if stop is not None and way * (last - stop) <= 0 and first != last:
+            stopped = max(Fraction(0), (first - stop) / (first - last))
+        return Way(stock, first, last, mark, to, stop, stopped)
+
+    def breach(self, ways: list[Way], begin: Fraction) -> Fraction | None:
+        """The first share of the way at which equity is too little, None when there is none."""
+
+        def room(share: Fraction, *, after: Fraction) -> Fraction:
+            # Between two stops everything is a straight line; `after` says between which.
+            needed = sum(
+                (abs(way.stock.volume) * way.shown(share) / self.leverage for way in ways if way.stopped > after),
+                Fraction(0),
+            )
+            if not needed:
+                return Fraction(1)
+            equity = self.balance() + sum((way.profit(share, after=after) for way in ways), Fraction(0))
+            return equity - needed * (self.stop_out or 0)
+
+        edges = sorted({begin, Fraction(1), *(way.stopped for way in ways if begin < way.stopped < 1)})
+        for low, high in zip(edges, edges[1:], strict=False):
+            over, under = room(low, after=low), room(high, after=low)
+            if self.lacks(over):
+                return low
+            if self.lacks(under):
+                return low + (high - low) * over / (over - under)
+        return None
+
+    def lacks(self, room: Fraction) -> bool:
+        """Whether nothing is left; a rest that floats cannot show ends the story."""
+        if abs(room) < Fraction(1, 10**9):
+            raise Tie
+        return room < 0
+
+    def worst(self, profits: list[tuple[Fraction, Stock]]) -> Stock:
+        """The position with the largest loss; of two that are equal rounding decides, which ends the story."""
+        ordered = sorted(profits, key=lambda each: each[0])
+        if len(ordered) > 1 and ordered[1][0] - ordered[0][0] < Fraction(1, 10**9):
+            raise Tie
+        return ordered[0][1]
+
+    # -- executions --------------------------------------------------------------------------------------------------
+
+    def fill(self, paper: Paper, quote: Fraction, now: Fraction, since: Fraction, *, slips: bool) -> Stock | None:
+        """Fill an order: what it closes, then what it opens; the position that it opened or enlarged."""
+        price = quote + paper.sign * self.slip if slips else quote
+        stock = self.held_against(paper)
+        against = abs(stock.volume) if stock is not None and stock.volume * paper.sign < 0 else Fraction(0)
+        closing = against if paper.reverse else min(against, paper.volume)
+        opening = paper.volume if paper.reverse else paper.volume - closing
+        if paper.reduce:
+            opening = Fraction(0)
+        if not closing and not opening:
+            paper.state = "cancelled nothing_to_reduce"
+            return None
+        if closing and stock is not None:
+            kind = "reverse" if opening else "exit"
+            self.execute(paper.name, stock.name, paper.symbol, paper.sign * closing, price, kind, now, since)
+            stock = next((each for each in self.stocks(paper.symbol) if each.name == stock.name), None)
+        paper.state = "filled"
+        if not opening:
+            return None
+        if self.exceeds(self.taken(paper.symbol, paper.sign, opening, price, quote), self.equity() - self.margin()):
+            paper.state = "rejected margin"
+            return None
+        name = paper.name if stock is None else stock.name
+        self.execute(paper.name, name, paper.symbol, paper.sign * opening, price, "entry", now, since)
+        guard = self.guards.setdefault(name, Guard())
+        if paper.stop is not None and (guard.stop is None or paper.sign * (paper.stop - guard.stop) > 0):
+            guard.stop = paper.stop
+        guard.target = guard.target if paper.target is None else paper.target
+        return next(each for each in self.stocks(paper.symbol) if each.name == name)
+
+    def leave(self, stock: Stock, kind: str, quote: Fraction, now: Fraction) -> None:
+        """Close a whole position at its stop or target."""
+        sign = -1 if stock.volume > 0 else 1
+        price = quote if kind == "target" else quote + sign * self.slip
+        self.execute(f"{stock.name}-{kind}", stock.name, stock.symbol, -stock.volume, price, kind, now, now - 1)
+
+    def execute(
+        self, order: str, position: str, symbol: str, signed: Fraction, price: Fraction, kind: str, now: Fraction,
+        since: Fraction,
+    ) -> None:  # fmt: skip
+        """Write an execution down."""
+        fee = abs(signed) * price * self.fee * self.rate(symbol, Fraction(-1))
+        stock = next((each for each in self.stocks(symbol) if each.name == position), None)
+        profit = Fraction(0)
+        if stock is not None and stock.volume * signed < 0:
+            gained = -signed * (price - stock.average)
+            profit = gained * self.rate(symbol, gained)
+        self.done.append(Execution(order, symbol, position, signed, price, fee, profit, kind, now, since))

@@ -1,0 +1,101 @@
+"""What the naive ledger writes down: orders, executions, what guards a position, what is held. Plain records."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+__all__ = ["Execution", "Guard", "Paper", "Stock", "Tie", "Way"]
+
+
+class Tie(Exception):
+    """Two amounts of money are equal to the last digit, so that rounding decides; such a story tells nothing."""
+
+
+@dataclass
+class Paper:
+    """An order: what was asked for and what became of it."""
+
+    name: str
+    symbol: str
+    kind: str
+    sign: int
+    volume: Fraction
+    price: Fraction | None
+    stop: Fraction | None
+    target: Fraction | None
+    reduce: bool
+    reverse: bool
+    position: str | None
+    placed: Fraction
+    counts_from: Fraction
+    cancel_at: Fraction | None = None
+    state: str = "working"
+
+    @property
+    def is_working(self) -> bool:
+        """Whether it can still fill."""
+        return self.state == "working"
+
+
+@dataclass
+class Execution:
+    """One fill: signed volume at a price, for a position, known at a minute and possible since another.
+
+    `profit` and `fee` are money of the account at the rates of that instant.
+    """
+
+    order: str
+    symbol: str
+    position: str
+    signed: Fraction
+    price: Fraction
+    fee: Fraction
+    profit: Fraction
+    kind: str
+    known: Fraction
+    since: Fraction
+
+
+@dataclass
+class Guard:
+    """Stop and target of a position, and the changes that are under way to it."""
+
+    stop: Fraction | None = None
+    target: Fraction | None = None
+    coming: list[tuple[Fraction, Fraction | None, Fraction | None]] = field(default_factory=list)
+
+
+@dataclass
+class Stock:
+    """What is held under one name."""
+
+    name: str
+    symbol: str
+    volume: Fraction
+    average: Fraction
+
+
+@dataclass
+class Way:
+    """A position on the way from the open of a bar to the adverse extreme; `stopped` is the share at its stop."""
+
+    stock: Stock
+    first: Fraction
+    last: Fraction
+    mark: Fraction
+    extreme: Fraction
+    stop: Fraction | None
+    stopped: Fraction
+
+    def quote(self, share: Fraction) -> Fraction:
+        """What closing gets after a share of the way."""
+        return self.first + share * (self.last - self.first)
+
+    def shown(self, share: Fraction) -> Fraction:
+        """What bars show there."""
+        return self.mark + share * (self.extreme - self.mark)
+
+    def profit(self, share: Fraction, after: Fraction | None = None) -> Fraction:
+        """What the position has made there; at its stop once that lies behind."""
+        passed = self.stopped < share if after is None else self.stopped <= after
+        quote = self.stop if self.stop is not None and passed else self.quote(share)
+        return self.stock.volume * (quote - self.stock.average)
