@@ -416,7 +416,7 @@ def faults(start_ns: int, minutes: int) -> st.SearchStrategy[Fault]:
     calls = st.builds(lambda kind, hit: Fault(kind=kind, **hit), st.sampled_from(sorted(CALLS)), hits)
     late = st.builds(
         lambda hit, seconds: Fault(kind=FaultKind.TIMEOUT_ACCEPTED, after_ns=seconds * SECOND_NS, **hit),
-        hits, st.integers(1, 59),
+        hits, st.integers(1, 30),
     )  # fmt: skip
     spans = st.builds(
         lambda kind, second, length: Fault(

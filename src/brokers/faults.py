@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from src.brokers.simulated.rules import BlowOut
+from src.core.broker import IN_FLIGHT_NS
 from src.core.errors import ConfigError
 from src.core.record import record
 from src.core.rng import stream
 from src.core.sync import Lock
+from src.core.timeframe import format_duration
 
 __all__ = ["CALLS", "ORDERS", "SPANS", "Call", "Fault", "FaultKind", "FaultPlan"]
 
@@ -59,7 +61,8 @@ class Fault:
         symbol: only calls, or prices, of this symbol; all with an empty one. A count is then of this symbol alone.
         from_ns, to_ns: when it lasts; for a call, when it may happen.
         share: how much of the volume fills before the rest is rejected or falls silent.
-        after_ns: how long a request whose answer is lost is under way before the venue accepts it.
+        after_ns: how long a request whose answer is lost is under way before the venue accepts it; at most the
+            in-flight limit, which a venue keeps to.
         calls, per_ns: how many calls a rate limit lets through in each span of time.
         factor: how many times wider the spread is.
     """
@@ -92,6 +95,9 @@ class Fault:
             return f"{kind} lasts for a while: expected from and to"
         if self.after_ns and kind is not FaultKind.TIMEOUT_ACCEPTED:
             return f"{kind}: after is for timeout_accepted alone"
+        if self.after_ns > IN_FLIGHT_NS:
+            limit, found = format_duration(IN_FLIGHT_NS), format_duration(self.after_ns)
+            return f"{kind}: expected after of at most {limit}, the venue's in-flight limit, found {found}"
         if self.from_ns is not None and self.to_ns is not None and self.to_ns <= self.from_ns:
             return f"{kind}: to must lie after from"
         if kind is FaultKind.RATE_LIMIT and (self.calls < 1 or self.per_ns < 1):

@@ -149,9 +149,14 @@ class Book:
             self.rate = rate
             self._snapshot = None
 
-    def miss(self, price: float) -> None:
-        """Remember that another path of the prices would have closed all that is held now, at this price."""
-        self._missed = (*self._missed, (price, abs(self.volume), self._exit_value, self._exit_volume))
+    def miss(self, price: float, volume: float | None = None) -> None:
+        """Remember that another path of the prices would have closed what is held now, at this price.
+
+        Args:
+            volume: how much of it, unsigned; all by default.
+        """
+        volume = abs(self.volume) if volume is None else volume
+        self._missed = (*self._missed, (price, volume, self._exit_value, self._exit_volume))
 
     def position(self) -> Position:
         """What is held now; the same object until something changes."""

@@ -196,7 +196,7 @@ class InstrumentConfig(Section):
             symbol=symbol, kind=self.kind, quote_currency=quote, tick=self.tick, volume_step=self.volume_step,
             min_volume=self.min_volume, max_volume=self.max_volume or float("inf"), min_notional=self.min_notional,
             calendar=self.calendar, venue=self.venue or symbol, stop_distance=self.stop_distance,
-            base_currency=self._base_of(symbol, quote), margin_tiers=self._tiers(), swap=self._swap(),
+            base_currency=self._base_of(symbol, quote), margin_tiers=self.tiers(), swap=self._swap(),
             funding=self.funding == "stored", fees_in_base=self.fees_in == "base",
         )  # fmt: skip
 
@@ -208,7 +208,8 @@ class InstrumentConfig(Section):
             return self.venue.split("/")[0]
         return symbol.removesuffix(quote) if symbol.endswith(quote) else ""
 
-    def _tiers(self) -> tuple[MarginTier, ...]:
+    def tiers(self) -> tuple[MarginTier, ...]:
+        """The tiers of its margin, as they are written or one for all notionals; none for the account's leverage."""
         least = self.maintenance_percent
         if self.margin_tiers:
             return tuple(
@@ -416,6 +417,19 @@ class BotConfig(Section):
                 out.append(f"instruments.{symbol}: a spot account borrows nothing; leave leverage and margin_tiers out")
             if not spot and one.fees_in == "base":
                 out.append(f"instruments.{symbol}.fees_in: fees are taken in coin on a spot account; write quote")
+            out += [f"instruments.{symbol}.maintenance_percent: {text}" for text in self._maintenance_problems(one)]
+        return out
+
+    def _maintenance_problems(self, one: InstrumentConfig) -> list[str]:
+        """What is wrong with what the positions of an instrument need to stay open, in sentences."""
+        account, out = self.account, []
+        stated = [(tier, tier.maintenance_percent) for tier in one.tiers() if tier.maintenance_percent is not None]
+        if stated and account.margin_call_percent is None and account.stop_out_percent is None:
+            out.append("it means nothing without a level; write account.stop_out_percent, such as 100, or leave it out")
+        for tier, percent in stated:
+            initial = 100.0 / (tier.leverage or account.leverage)
+            if percent > initial * (1 + 1e-9):
+                out.append(f"staying open cannot need more than opening, {initial:g} percent, found {percent:g}")
         return out
 
     def _shared_books(self) -> list[str]:

@@ -16,10 +16,16 @@ from src.core.order_shape import changed_intent, shape_order
 from src.core.order_terms import PLAIN, OrderTerms
 from src.core.records import OrderResult, OrderType, Position, Side, make_order_request, make_order_result
 from src.core.risk_manager import RiskManager, Verdict, make_entry_intent
+from src.core.steady_broker import RATE_LIMIT
 from src.core.sync import Lock
+from src.core.unanswered import UNANSWERED
 
 __all__ = ["OrderDesk"]
 
+#: After one of these a change may still be made.
+OPEN_ANSWERS = (UNANSWERED, RATE_LIMIT)
+#: What comes of a number that is none.
+NO_NUMBER = (TypeError, ValueError, OverflowError)
 MARKET, LIMIT, STOP = OrderType.MARKET, OrderType.LIMIT, OrderType.STOP
 
 
@@ -62,14 +68,17 @@ class OrderDesk:
         """
         reason = checked_text(reason, "a reason")
         # Strategies give whole numbers and numpy scalars too; equal orders must be equal records.
-        volume = None if volume is None else float(volume)
-        stop_distance = None if stop_distance is None else float(stop_distance)
-        target_distance = None if target_distance is None else float(target_distance)
-        target_r = None if target_r is None else float(target_r)
-        price = limit if trigger is None else trigger
-        price = None if price is None else self._on_tick(symbol, price)
-        stop = None if stop is None else self._on_tick(symbol, stop)
-        target = None if target is None else self._on_tick(symbol, target)
+        try:
+            volume = None if volume is None else float(volume)
+            stop_distance = None if stop_distance is None else float(stop_distance)
+            target_distance = None if target_distance is None else float(target_distance)
+            target_r = None if target_r is None else float(target_r)
+            price = limit if trigger is None else trigger
+            price = None if price is None else self._on_tick(symbol, price)
+            stop = None if stop is None else self._on_tick(symbol, stop)
+            target = None if target is None else self._on_tick(symbol, target)
+        except NO_NUMBER as error:
+            return self._unreadable(symbol, book, "enter", error)
         order_type = MARKET if price is None else LIMIT if trigger is None else STOP
         now = self._clock.now_ns()
         identity = self._next_id(book, symbol, now)
@@ -120,8 +129,11 @@ class OrderDesk:
         """Close a position or a part of it at the market; reducing needs no reservation."""
         reason = checked_text(reason, "a reason")
         asked = volume
-        if volume is not None:
-            volume = self._broker.instrument(position.symbol).round_volume(float(volume))
+        try:
+            if volume is not None:
+                volume = self._broker.instrument(position.symbol).round_volume(float(volume))
+        except NO_NUMBER as error:
+            return self._unreadable(position.symbol, position.book, "close", error)
         identity = self._next_id(position.book, position.symbol, self._clock.now_ns())
         self._record(
             position.symbol, position.book, "close", "accepted", identity, None, kind, volume, None, None, None, reason
@@ -139,7 +151,10 @@ class OrderDesk:
         symbol, book = position.symbol, position.book
         asked = size = min(abs(position.volume), abs(other.volume))
         if volume is not None:
-            asked = float(volume)
+            try:
+                asked = float(volume)
+            except NO_NUMBER as error:
+                return self._unreadable(symbol, book, "close_by", error)
             size = min(size, self._broker.instrument(symbol).round_volume(asked))
         identity = self._next_id(book, symbol, self._clock.now_ns())
         side = Side.SELL if position.volume > 0 else Side.BUY
@@ -162,8 +177,11 @@ class OrderDesk:
     ) -> OrderResult:
         """Move the stop or the target of a position; a strategy's own stop (`kind` "stop") asks the risk manager."""
         reason = checked_text(reason, "a reason")
-        stop = None if stop is None else self._on_tick(position.symbol, stop)
-        target = None if target is None else self._on_tick(position.symbol, target)
+        try:
+            stop = None if stop is None else self._on_tick(position.symbol, stop)
+            target = None if target is None else self._on_tick(position.symbol, target)
+        except NO_NUMBER as error:
+            return self._unreadable(position.symbol, position.book, "protect", error)
         asks = stop is not None and kind == "stop"
         verdict = self._risk.loosen(position, stop) if stop is not None and asks else Verdict()
         self._record(
@@ -187,14 +205,17 @@ class OrderDesk:
     ) -> OrderResult:
         """Change the price or the volume of a working order; an entry asks the risk manager as a new one would."""
         reason = checked_text(reason, "a reason")
-        price = None if price is None else self._on_tick(symbol, price)
-        asked = volume = None if volume is None else float(volume)
+        try:
+            price = None if price is None else self._on_tick(symbol, price)
+            asked = volume = None if volume is None else float(volume)
+        except NO_NUMBER as error:
+            return self._unreadable(symbol, book, "modify", error)
         order = next((each for each in self._broker.snapshot().orders if each.order_id == order_id), None)
-        verdict = Verdict()
+        verdict, asks = Verdict(), order is not None and not order.request.reduce_only
         if order is not None:
             if volume is not None and math.isfinite(volume):
                 volume = self._broker.instrument(symbol).round_volume(volume)
-            if not order.request.reduce_only:
+            if asks:
                 verdict = self._risk.amend(changed_intent(order.request, price, volume))
         self._record(
             symbol, book, "modify", verdict.code or "accepted", order_id, None, None, volume, price, None, None, reason
@@ -206,6 +227,8 @@ class OrderDesk:
             self._adjusted(symbol, order_id, "volume", asked, volume)
         result = self._broker.modify(order_id, price=price, volume=volume)
         if not result.accepted:
+            if asks and result.code not in OPEN_ANSWERS:
+                self._risk.unchanged(order_id)
             self._refused(symbol, book, order_id, result)
         return result
 
@@ -249,6 +272,13 @@ class OrderDesk:
     def _refused(self, symbol: str, book: str, identity: str, result: OrderResult) -> None:
         self._count_refusal(result.code)
         self._journal.record(self._clock.now_ns(), symbol, "refusal", "broker", book, identity, result.code)
+
+    def _unreadable(self, symbol: str, book: str, action: str, error: Exception) -> OrderResult:
+        """The refusal of what says a number with something else; nothing of it has gone out."""
+        code = "not_a_number"
+        self._record(symbol, book, action, code, "", None, None, None, None, None, None, "")
+        self._count_refusal(code)
+        return make_order_result(accepted=False, code=code, message=f"expected prices and volumes as numbers: {error}")
 
     def _count_refusal(self, code: str) -> None:
         with self._lock:

@@ -93,6 +93,8 @@ class _Reservation:
     sent: bool = False
     #: Nobody answered: whether the order exists is not known.
     unknown: bool = False
+    #: Margin and risk before the change that was judged last.
+    unchanged: tuple[float, float] | None = None
 
 
 class RiskManager:
@@ -123,6 +125,8 @@ class RiskManager:
         self._version = 0
         self._reservations: dict[str, _Reservation] = {}
         self._loosened: dict[str, float] = {}
+        #: Positions whose stop may still become wider, because nobody answered.
+        self._held_stops: set[str] = set()
         self._cool_until: dict[tuple[str, str], int] = {}
         self._blocked: dict[str, Verdict] = {}
         self._unanswered: dict[str, list[str]] = {}
@@ -185,9 +189,19 @@ class RiskManager:
                 finally:
                     self._reservations = reservations
                 if changed is not None:
+                    held.unchanged = held.margin, held.risk
                     held.margin, held.risk = max(held.margin, changed.margin), max(held.risk, changed.risk)
                     self._version += 1
                 return verdict
+
+    def unchanged(self, client_id: str) -> None:
+        """The venue refused the change that `amend` accepted last: what was reserved before it is enough again."""
+        with self._lock:
+            reservation = self._reservations.get(client_id)
+            if reservation is not None and reservation.unchanged is not None:
+                reservation.margin, reservation.risk = reservation.unchanged
+                reservation.unchanged = None
+                self._version += 1
 
     def sent(self, client_id: str) -> None:
         """The order of a reservation is at the broker; from now on the broker's snapshot tells when it ends."""
@@ -263,15 +277,36 @@ class RiskManager:
                 allowed = snapshot.account.equity * limit / 100
                 if total > allowed * TOLERANCE:
                     return _refuse("open_risk", f"open risk would be {total:.2f}, {allowed:.2f} is allowed")
-                self._loosened[position.position_id] = more
+                held_back = self._loosened.get(position.position_id, 0.0)
+                self._loosened[position.position_id] = max(more, held_back)
                 self._version += 1
                 return Verdict()
 
     def loosened(self, position: Position) -> None:
         """The broker has answered to a moved stop; from now on its snapshot tells the position's risk."""
         with self._lock:
+            if position.position_id in self._held_stops:
+                return
             if self._loosened.pop(position.position_id, None) is not None:
                 self._version += 1
+
+    def hold_stop(self, position_id: str) -> None:
+        """Nobody answered to a wider stop: what it adds stays reserved until `settle_stop`."""
+        with self._lock:
+            self._held_stops.add(position_id)
+
+    def settle_stop(self, position_id: str) -> None:
+        """It is known what became of a wider stop: the position has it, or it cannot arrive any more."""
+        with self._lock:
+            self._held_stops.discard(position_id)
+            if self._loosened.pop(position_id, None) is not None:
+                self._version += 1
+
+    def settle(self) -> None:
+        """Give back what is reserved for orders that have ended, as each entry does before it is judged."""
+        snapshot = self._broker.snapshot()
+        with self._lock:
+            self._settle_locked(snapshot)
 
     def block(self, symbol: str, reason: str) -> None:
         """Refuse all further entries in a symbol."""

@@ -3,24 +3,29 @@
 Composed only where the broker's `connection` is not certain. The bot behind it sees a broker that keeps its word:
 
 * a placement that nobody answered is UNKNOWN, see `src.core.unanswered`; so is one that was accepted without an id;
-* cancel, modify and protect, which do no harm when they arrive twice, are made again until somebody answers;
+* cancel, modify and protect, which do no harm when they arrive twice, are made again until somebody answers, and a
+  newer change is not undone by an older one, see `src.core.changes`;
 * an order to close that never arrived, or that ended before it was done, is replaced by a new one while the position
   stands: whoever wants to be out gets out;
-* an entry whose stop is not there when it fills is flattened at once, never left naked;
-* a market order that falls silent after a part of it has filled is cancelled;
-* events come once and in order, see `src.core.fresh_events`, and an account older than one seen before is asked again.
+* an entry whose stop is not there when it fills is flattened at once, never left naked; an addition under a wider stop
+  than its own gets its own;
+* an order that falls silent after a part of it has filled, and has no reason to wait, is cancelled;
+* an order that had been given up and turns up all the same is cancelled, and what it has filled is closed;
+* events come once and in order, see `src.core.fresh_events`, and an account that is older than one seen before, or does
+  not show what was just accepted, is asked again.
 
 Used inside turns of participants; holds no lock across a call.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from src.core.bars import BarSeries
 from src.core.broker import Broker, Connection
+from src.core.changes import AGAIN, Changes, no_answer
 from src.core.clock import Clock
-from src.core.closing import Closing
+from src.core.closing import RATE_LIMIT, Closing
 from src.core.errors import BrokerContractError, BrokerUnavailable, ConfigError
 from src.core.fresh_events import FreshEvents
 from src.core.instrument import Instrument
@@ -46,14 +51,14 @@ from src.core.unanswered import UNANSWERED, Unanswered
 
 __all__ = ["RATE_LIMIT", "SteadyBroker", "steadied"]
 
-#: The code of a result that says: nothing was done, ask again later.
-RATE_LIMIT = "rate_limit"
-
 MOST_OLD_ANSWERS = 25
 ENOUGH_ANSWERS = 3
-#: A market order that fills no further is given up after so many in-flight limits.
+#: An order that fills no further, and should, is given up after so many in-flight limits.
 SILENT_LIMITS = 10
-_AGAIN = (UNANSWERED, RATE_LIMIT)
+#: Those that fill at what the market gives, once they have begun to fill.
+_AT_THE_MARKET = (OrderType.MARKET, OrderType.STOP, OrderType.TRAILING_STOP)
+#: Part by which numbers that mean the same may differ.
+_SAME = 1e-9
 
 
 class SteadyBroker:
@@ -71,19 +76,29 @@ class SteadyBroker:
         self._journal = journal
         self._in_flight_ns = broker.connection().in_flight_ns
         self.repeated = Repeated(clock, max(1, self._in_flight_ns // 2))
-        self.unanswered = Unanswered(broker, clock, journal, self.repeated)
-        self._closing = Closing(broker, clock, journal, self.repeated, self.unanswered, self._tell)
+        self.unanswered = Unanswered(broker, clock, journal, self.repeated, self._found)
+        self._closing = Closing(
+            broker, self.snapshot, self._position, clock, journal, self.repeated, self.unanswered, self._tell,
+            self._note_sent,
+        )  # fmt: skip
+        self._changes = Changes(
+            broker, clock, journal, self.repeated, self._position,
+            lambda position: self._closing.insist(position, kind="naked", reason="its stop was refused"), self._expect,
+        )  # fmt: skip
         self._mailboxes: dict[str, FreshEvents] = {}
         self._newest: Snapshot | None = None
         #: Entries that are to have a stop, until they have ended.
-        self._guarded: set[str] = set()
-        #: The orders that were accepted at the latest instant at which one was.
-        self._sent: list[str] = []
-        self._sent_ns = -1
+        self._guarded: dict[str, OrderRequest] = {}
+        #: Orders of which nothing is known, and that are to be cancelled when they are found.
+        self._unwanted: set[str] = set()
+        #: What an account of the latest instant at which a call was accepted has to show.
+        self._expected: list[Callable[[Snapshot], bool]] = []
+        self._expected_ns = -1
 
     def attach(self, risk: RiskManager) -> None:
         """Tell this risk manager of what is unknown; once, before the first order."""
         self.unanswered.attach(risk)
+        self._changes.attach(risk)
 
     def start(self, poll_ns: int) -> None:
         """Register who makes the calls that have to be made again; see `Repeated.start`."""
@@ -152,7 +167,7 @@ class SteadyBroker:
             snapshot = self._broker.snapshot()
             if newest is not None and snapshot.account.instant_ns < newest.account.instant_ns:
                 continue
-            # An order that was just accepted and is not there has filled meanwhile, or the answer is from before it.
+            # What was just accepted and does not show has filled or waits, or the answer is from before it.
             if tries < ENOUGH_ANSWERS and self._misses(snapshot):
                 continue
             self._newest = snapshot
@@ -176,7 +191,7 @@ class SteadyBroker:
         if refusal is not None:
             return refusal
         if not request.reduce_only and _wants_stop(request):
-            self._guarded.add(identity)
+            self._guarded[identity] = request
         try:
             result = self._broker.place(request)
         except BrokerUnavailable as error:
@@ -186,7 +201,7 @@ class SteadyBroker:
         if result.accepted:
             self._note_sent(identity)
         else:
-            self._guarded.discard(identity)
+            self._guarded.pop(identity, None)
         return result
 
     def close(self, position_id: str, *, client_id: str, volume: float | None = None, kind: str = "exit",
@@ -195,27 +210,28 @@ class SteadyBroker:
         return self._closing.close(position_id, client_id=client_id, volume=volume, kind=kind, reason=reason)
 
     def cancel(self, order_id: str) -> OrderResult:
-        """See `Broker.cancel`; made again until somebody answers."""
+        """See `Broker.cancel`; made again until somebody answers, and when an order is found that was unknown."""
+        if order_id in self.unanswered:
+            self._unwanted.add(order_id)
         result = self._asked_to_cancel(order_id)
-        if result.code in _AGAIN:
-            self.repeated.begin(("cancel", order_id), lambda: self._asked_to_cancel(order_id).code not in _AGAIN)
+        if result.code in AGAIN:
+            self.repeated.begin(("cancel", order_id), lambda: self._asked_to_cancel(order_id).code not in AGAIN)
+        elif not result.accepted and order_id in self.unanswered:
+            message = f"nothing is known of the order {order_id} yet; it is cancelled when it is found"
+            return make_order_result(accepted=False, order_id=order_id, code=UNANSWERED, message=message)
         return result
+
+    def end_entries(self, symbol: str = "") -> None:
+        """Cancel the entries in a symbol until they have ended, unknown ones too; in all symbols with an empty one."""
+        for order in self.snapshot().orders:
+            if not order.request.reduce_only and symbol in ("", order.request.symbol):
+                self._end(order.order_id)
+        for order_id in self.unanswered.entries(symbol):
+            self.cancel(order_id)
 
     def modify(self, order_id: str, *, price: float | None = None, volume: float | None = None) -> OrderResult:
         """See `Broker.modify`; made again until somebody answers."""
-
-        def ask() -> OrderResult:
-            try:
-                return self._broker.modify(order_id, price=price, volume=volume)
-            except BrokerUnavailable as error:
-                return _unanswered(error)
-
-        result = ask()
-        if result.code in _AGAIN:
-            self.repeated.begin(("modify", order_id), lambda: ask().code not in _AGAIN)
-        else:
-            self.repeated.end(("modify", order_id))
-        return result
+        return self._changes.modify(order_id, price=price, volume=volume)
 
     def protect(
         self, position_id: str, *, stop: float | None = None, target: float | None = None, kind: str = "stop"
@@ -224,12 +240,7 @@ class SteadyBroker:
 
         What loosens a stop is not: its risk was judged for now and not for later.
         """
-        key = ("protect", position_id)
-        self.repeated.end(key)
-        result = self._asked_to_protect(position_id, stop, target, kind)
-        if result.code in _AGAIN and not self._loosens(position_id, stop):
-            self.repeated.begin(key, partial(self._protects, position_id, stop, target, kind))
-        return result
+        return self._changes.protect(position_id, stop=stop, target=target, kind=kind)
 
     # -- what is told --------------------------------------------------------------------------------------------------
 
@@ -237,82 +248,109 @@ class SteadyBroker:
         order, fill = event.order, event.fill
         if order.order_id in self.unanswered:
             self.unanswered.seen(order)
-        if fill is not None and fill.kind == "entry" and order.order_id in self._guarded:
-            self._hold_protected(fill)
+        if fill is not None and fill.kind == "entry":
+            if self.unanswered.was_lost(order.order_id):
+                self._undo(order, fill)
+            elif order.order_id in self._guarded:
+                self._hold_protected(fill, self._guarded[order.order_id])
         if order.state.is_final:
-            self._guarded.discard(order.order_id)
+            self._guarded.pop(order.order_id, None)
             self._closing.ended(order)
-        elif order.state is OrderState.PARTLY_FILLED and order.request.type is OrderType.MARKET:
-            give_up = partial(self._is_not_silent, order.order_id, order.filled_volume)
-            pause_ns = SILENT_LIMITS * self._in_flight_ns
-            self.repeated.begin(("silent", order.order_id), give_up, pause_ns=pause_ns)
+        elif order.state is OrderState.PARTLY_FILLED:
+            position_id = order.request.position_id if fill is None else fill.position_id
+            watch = partial(self._is_not_silent, order.order_id, order.filled_volume, position_id or "")
+            self.repeated.begin(("silent", order.order_id), watch, pause_ns=SILENT_LIMITS * self._in_flight_ns)
 
     def _tell(self, order: Order) -> None:
         """Let the order's strategy hear of what the bot found out by itself."""
+        self._unwanted.discard(order.order_id)
         mailbox = self._mailboxes.get(order.request.symbol)
         if mailbox is not None:
             mailbox.append(make_order_event(order=order))
 
-    def _hold_protected(self, fill: Fill) -> None:
-        for position in self._broker.positions(fill.symbol):
-            if position.position_id == fill.position_id and position.stop is None:
-                self._record(fill.symbol, fill.book, fill.order_id, "flatten", "the stop was refused")
+    def _found(self, order: Order) -> None:
+        """An order of which nothing was known exists; nobody may want it any more."""
+        unwanted = order.order_id in self._unwanted or self.unanswered.was_lost(order.order_id)
+        self._unwanted.discard(order.order_id)
+        if unwanted and not order.state.is_final:
+            self._record(order.request.symbol, order.request.book, order.order_id, "cancel", "found")
+            self._end(order.order_id)
+
+    def _undo(self, order: Order, fill: Fill) -> None:
+        """An entry that had been given up has filled: what was reserved for it may have been given to another one."""
+        self._record(fill.symbol, fill.book, fill.order_id, "flatten", "late")
+        position = self._position(fill.position_id, fill.symbol)
+        if position is not None:
+            whole = fill.volume >= abs(position.volume) * (1 - _SAME)
+            volume = None if whole else fill.volume
+            self._closing.insist(position, kind="late", reason="its order came too late", volume=volume)
+        if not order.state.is_final:
+            self._end(order.order_id)
+
+    def _hold_protected(self, fill: Fill, request: OrderRequest) -> None:
+        position = self._position(fill.position_id, fill.symbol)
+        if position is None:
+            return
+        if position.stop is None:
+            self._record(fill.symbol, fill.book, fill.order_id, "flatten", "the stop was refused")
+            self._closing.insist(position, kind="naked", reason="its stop was refused")
+            return
+        asked = _asked_stop(request, fill)
+        added = abs(position.volume) > fill.volume * (1 + _SAME)
+        if added and asked is not None and (asked - position.stop) * position.volume > 0:
+            self._record(fill.symbol, fill.book, fill.order_id, "protect", "the stop was refused")
+            result = self.protect(position.position_id, stop=asked)
+            if not result.accepted and result.code not in AGAIN:
                 self._closing.insist(position, kind="naked", reason="its stop was refused")
 
-    def _is_not_silent(self, order_id: str, filled: float) -> bool:
+    def _is_not_silent(self, order_id: str, filled: float, position_id: str) -> bool:
         try:
             order = self._broker.find_order(order_id)
         except BrokerUnavailable:
             return False
         if order is None or order.state.is_final or order.filled_volume > filled:
             return True  # what has filled further is watched anew when it is heard of
-        self._record(order.request.symbol, order.request.book, order_id, "cancel", "silent after a part")
+        request = order.request
+        expired = request.expires_ns is not None and request.expires_ns <= self._clock.now_ns()
+        ready = request.type in _AT_THE_MARKET or expired
+        if not ready and self._position(position_id, request.symbol) is not None:
+            return False  # it rests, and may yet fill
+        self._record(request.symbol, request.book, order_id, "cancel", "silent after a part")
         self._closing.give_up(order_id)
-        return self._asked_to_cancel(order_id).code not in _AGAIN
+        return self._ends(order_id)
+
+    def _end(self, order_id: str) -> None:
+        """Cancel an order that nobody wants, and again until it has ended."""
+        if not self._ends(order_id):
+            self.repeated.begin(("cancel", order_id), partial(self._ends, order_id))
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
+    def _ends(self, order_id: str) -> bool:
+        result = self._asked_to_cancel(order_id)
+        if result.accepted or result.code in AGAIN:
+            return result.accepted
+        try:
+            order = self._broker.find_order(order_id)
+        except BrokerUnavailable:
+            return False
+        return order is None or order.state.is_final
+
     def _asked_to_cancel(self, order_id: str) -> OrderResult:
         try:
-            return self._broker.cancel(order_id)
+            result = self._broker.cancel(order_id)
         except BrokerUnavailable as error:
-            return _unanswered(error)
-
-    def _asked_to_protect(
-        self, position_id: str, stop: float | None, target: float | None, kind: str
-    ) -> OrderResult:  # fmt: skip
-        try:
-            result = self._broker.protect(position_id, stop=stop, target=target, kind=kind)
-        except BrokerUnavailable as error:
-            return _unanswered(error)
-        if result.accepted and not result.order_id:
-            message = "the change was accepted without an id, so whether it counts is not known"
-            return make_order_result(accepted=False, code=UNANSWERED, message=message)
+            return no_answer(error)
+        if result.accepted:
+            self._expect(lambda snapshot: all(each.order_id != order_id for each in snapshot.orders))
         return result
 
-    def _protects(self, position_id: str, stop: float | None, target: float | None, kind: str) -> bool:
-        position = self._position(position_id)
-        if position is None or (
-            (stop is None or position.stop == stop) and (target is None or position.target == target)
-        ):
-            return True
-        if self._loosens(position_id, stop):
-            return True  # something tighter came meanwhile
-        result = self._asked_to_protect(position_id, stop, target, kind)
-        if result.code in _AGAIN:
-            return False
-        self._record(position.symbol, position.book, position_id, "protect", result.code or "accepted")
-        if not result.accepted and stop is not None and position.stop is None:
-            self._closing.insist(position, kind="naked", reason="its stop was refused")
-        return True
-
-    def _loosens(self, position_id: str, stop: float | None) -> bool:
-        position = self._position(position_id)
-        if position is None or stop is None or position.stop is None:
-            return False
-        return (stop - position.stop) * position.volume < 0
-
-    def _position(self, position_id: str) -> Position | None:
+    def _position(self, position_id: str, symbol: str) -> Position | None:
+        """The position, when either of the two ways to ask for it shows it; an empty symbol is any that is traded."""
+        for each in (symbol,) if symbol else tuple(self._mailboxes):
+            for position in self._broker.positions(each):
+                if position.position_id == position_id:
+                    return position
         found = [each for each in self.snapshot().positions if each.position_id == position_id]
         return found[0] if found else None
 
@@ -331,17 +369,20 @@ class SteadyBroker:
         return make_order_result(accepted=False, code="stale_price", message=message)
 
     def _note_sent(self, identity: str) -> None:
+        self._expect(lambda snapshot: any(each.order_id == identity for each in snapshot.orders))
+
+    def _expect(self, shown: Callable[[Snapshot], bool]) -> None:
         now = self._clock.now_ns()
-        if now != self._sent_ns:
-            self._sent_ns = now
-            self._sent.clear()
-        self._sent.append(identity)
+        if now != self._expected_ns:
+            self._expected_ns = now
+            self._expected.clear()
+        self._expected.append(shown)
 
     def _misses(self, snapshot: Snapshot) -> bool:
-        if not self._sent or self._sent_ns != snapshot.account.instant_ns:
-            return False
-        living = {order.order_id for order in snapshot.orders}
-        return any(identity not in living for identity in self._sent)
+        instant_ns = snapshot.account.instant_ns
+        if instant_ns < self._clock.now_ns():
+            return True
+        return self._expected_ns == instant_ns and not all(shown(snapshot) for shown in self._expected)
 
     def _record(self, symbol: str, book: str, identity: str, action: str, outcome: str) -> None:
         self._journal.record(self._clock.now_ns(), symbol, "recovery", RECOVERY, book, identity, action, outcome)
@@ -352,11 +393,18 @@ def steadied(broker: Broker, clock: Clock, journal: Journal) -> Broker:
     return broker if broker.connection().certain else SteadyBroker(broker, clock, journal)
 
 
-def _unanswered(error: BrokerUnavailable) -> OrderResult:
-    message = f"the broker gave no answer ({error.message}); it is asked again"
-    return make_order_result(accepted=False, code=UNANSWERED, message=message)
-
-
 def _wants_stop(request: OrderRequest) -> bool:
     trail = request.stop_trail_distance, request.stop_trail_percent
     return any(each is not None for each in (request.stop, request.stop_distance, *trail))
+
+
+def _asked_stop(request: OrderRequest, fill: Fill) -> float | None:
+    """Where the stop of an entry is to be after a fill; None where a later fill moved what it is measured from."""
+    if request.stop is not None:
+        return request.stop
+    distance = request.stop_distance if request.stop_distance is not None else request.stop_trail_distance
+    if distance is None and request.stop_trail_percent is not None:
+        distance = fill.price * request.stop_trail_percent / 100
+    if distance is None or fill.volume < request.volume * (1 - _SAME):
+        return None
+    return fill.price - fill.side.sign * distance

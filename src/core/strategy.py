@@ -180,10 +180,11 @@ class Strategy:
                 distance: in price units, in percent, or in average true ranges of now, over `atr_length` bars of
                 `timeframe`.
             stop, target: absolute prices, as given.
-            stop_distance, target_distance: price units from the fill.
+            stop_distance, target_distance: price units from the fill, instead of `stop` and `target`; more than half a
+                tick, and no farther than a positive price.
             stop_trail_distance, stop_trail_percent, stop_trail_atr: the position's stop follows the price at this
                 distance, moved by the broker; it begins there at the fill when no stop is given.
-            target_r: the target as a multiple of the distance from fill to stop.
+            target_r: the target as a multiple of the distance from fill to stop, instead of the two above.
             time_in_force: `gtc` until cancelled; `day` until the instrument's session closes; `gtd` until `expires_ns`;
                 `ioc` and `fok`: what the first price gives, in part or only as a whole.
             expires_ns: when a working order ends.

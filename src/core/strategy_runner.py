@@ -14,7 +14,7 @@ from src.core.config import StrategyConfig
 from src.core.errors import ConfigError
 from src.core.features import Feature, FeatureStore, FeatureView, atr
 from src.core.order_desk import OrderDesk
-from src.core.order_terms import OrderTerms, read_terms
+from src.core.order_terms import OrderTerms, no_number, read_terms
 from src.core.records import OrderEvent, OrderResult
 from src.core.strategy import BarStrategy, Param, Strategy
 from src.core.timeframe import format_duration, parse_timeframe
@@ -241,9 +241,11 @@ class StrategyRunner:
             if position.book == self.name:
                 result = self.desk.close(position, volume=left, kind="exit", reason=reason)
                 if left is not None:
-                    left -= abs(position.volume)
+                    if not result.accepted:  # also because it is no number
+                        break
+                    left = float(left) - abs(position.volume)
                     # What is left after taking volumes away is float noise when it is this small.
-                    if not (result.accepted and left > 1e-12 * abs(position.volume)):
+                    if not left > 1e-12 * abs(position.volume):
                         break
         return result
 
@@ -271,24 +273,26 @@ class StrategyRunner:
         stop_trail_atr: float | None, atr_length: int, time_in_force: str, post_only: bool, reduce_only: bool,
         trigger_by: str, group: str, parent: str,
     ) -> OrderTerms:  # fmt: skip
-        """The rarer words of `Strategy.buy`; average true ranges become the distances that they are now.
-
-        Raises:
-            ConfigError: `atr_length` is no length.
-            TypeError: see `read_terms`.
-        """
+        """The rarer words of `Strategy.buy`; average true ranges become the distances that they are now."""
         if trail_atr is not None or stop_trail_atr is not None:
             if (trail_atr is not None and trail_distance is not None) or (
                 stop_trail_atr is not None and stop_trail_distance is not None
             ):
                 return OrderTerms(code="trail", message="expected a distance or average true ranges, found both")
-            values = FeatureView(self._features.column(atr(atr_length), self._view.series), self._view)
+            try:
+                feature = atr(atr_length)
+            except ConfigError as error:
+                return OrderTerms(code="atr_length", message=str(error))
+            values = FeatureView(self._features.column(feature, self._view.series), self._view)
             average = values[-1] if len(values) else math.nan
             if not average > 0:
                 message = f"{self.symbol} has no average true range over {atr_length} bars yet"
                 return OrderTerms(code="no_atr", message=message)
-            trail_distance = trail_distance if trail_atr is None else trail_atr * average
-            stop_trail_distance = stop_trail_distance if stop_trail_atr is None else stop_trail_atr * average
+            try:
+                trail_distance = trail_distance if trail_atr is None else float(trail_atr) * average
+                stop_trail_distance = stop_trail_distance if stop_trail_atr is None else float(stop_trail_atr) * average
+            except (TypeError, ValueError) as error:
+                return no_number(error)
         return read_terms(
             trigger_limit=trigger_limit, trail_distance=trail_distance, trail_percent=trail_percent,
             time_in_force=time_in_force, post_only=post_only, reduce_only=reduce_only, trigger_by=trigger_by,

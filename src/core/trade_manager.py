@@ -17,6 +17,7 @@ from src.core.order_desk import OrderDesk
 from src.core.records import OrderType, Position
 from src.core.risk_manager import RiskManager
 from src.core.session_rules import session_exit_ns
+from src.core.steady_broker import SteadyBroker
 from src.core.timeframe import MINUTE_NS
 
 __all__ = ["TradeManager"]
@@ -253,6 +254,8 @@ class TradeManager:
         for order in self._broker.snapshot().orders:
             if not order.request.reduce_only:
                 self._desk.cancel(order.request.symbol, order.request.book, order.order_id, "daily loss limit")
+        if isinstance(self._broker, SteadyBroker):
+            self._broker.end_entries()  # what refused to be cancelled, and what nothing is known of
         if not self._flatten:
             return
         for symbol in self._series:

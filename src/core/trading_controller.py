@@ -200,6 +200,9 @@ class TradingController:
         self._clock.retire(worker_name(symbol))
 
     def _cancel_entries(self, symbol: str) -> None:
+        if isinstance(self._broker, SteadyBroker):
+            self._broker.end_entries(symbol)
+            return
         for order in self._broker.snapshot().orders:
             if order.request.symbol == symbol and not order.request.reduce_only:
                 self._broker.cancel(order.order_id)

@@ -123,7 +123,7 @@ def problems_of(
         problems.append(error.message)
     problems += _order_problems(result)
     problems += _unknown_problems(result, UNKNOWN_AT_MOST_NS + 2 * away_ns)
-    problems += _reservation_problems(controller)
+    problems += _reservation_problems(controller, result, OUT_AT_MOST_NS + 2 * away_ns)
     problems += _naked_problems(controller, result, UNKNOWN_AT_MOST_NS + 2 * away_ns)
     problems += _exit_problems(result, OUT_AT_MOST_NS + 2 * away_ns)
     if most_positions is not None:
@@ -148,6 +148,13 @@ def _order_problems(result: BacktestResult) -> Iterator[str]:
 
 def _unknown_problems(result: BacktestResult, at_most_ns: int) -> Iterator[str]:
     """What became of each unanswered order was found out in time."""
+    for identity, since_ns in _unknown_since(result).items():
+        if result.end_ns - since_ns > at_most_ns:
+            yield f"what became of the order {identity} was never found out"
+
+
+def _unknown_since(result: BacktestResult) -> dict[str, int]:
+    """The orders of which nothing was known at the end, and since when."""
     open_ns: dict[str, int] = {}
     for each in _of_kind(result, "recovery"):
         _, identity, _, outcome = each.values
@@ -155,26 +162,40 @@ def _unknown_problems(result: BacktestResult, at_most_ns: int) -> Iterator[str]:
             open_ns[identity] = each.instant_ns
         else:
             open_ns.pop(identity, None)
-    for identity, since_ns in open_ns.items():
-        if result.end_ns - since_ns > at_most_ns:
-            yield f"what became of the order {identity} was never found out"
+    return open_ns
 
 
-def _reservation_problems(controller: BacktestController) -> Iterator[str]:
+def _reservation_problems(controller: BacktestController, result: BacktestResult, at_most_ns: int) -> Iterator[str]:
     """The bot reserves for what works at the venue, and for nothing that ended long ago."""
-    reserved = controller.trading_controller.risk.reserved
+    risk = controller.trading_controller.risk
+    risk.settle()
+    reserved = risk.reserved
     living = {order.order_id: order for order in controller.venue.snapshot().orders}
     for identity, order in living.items():
         if not order.request.reduce_only and identity not in reserved:
             yield f"the order {identity} works at the venue and the bot does not count it"
+    decided = {each.values[3]: each for each in _of_kind(result, "decision") if each.values[1] == "enter"}
+    last_ns = {fill.order_id: fill.filled_ns for fill in result.fills}
+    held = {each.position_id for each in result.open_positions}
+    resting = {fill.order_id for fill in result.fills if fill.position_id in held}
+    unknown = _unknown_since(result)
+    for identity in reserved:
+        if identity in living or identity in unknown or identity not in decided:
+            continue
+        since_ns = last_ns.get(identity, decided[identity].instant_ns)
+        # Of a limit that is partly filled the bot cannot know that the venue has forgotten the rest.
+        waits = identity in resting and decided[identity].values[5] == "limit"
+        if not waits and result.end_ns - since_ns > at_most_ns:
+            yield f"something is reserved for the order {identity}, which ended long ago"
 
 
 def _naked_problems(controller: BacktestController, result: BacktestResult, at_most_ns: int) -> Iterator[str]:
-    """No position whose entry had a stop stands without one, unless it is being closed."""
+    """No position of which any entry had a stop stands without one, unless it is being closed."""
     with_stop = {each.values[3] for each in _of_kind(result, "decision") if each.values[8] is not None}
     closing = {order.request.position_id for order in controller.venue.snapshot().orders if order.request.reduce_only}
+    stopped = with_stop | {each.position_id for each in result.fills if each.order_id in with_stop}
     for position in result.open_positions:
-        if _is_naked(position, with_stop) and position.position_id not in closing:
+        if _is_naked(position, stopped) and position.position_id not in closing:
             yield f"the position {position.position_id} in {position.symbol} has no stop"
     for trade in result.trades:
         naked_ns = trade.exit_ns - trade.entry_ns

@@ -5,13 +5,13 @@ average price, the balance, the equity and the margin are found by going through
 are asked for. Time is in minutes; bars are one minute long. It imports nothing of the product.
 """
 
+from copy import copy, deepcopy
 from fractions import Fraction
 
-from tests.brokers.naive_records import Execution, Guard, Paper, Stock, Tie, Way
+from tests.brokers.naive_records import Bar, Execution, Guard, Paper, Stock, Tie, Way
+from tests.brokers.naive_walker import Walker
 
 __all__ = ["NaiveLedger"]
-
-Bar = tuple[Fraction, Fraction, Fraction, Fraction]
 
 
 class NaiveLedger:
@@ -36,6 +36,7 @@ class NaiveLedger:
         self.leverage, self.touch, self.hedging, self.latency = leverage, touch, hedging, latency
         self.pairs = pairs or {}
         self.stop_out = stop_out
+        self.tries = False
         self.mark = dict.fromkeys(symbols, Fraction(100))
         self.papers: list[Paper] = []
         self.done: list[Execution] = []
@@ -122,12 +123,14 @@ class NaiveLedger:
             return "stop_in_market"
         if paper.reduce:
             return ""
+        # A limit that is in the market already gets the quote.
+        entry = min(price * sign, quote * sign) * sign if paper.kind == "limit" else price
         if paper.stop is not None:
-            if sign * (price - paper.stop) <= 0:
+            if sign * (entry - paper.stop) <= 0:
                 return "stop_side"
-            if sign * (price - sign * 2 * self.half - paper.stop) <= 0:
+            if sign * (entry - sign * 2 * self.half - paper.stop) <= 0:
                 return "stop_in_market"
-        if paper.target is not None and sign * (paper.target - price) <= 0:
+        if paper.target is not None and sign * (paper.target - entry) <= 0:
             return "target_side"
         more = self.growth(paper)
         if more > 0:
@@ -161,6 +164,8 @@ class NaiveLedger:
 
     def exceeds(self, need: Fraction, free: Fraction) -> bool:
         """Whether there is too little; a difference that floats cannot show ends the story."""
+        if self.tries:  # what is only thought through has all the money that it needs
+            return False
         if abs(need - free) < Fraction(1, 10**9):
             raise Tie
         return need > free
@@ -293,23 +298,63 @@ class NaiveLedger:
                 guard.target = guard.target if change[2] is None else change[2]
 
     def inside(self, symbol: str, bar: Bar, now: Fraction) -> None:
-        """What is held is left first, then resting orders fill, and what they opened may be left at once."""
-        for stock in self.stocks(symbol):
-            stopped, reached = self.reaches(stock, bar)
-            guard = self.guards[stock.name]
-            if stopped and guard.stop is not None:
-                self.leave(stock, "stop", guard.stop, now)
-            elif reached and guard.target is not None:
-                self.leave(stock, "target", guard.target, now)
-        for paper in self.resting(symbol, now - 1):
-            price = paper.price or Fraction(0)
-            upward = (paper.sign > 0) == (paper.kind == "stop")
-            extreme = (bar[1] if upward else bar[2]) + paper.sign * self.half
-            past = extreme - price if upward else price - extreme
-            if past > 0 or (past == 0 and (paper.kind == "stop" or self.touch)):
-                opened = self.fill(paper, price, now, now - 1, slips=paper.kind == "stop")
+        """Where a bar has one thing to do for a position, it is done; where it has several, the bar is gone through."""
+        stocks, papers = self.stocks(symbol), self.resting(symbol, now - 1)
+        families = [{each.name} for each in stocks] + [{each.name, each.position or each.name} for each in papers]
+        for names in families if self.hedging else families[:1]:
+            mine = [each for each in stocks if not self.hedging or each.name in names]
+            ours = [each for each in papers if not self.hedging or (each.position or each.name) in names]
+            if mine and self.hedging:
+                stocks.remove(mine[0])
+            papers = [each for each in papers if each not in ours]
+            hit = [each for each in ours if self.comes_to(each, bar)]
+            concerned = [each for each in mine if any(self.reaches(each, bar))]
+            if len(hit) + len(concerned) > 1:
+                self.go_through(symbol, [each.name for each in mine], ours, hit, bar, now)
+            elif concerned:
+                self.leave_inside(concerned[0], bar, now)
+            elif hit:
+                opened = self.fill(hit[0], hit[0].price or Fraction(0), now, now - 1, slips=hit[0].kind == "stop")
                 if opened is not None:
-                    self.after_entry(opened, paper, bar, now)
+                    self.after_entry(opened, hit[0], bar, now)
+
+    def comes_to(self, paper: Paper, bar: Bar) -> bool:
+        """Whether a bar comes to the price of an order."""
+        upward = (paper.sign > 0) == (paper.kind == "stop")
+        extreme = (bar[1] if upward else bar[2]) + paper.sign * self.half
+        past = (extreme - (paper.price or 0)) * (1 if upward else -1)
+        return past >= 0 if paper.kind == "stop" else self.through(past)
+
+    def leave_inside(self, stock: Stock, bar: Bar, now: Fraction) -> None:
+        """The stop if the bar has it, else the target."""
+        guard, (stopped, _) = self.guards[stock.name], self.reaches(stock, bar)
+        kind, price = ("stop", guard.stop) if stopped else ("target", guard.target)
+        if price is not None:
+            self.leave(stock, kind, price, now)
+
+    def go_through(
+        self, symbol: str, held: list[str], papers: list[Paper], hit: list[Paper], bar: Bar, now: Fraction
+    ) -> None:
+        """Take the way through a bar that is worth least; of equal ones the adverse one, or that of the first order."""
+        net = sum((each.volume for each in self.stocks(symbol) if each.name in held), Fraction(0))
+        up = net < 0 if net else (hit[0].sign > 0) == (hit[0].kind == "stop")
+        names = [each.name for each in papers]
+        ways = [(first, turns) for turns in (False, True) for first in (up, not up)]
+        worths = []
+        for first, turns in ways:
+            trial = copy(self)
+            trial.done, trial.guards = list(self.done), deepcopy(self.guards)
+            trial.papers = [copy(each) for each in self.papers]
+            trial.slip = trial.fee = Fraction(0)
+            trial.tries = True
+            Walker(trial, symbol, held, names, bar, now).go(up=first, turns=turns)
+            worth = -sum((each.signed * each.price for each in trial.done[len(self.done) :]), Fraction(0))
+            for stock in trial.stocks(symbol):
+                if not self.hedging or stock.name in held or stock.name in names:
+                    worth += stock.volume * trial.leaving(stock, bar[3])
+            worths.append(worth)
+        first, turns = ways[worths.index(min(worths))]
+        Walker(self, symbol, held, names, bar, now).go(up=first, turns=turns)
 
     def reaches(self, stock: Stock, bar: Bar) -> tuple[bool, bool]:
         """Whether a bar reaches the stop and the target."""

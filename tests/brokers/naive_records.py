@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-__all__ = ["Execution", "Guard", "Paper", "Stock", "Tie", "Way"]
+__all__ = ["Bar", "Execution", "Guard", "Paper", "Stock", "Tie", "Way"]
+
+#: Open, high, low, close.
+Bar = tuple[Fraction, Fraction, Fraction, Fraction]
 
 
 class Tie(Exception):

@@ -103,7 +103,7 @@ def test_the_loop_notices_a_bot_that_gives_a_reservation_back_too_soon(monkeypat
 
 def test_the_loop_notices_a_bot_that_leaves_a_position_naked(monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry whose stop was refused goes on without one."""
-    monkeypatch.setattr(SteadyBroker, "_hold_protected", lambda self, fill: None)
+    monkeypatch.setattr(SteadyBroker, "_hold_protected", lambda self, fill, request: None)
 
     with pytest.raises(InternalError, match="without a stop"):
         fault_loop(busy_world, [Fault(kind=FaultKind.STOP_WITHOUT_ID, call=1)])

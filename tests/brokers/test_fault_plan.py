@@ -77,6 +77,7 @@ def test_a_rate_limit_counts_anew_in_each_span_of_time() -> None:
         (Fault(kind=FaultKind.SPREAD, from_ns=0, to_ns=5), "expected factor above 1"),
         (Fault(kind=FaultKind.PARTLY_SILENT, call=1, share=1.0), "expected share between 0 and 1"),
         (Fault(kind=FaultKind.REJECT, call=1, after_ns=5), "after is for timeout_accepted alone"),
+        (Fault(kind=FaultKind.TIMEOUT_ACCEPTED, call=1, after_ns=61 * 10**9), "after of at most 30s"),
     ],
 )
 def test_a_fault_that_cannot_be_is_refused_in_a_sentence(fault: Fault, said: str) -> None:

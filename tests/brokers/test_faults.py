@@ -139,7 +139,7 @@ def test_a_lost_order_keeps_its_symbol_closed_until_it_is_certain_that_it_is_los
 
 def test_until_then_the_symbol_takes_no_entry_and_the_slot_is_taken() -> None:
     """While nobody knows whether an order arrived, another one could be the second of two."""
-    later = _fault(FaultKind.TIMEOUT_ACCEPTED, after_ns=59 * SECOND_NS)
+    later = _fault(FaultKind.TIMEOUT_ACCEPTED, after_ns=29 * SECOND_NS)
     away = _span(FaultKind.DISCONNECT, 1.5, 4.5)
 
     result = _run({1: "buy", 2: "buy", 3: "buy", 7: "buy"}, [away, later])

@@ -1,5 +1,6 @@
 """Reading a configuration: every problem at once with its line, overrides, and what the bot's sections refuse."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -301,3 +302,38 @@ def test_the_currency_of_a_share_is_the_accounts_and_none_is_made_up(
 ) -> None:
     """The last letters of a name are a currency only where they can be one."""
     assert InstrumentConfig(**section).quote_of(symbol, "USD") == found
+
+
+@pytest.mark.parametrize(
+    ("account", "rules", "sentence"),
+    [
+        ({"stop_out_percent": 100}, {"maintenance_percent": 40}, "opening, 33.3333 percent, found 40"),
+        (
+            {"stop_out_percent": 100},
+            {"margin_tiers": [{"from": 0, "leverage": 20, "maintenance_percent": 5.1}]},
+            "opening, 5 percent, found 5.1",
+        ),
+        ({}, {"maintenance_percent": 1}, "it means nothing without a level"),
+    ],
+)
+def test_maintenance_margin_is_refused_where_it_cannot_be_meant(
+    read: Read, account: dict[str, Any], rules: dict[str, Any], sentence: str
+) -> None:
+    """No more than opening needs, here a third with a leverage of 3, and with a level that it counts for."""
+    overrides = [f"account.{name}={value}" for name, value in account.items()]
+    text = GOOD.replace("ETHUSDT: {}", f"ETHUSDT: {json.dumps(rules)}")
+
+    (found,) = problems(read, text, *overrides)
+
+    assert "instruments.ETHUSDT.maintenance_percent: " in found
+    assert sentence in found
+
+
+def test_maintenance_margin_may_be_all_that_opening_needs(read: Read) -> None:
+    """A fifth with a leverage of 5."""
+    tiers = [{"from": 0, "leverage": 5, "maintenance_percent": 20}, {"from": 1000, "leverage": 2}]
+    text = GOOD.replace("ETHUSDT: {}", f"ETHUSDT: {json.dumps({'margin_tiers': tiers})}")
+
+    config = read(text, "account.margin_call_percent=120")
+
+    assert config.instruments["ETHUSDT"].tiers()[0].maintenance_percent == 20.0

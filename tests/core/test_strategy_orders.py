@@ -1,14 +1,14 @@
 """The rarer words of `buy` and `sell`, and `modify`: what a strategy writes and what the venue gets."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from src.core.config import RiskConfig, StrategyConfig
 from src.core.features import FeatureStore
 from src.core.order_desk import OrderDesk
-from src.core.records import Order, OrderRequest, OrderState, OrderType, TimeInForce, TriggerBy
+from src.core.records import Order, OrderRequest, OrderState, OrderType, TimeInForce, TriggerBy, make_order_result
 from src.core.risk_manager import RiskManager
 from src.core.strategy import BarStrategy, Strategy
 from src.core.strategy_runner import StrategyRunner
@@ -112,6 +112,21 @@ def test_an_order_without_such_words_leaves_no_record_of_terms() -> None:
         ({"reduce_only": True, "volume": 1.0, "target_r": 2.0}, "reduce_only"),
         ({"reduce_only": True, "volume": 1.0, "stop_trail_percent": 2.0}, "reduce_only"),
         ({"limit": 99.0, "parent": "nobody"}, "no_parent"),
+        ({"time_in_force": ["ioc"]}, "time_in_force"),
+        ({"trigger_by": {"mark": 1}}, "trigger_by"),
+        ({"group": 7}, "group"),
+        ({"parent": ["o1"]}, "parent"),
+        ({"trail_distance": "far"}, "not_a_number"),
+        ({"volume": "much"}, "not_a_number"),
+        ({"limit": [99.0]}, "not_a_number"),
+        ({"trigger": {"at": 101.0}}, "not_a_number"),
+        ({"stop": "below", "target_r": 2.0}, "not_a_number"),
+        ({"stop_distance": 10**400}, "not_a_number"),
+        ({"stop_trail_percent": [2]}, "not_a_number"),
+        ({"trail_atr": 2.0, "atr_length": 0}, "atr_length"),
+        ({"trail_atr": 2.0, "atr_length": 2.5}, "atr_length"),
+        ({"stop": 95.0, "stop_distance": 2.0}, "unused_distance"),
+        ({"target_distance": 2.0, "target_r": 2.0, "stop": 95.0}, "unused_distance"),
     ],
 )
 def test_words_that_do_not_fit_are_refused_and_recorded(written: dict[str, Any], code: str) -> None:
@@ -124,6 +139,36 @@ def test_words_that_do_not_fit_are_refused_and_recorded(written: dict[str, Any],
     assert result.message
     assert (trader.orders, trader.risk.reserved) == ((), ())
     assert len(trader.venue.recorded("decision")) == 1
+
+
+def test_a_multiple_of_average_true_ranges_that_is_no_number_is_refused() -> None:
+    """There are bars enough, and still nothing can be worked out."""
+    trader = Trader([[100.0, 102.0, 98.0, 100.0]] * 20)
+    trader.venue.go_to(5)
+
+    multiples: list[Any] = ["two", [2], 2]
+
+    codes = [trader.strategy.buy(trail_atr=two, atr_length=3).code for two in multiples]
+
+    assert codes == ["not_a_number", "not_a_number", ""]
+
+
+def test_what_is_said_of_a_position_or_an_order_with_no_number_is_refused() -> None:
+    """Nothing moves, closes or changes, and each is counted."""
+    trader = Trader()
+    trader.strategy.buy(volume=1.0)
+    trader.venue.go_to(1)
+    resting = trader.strategy.buy(volume=1.0, limit=95.0).order_id
+    strategy, text, numbers = trader.strategy, cast(Any, "x"), cast(Any, [1])
+
+    results = [
+        strategy.close(volume=text), strategy.move_stop(text), strategy.move_target(numbers),
+        strategy.modify(resting, price=text), strategy.modify(resting, volume=numbers),
+    ]  # fmt: skip
+
+    assert [result.code for result in results] == ["not_a_number"] * 5
+    assert trader.desk.refusals == {"not_a_number": 5}
+    assert (trader.request.price, trader.venue.position.volume) == (95.0, 1.0)
 
 
 def test_average_true_ranges_become_the_distances_that_they_are_now() -> None:
@@ -272,7 +317,7 @@ def test_a_change_takes_no_second_slot() -> None:
         ({"price": 101.0}, "post_only"),
     ],
 )
-def test_a_change_to_what_is_no_order_is_refused(change: dict[str, float], code: str) -> None:
+def test_a_change_to_what_is_no_order_is_refused(change: dict[str, Any], code: str) -> None:
     """A value with a code; the order stays as it was and keeps what it has reserved."""
     trader = Trader()
     order = trader.strategy.buy(limit=95.0, post_only=True).order_id
@@ -282,6 +327,35 @@ def test_a_change_to_what_is_no_order_is_refused(change: dict[str, float], code:
     assert (result.accepted, result.code) == (False, code)
     assert result.message
     assert (trader.request.price, trader.request.volume, trader.risk.reserved) == (95.0, 1.0, (order,))
+
+
+@pytest.mark.parametrize(("code", "beside"), [("", True), ("unanswered", False), ("rate_limit", False)])
+def test_a_change_that_the_venue_refuses_keeps_no_larger_reservation(
+    monkeypatch: pytest.MonkeyPatch, code: str, beside: bool
+) -> None:
+    """160 of 200 were accepted and 1 is at risk as before; a change that may still be made keeps what it would need."""
+    trader = Trader(limits={"max_open_risk_percent": 2.0})
+    order = trader.strategy.buy(volume=1, limit=98.0, stop=97.0, post_only=True).order_id
+    if code:
+        answer = make_order_result(accepted=False, code=code, message="come again")
+        monkeypatch.setattr(trader.venue.broker, "modify", lambda *_, **__: answer)
+
+    refused = trader.strategy.modify(order, price=101.0, volume=40.0)
+
+    assert refused.code == (code or "post_only")
+    assert trader.strategy.buy(volume=90, stop=99.0).accepted is beside
+
+
+def test_a_refused_change_gives_back_what_it_alone_would_need() -> None:
+    """What an accepted change has reserved before stays: 40 at 98 down to 97, beside which 160 of 200 have room."""
+    trader = Trader(limits={"max_open_risk_percent": 2.0})
+    order = trader.strategy.buy(volume=1, limit=98.0, stop=97.0, post_only=True).order_id
+    trader.strategy.modify(order, volume=40.0)
+
+    refused = [trader.strategy.modify(order, price=101.0).code for _ in range(2)]
+    codes = [trader.strategy.buy(volume=volume, stop=96.0).code for volume in (41, 40)]
+
+    assert (refused, codes) == (["post_only", "post_only"], ["open_risk", ""])
 
 
 def test_changing_or_cancelling_what_has_filled_is_refused() -> None:

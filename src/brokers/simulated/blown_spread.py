@@ -3,14 +3,17 @@
 Used only where faults say so. The bot sees the wide spread, and the venue fills at it, as happens around news.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from src.brokers.simulated.rules import Costs
 from src.brokers.simulated.spread import PriceSide, QuoteRule, SidePrices, quote_rule
 from src.brokers.simulated.varying_spread import VaryingSpread
 from src.core.bars import BarSeries, FloatArray
+from src.core.errors import ConfigError
 
-__all__ = ["blown_out"]
+__all__ = ["blown_out", "check_blown"]
 
 
 class BlownPrices:
@@ -63,10 +66,29 @@ def blown_out(series: BarSeries, costs: Costs, usual: VaryingSpread | None) -> V
     else:
         bids, asks = usual.bids, usual.asks
         at_open, at_close = (usual.bid_open, usual.ask_open), (usual.bid_close, usual.ask_close)
+    blown = BlownPrices(series, bids, times)
+    check_blown(series.symbol, [blown.low(int(i)) for i in np.flatnonzero(times > 1)])
     return VaryingSpread(
-        BlownPrices(series, bids, times), BlownPrices(series, asks, times),
+        blown, BlownPrices(series, asks, times),
         at_open[0] * times, at_close[0] * times, at_open[1] * times, at_close[1] * times,
     )  # fmt: skip
+
+
+def check_blown(symbol: str, bids: Sequence[float]) -> None:
+    """Refuse a spread that blows out so far that nothing is bid any more.
+
+    Args:
+        bids: the lowest of each bar, or those of quotes, that are farther from the price than usual; NaN for none.
+
+    Raises:
+        ConfigError: one of them is 0 or less.
+    """
+    lowest = min((bid for bid in bids if bid == bid), default=1.0)
+    if lowest <= 0:
+        raise ConfigError(
+            f"expected a bid above 0, found {lowest:g} for {symbol} while its spread blows out: lower the factor of "
+            "that fault, or the spread"
+        )
 
 
 def _distances(rule: QuoteRule, price: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -1,5 +1,6 @@
 """One symbol's desk: its bars and quote rule, the open books and the working orders. Pure state, no lock, no clock."""
 
+from bisect import bisect_left
 from collections import deque
 
 from src.brokers.simulated.rules import Costs
@@ -132,11 +133,10 @@ class Desk:
 
     def first_from(self, instant_ns: int) -> int:
         """The index of the first bar to come that opens at or after an instant; the number of bars if none does."""
-        series = self.series
-        for i in range(self.index + 1, series.loaded):
-            if series.open_ns_at[i] >= instant_ns:
-                return i
-        return series.loaded
+        series, following = self.series, self.index + 1
+        if following >= series.loaded or series.open_ns_at[following] >= instant_ns:
+            return following  # as nearly always
+        return bisect_left(series.open_ns_at, instant_ns, following, series.loaded)
 
     def ends_within_bar(self, instant_ns: int) -> bool:
         """Whether an instant lies inside a bar to come, or at its close, which then ends what ends there."""

@@ -88,6 +88,8 @@ def exit_on_entry_bar(
     )  # fmt: skip
     if chosen == "stop" and stop is not None:
         other = target if reached else None if stop_certain else last
+        if book.trail is not None and not reached:
+            other = _followed_to(desk, book, i, other, stop)
         ledger.exit_book(desk, book, book.stop_kind, stop, when, slips=True, other=other)
     elif chosen == "target" and target is not None:
         if stopped:
@@ -147,6 +149,16 @@ def _target_first(desk: Desk, book: Book, i: int, rules: FillRules) -> bool:
     return assumption in (Assumption.BEST, Assumption.FAVOURABLE_FIRST)
 
 
+def _followed_to(desk: Desk, book: Book, i: int, other: float | None, stop: float) -> float | None:
+    """The better outcome of a stop that was taken on the entry bar: the close, or where it would have followed to."""
+    long = book.volume > 0
+    sign = 1.0 if long else -1.0
+    moved = book.trail.level(desk.bids.high(i) if long else desk.asks.low(i), sign, desk.instrument)
+    if sign * (moved - stop) <= 0:
+        return other
+    return moved if other is None or sign * (moved - other) > 0 else other
+
+
 def _trail_inside(
     ledger: Ledger, desk: Desk, book: Book, i: int, when: Moment, rules: FillRules, target: float | None
 ) -> None:
@@ -170,6 +182,7 @@ def _trail_inside(
             other = target if target is not None else moved if moved != stop else None
             ledger.exit_book(desk, book, book.stop_kind, stop, when, slips=True, other=other)
         return
+    first = first and rules.intrabar == "path"
     _trail_to_close(ledger, desk, book, favourable, i, when, adverse=adverse, favourable_first=first)
 
 
@@ -185,7 +198,7 @@ def _trail_to_close(
     if last <= level if long else last >= level:
         ledger.exit_book(desk, book, book.stop_kind, level, when, slips=True)
     elif adverse is not None and (adverse <= level if long else adverse >= level):
-        if favourable_first:
+        if favourable_first:  # the close lies beyond the level, so this is never the better outcome
             ledger.exit_book(desk, book, book.stop_kind, level, when, slips=True, other=last)
         else:
             book.miss(level)

@@ -141,9 +141,9 @@ class FullLedger(Ledger):
                 more += increase * (order.price or desk.mark)
         return more
 
-    def need_of_order(self, desk: Desk, side: Side, volume: float, price: float) -> float:
+    def need_of_order(self, desk: Desk, side: Side, volume: float, price: float, order_id: str = "") -> float:
         """See `Ledger.need_of_order`; on top of the tiers that working orders of the symbol would reach."""
-        need = self.need(desk, side, volume, price, price)
+        need = self.need(desk, side, volume, price, price, order_id)
         more = self._working(desk)
         if not more:
             return need
@@ -151,7 +151,7 @@ class FullLedger(Ledger):
         dearer = model.initial(held + more + new) - model.initial(held + more)
         return need + max(0.0, dearer - model.initial(held + new) + model.initial(held)) * self.rate(desk)
 
-    def need(self, desk: Desk, side: Side, volume: float, price: float, quote: float) -> float:
+    def need(self, desk: Desk, side: Side, volume: float, price: float, quote: float, order_id: str = "") -> float:
         """See `Ledger.need`; the margin is what the whole position needs afterwards, less what it ties up now."""
         buy, quotes = side is Side.BUY, desk.quotes
         shown = quotes.shown(quote, ask=buy)
@@ -168,9 +168,34 @@ class FullLedger(Ledger):
             before = max(0.0, held * side.sign)
             after = before + volume
         margin = max(0.0, model.initial(after * at) - model.initial(before * at)) * rate
+        return margin + self._fee(desk, order_id, volume, price, rate) + lost * volume * rate
+
+    def _fee(self, desk: Desk, order_id: str, volume: float, price: float, rate: float) -> float:
+        """What an execution is expected to add to the commission of its order, the taker's percentage."""
         commission = desk.costs.commission
-        fee = commission.of_order(commission.executed(volume, price, rate, maker=False))
-        return margin + fee + lost * volume * rate
+        executed = commission.executed(volume, price, rate, maker=False)
+        before, paid = self._executed.get(order_id, (0.0, 0.0))
+        return commission.of_order(before + executed) - paid
+
+    def fee_refusal(self, desk: Desk, volume: float, price: float, order_id: str = "") -> str | None:
+        """See `Ledger.fee_refusal`."""
+        rate = self.rate(desk)
+        if not desk.instrument.fees_in_base or self._fee(desk, order_id, volume, price, rate) < volume * price * rate:
+            return None
+        return f"the fee of {volume:g} {desk.symbol} at {price:g} takes all that is bought; buy more"
+
+    def _opening_refusal(
+        self, desk: Desk, order: WorkingOrder, volume: float, price: float, quote: float, when: Moment
+    ) -> tuple[str, str] | None:  # fmt: skip
+        """See `Ledger._opening_refusal`; a rate is needed now, however long ago the order was placed."""
+        missing = self.rates.missing(desk.instrument.quote_currency, when.filled_ns)
+        if missing is not None:
+            return "no_rate", missing
+        if order.request.side is Side.BUY:
+            refusal = self.fee_refusal(desk, volume, price, order.order_id)
+            if refusal is not None:
+                return "min_notional", refusal
+        return super()._opening_refusal(desk, order, volume, price, quote, when)
 
     def unit_cost(self, desk: Desk, price: float) -> float:
         """See `Ledger.unit_cost`; what is counted by order is left out."""
@@ -233,10 +258,14 @@ class FullLedger(Ledger):
             traded = rules.round_volume(volume)
         waits = request.type is OrderType.LIMIT and request.time_in_force not in _AT_ONCE
         maker = kind == "target" or (waits and order_id not in self.takers)
-        commission = self._commission(desk, order_id, traded, price, maker=maker)
-        fee_volume = 0.0
-        if entry and rules.fees_in_base:
-            fee_volume = commission / (price * rate)
+        # Where the venue fills a stop or target in parts they are one order, whatever their ids are.
+        exit_id = f"{position_id}-{kind}"
+        counted = exit_id if not entry and order_id.startswith(exit_id) else order_id
+        in_coin = entry and rules.fees_in_base
+        # A fee in coin is no money of another currency that has to be bought: it is only worth something.
+        paid = rate if in_coin else self.rates.paid(currency, -1.0)
+        commission = self._commission(desk, counted, traded, price, paid, maker=maker)
+        fee_volume = commission / (price * rate) if in_coin else 0.0
         fill = replace(
             fill, rate=rate, commission=commission, spread_cost=fill.spread_cost * rate,
             slippage_cost=fill.slippage_cost * rate, volume=volume - fee_volume, fee_volume=fee_volume,
@@ -250,12 +279,13 @@ class FullLedger(Ledger):
                 return book.side.sign * (price - book.entry_price)
         return -1.0
 
-    def _commission(self, desk: Desk, order_id: str, volume: float, price: float, *, maker: bool) -> float:
+    def _commission(
+        self, desk: Desk, order_id: str, volume: float, price: float, rate: float, *, maker: bool
+    ) -> float:  # fmt: skip
         """What an execution adds to the commission of its order."""
         if volume == 0.0:
             return 0.0
         model = desk.costs.commission
-        rate = self.rates.paid(desk.instrument.quote_currency, -1.0)
         executed = model.executed(volume, price, rate, maker=maker)
         if model.minimum == 0.0 and model.per_trade == 0.0:
             return executed

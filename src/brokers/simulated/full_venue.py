@@ -4,7 +4,9 @@ Chosen at the start of a run that uses any of it, see `venue_of`; a plain run ha
 of this. At the end of each step equity is kept as it is then.
 """
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -12,18 +14,18 @@ from src.brokers.simulated.conversion import Rates
 from src.brokers.simulated.desk import Desk
 from src.brokers.simulated.full_ledger import FullLedger
 from src.brokers.simulated.funding import FundingPayments, FundingRates
-from src.brokers.simulated.ledger import Moment
+from src.brokers.simulated.ledger import AtOpen, Moment
 from src.brokers.simulated.matching import match_interior, match_opens
 from src.brokers.simulated.refusals import refused
 from src.brokers.simulated.rules import Costs, FillRules
 from src.brokers.simulated.stop_out import StopOut
 from src.brokers.simulated.swap import SwapNights
 from src.brokers.simulated.venue import Venue
-from src.brokers.simulated.working_order import WorkingOrder
+from src.brokers.simulated.working_order import FAR_NS, PendingChange, WorkingOrder
 from src.core.bars import BarSeries, FloatArray, IntArray
 from src.core.config import AccountConfig
 from src.core.instrument import Instrument
-from src.core.records import OrderRequest, OrderResult, OrderType, Side
+from src.core.records import Order, OrderRequest, OrderResult, OrderType, Side
 
 __all__ = ["FullVenue", "needs_full_venue", "venue_of"]
 
@@ -110,12 +112,49 @@ class FullVenue(Venue):
             if missing is not None:
                 return refused("no_rate", missing), None
         result, order = super().place(request, now_ns)
-        if desk is not None and order is not None and request.type is OrderType.LIMIT and request.price is not None:
-            buy = request.side is Side.BUY
-            quote = desk.quotes.ask(desk.mark) if buy else desk.quotes.bid(desk.mark)
-            if request.price >= quote if buy else request.price <= quote:
-                self.ledger.takers.add(order.order_id)
+        if desk is not None and order is not None and not request.parent:
+            self._judge_role(desk, order, desk.mark)
         return result, order
+
+    def modify(
+        self, order_id: str, price: float | None, volume: float | None, now_ns: int
+    ) -> tuple[OrderResult, Order | WorkingOrder | None]:
+        """See `Venue.modify`; whether the order takes liquidity is decided anew when its change arrives."""
+        result, changed = super().modify(order_id, price, volume, now_ns)
+        desk, order = self._find(order_id) if result.accepted else (None, None)
+        if desk is not None and order is not None:
+            under_way = desk.pending[-1] if changed is not order else None
+            if isinstance(under_way, PendingChange):
+                desk.pending[-1] = _JudgedChange(under_way, partial(self._judge_arrival, desk, under_way))
+            else:
+                self._judge_role(desk, order, desk.mark)
+        return result, changed
+
+    def _judge_arrival(self, desk: Desk, change: PendingChange) -> None:
+        if change.order.effective_ns == FAR_NS:
+            return  # it has ended, or it sleeps and is judged when it wakes
+        i, price, series, bars = desk.index, desk.mark, desk.series, desk.bars
+        if i >= 0 and change.effective_ns > series.open_ns_at[i]:
+            price = series.close_at[i]  # it came inside the bar that ends now
+            k = bisect_left(bars.open_ns_at, change.effective_ns) if bars is not series else bars.loaded
+            if k < bars.loaded and bars.open_ns_at[k] < series.close_of(i):
+                price = bars.open_at[k]  # which is worked through shorter ones
+        self._judge_role(desk, change.order, price)
+
+    def _judge_role(self, desk: Desk, order: WorkingOrder, price: float) -> None:
+        """Note whether a limit is in the market at a price, and so takes liquidity, or will wait in the book."""
+        takers, request, limit = self.ledger.takers, order.request, order.request.price
+        takers.discard(order.order_id)
+        if request.type is OrderType.LIMIT and limit is not None:
+            buy = request.side is Side.BUY
+            if limit >= desk.quotes.ask(price) if buy else limit <= desk.quotes.bid(price):
+                takers.add(order.order_id)
+
+    def _wake(self, desk: Desk, order: WorkingOrder, when: Moment) -> None:
+        """See `Venue._wake`; inside a bar the price of now is its close."""
+        super()._wake(desk, order, when)
+        inside = when.from_ns != when.filled_ns and not isinstance(when, AtOpen)
+        self._judge_role(desk, order, desk.series.close_at[desk.index] if inside else desk.mark)
 
     def rate_for(self, desk: Desk, now_ns: int) -> float:
         """The account's money for one unit of the currency of a symbol's prices; 0 when nothing may be opened by it."""
@@ -135,18 +174,20 @@ class FullVenue(Venue):
 
     def advance(self, instant_ns: int, closed: Sequence[int]) -> None:
         """See `Venue.advance`; what was due before the bars opened is paid first, the rest by who still holds then."""
-        if self._swaps or self._funding:
-            closing = [self.desks[rank].series for rank in closed]
-            self._pay_due(instant_ns, {series.symbol: series.open_ns_at[series.length] for series in closing})
+        self._pay_due(instant_ns)
         self._matched = False
         super().advance(instant_ns, closed)
         if not self._matched and self._stop_out is not None and self.ledger.holding():
             self._match([self.desks[rank] for rank in closed], [], instant_ns)
-        self._finish_step(instant_ns)
+        paid = len(self.ledger.payments)
+        self._settle(instant_ns)
+        if self._stop_out is not None and len(self.ledger.payments) > paid:
+            self._test_after_payments(self._stop_out, [self.desks[rank] for rank in closed], instant_ns)
+        self._sample(instant_ns)
 
     def open_market(self, instant_ns: int) -> None:
         """See `Venue.open_market`; a pair that converts counts at its own open, where it has one now."""
-        self._pay_due(instant_ns, {})
+        self._pay_due(instant_ns)
         for symbol in self.rates.symbols([desk.instrument.quote_currency for desk in self._foreign]):
             desk = self.by_symbol[symbol]
             i = desk.first_from(instant_ns)
@@ -184,6 +225,8 @@ class FullVenue(Venue):
         rule.begin(closed)
         ended |= rule.on_the_way(instant_ns)
         before = {book.position_id: book.volume for desk in ledger.holding() for book in desk.books}
+        stops = {book.position_id: book.stop for desk in ledger.holding() for book in desk.books}
+        filled = len(ledger.fills)
         for desk in touched:
             match_interior(ledger, desk, desk.index, instant_ns, self.rules)
         began = {
@@ -193,7 +236,10 @@ class FullVenue(Venue):
             if abs(book.volume) > abs(before.get(book.position_id, 0.0))
         }
         if began:
-            ended |= rule.on_the_way(instant_ns, began)
+            # The adverse extreme comes first: what a target of this bar has closed was there until then.
+            fills = [fill for fill in ledger.fills[filled:] if fill.kind != "entry" and fill.position_id in stops]
+            left = [(self.by_symbol[fill.symbol], fill, stops[fill.position_id]) for fill in fills]
+            ended |= rule.on_the_way(instant_ns, began, left)
         for desk in closed:
             desk.mark = desk.series.close_at[desk.index]
         ledger.valuation = None
@@ -210,15 +256,13 @@ class FullVenue(Venue):
         if desk.instrument.funding and desk.symbol in self._funding_rates:
             self._funding.append((desk, FundingPayments(self._funding_rates[desk.symbol], begin_ns)))
 
-    def _pay_due(self, instant_ns: int, opens: Mapping[str, int]) -> None:
-        """Pay swaps and funding up to an instant.
-
-        Args:
-            opens: when the bars opened that end now; what is due later waits for their matching.
-        """
+    def _pay_due(self, instant_ns: int) -> None:
+        """Pay swaps and funding up to an instant; what is due inside a bar that is under way waits for its matching."""
         ledger = self.ledger
         for desk, night in self._swaps:
-            until_ns = opens.get(desk.symbol, instant_ns)
+            if night.next_ns > instant_ns:
+                continue
+            until_ns = _certain_until(desk, instant_ns)
             while night.next_ns <= until_ns:
                 for book in desk.books:
                     points = night.points(book.volume)
@@ -226,19 +270,30 @@ class FullVenue(Venue):
                     ledger.pay(desk, book, "swap", amount, points, night.next_ns, instant_ns)
                 night.advance()
         for desk, due in self._funding:
-            until_ns = opens.get(desk.symbol, instant_ns)
+            if due.next_ns is None or due.next_ns > instant_ns:
+                continue
+            until_ns = _certain_until(desk, instant_ns)
             while due.next_ns is not None and due.next_ns <= until_ns:
                 for book in desk.books:
                     amount = -book.volume * desk.mark * due.rate
                     ledger.pay(desk, book, "funding", amount, due.rate, due.next_ns, instant_ns)
                 due.advance()
 
+    def _test_after_payments(self, rule: StopOut, closed: list[Desk], instant_ns: int) -> None:
+        """What was due at the very close of bars may be more than the account carries."""
+        fresh = {desk.symbol: desk.series.open_ns_at[desk.index] for desk in closed}
+        self.ledger.valuation = None
+        ended = rule.at_marks(instant_ns, lambda desk: Moment(instant_ns), recover=True, fresh=fresh)
+        for desk in self.desks:
+            if desk.symbol in ended:
+                desk.review()
+
     def _finish_step(self, instant_ns: int) -> None:
         self._settle(instant_ns)
         self._sample(instant_ns)
 
     def _settle(self, instant_ns: int) -> None:
-        self._pay_due(instant_ns, {})
+        self._pay_due(instant_ns)
         ledger = self.ledger
         if self._lets_go and ledger.balance < 0 and ledger.flat:
             ledger.let_go(instant_ns)
@@ -267,3 +322,27 @@ class FullVenue(Venue):
             for symbol, dust in sorted(self.ledger.dust.items())
         ]
         return {"dust": f"too little to be sold is left: {', '.join(left)}"} if left else {}
+
+
+class _JudgedChange(PendingChange):
+    """A change of an order after whose arrival something else is asked."""
+
+    __slots__ = ("_change", "_then")
+
+    def __init__(self, change: PendingChange, then: Callable[[], None]) -> None:
+        super().__init__(change.order, change.price, change.volume, change.effective_ns)
+        self._change = change
+        self._then = then
+
+    def arrive(self) -> None:
+        """See `PendingChange.arrive`."""
+        self._change.arrive()
+        self._then()
+
+
+def _certain_until(desk: Desk, instant_ns: int) -> int:
+    """Until when it is known what a desk holds: the open of the bar that is under way, or the instant itself."""
+    following = desk.index + 1
+    if following < desk.series.loaded and desk.inside_bar(instant_ns):
+        return desk.series.open_ns_at[following]
+    return instant_ns

@@ -4,9 +4,9 @@ Pure, no lock, clock or I/O. Made when the first such order is placed: from then
 the ledger's `fill_order` and `finish`, so that an account without such orders pays nothing for them.
 
 What one execution brings about happens at its instant, after it and before anything else is matched: the others of its
-group are cancelled, and the orders that wait for it wake. A woken order is tested on prices from that instant on; after
-a fill inside a bar this is the bar's close. An exit by the stop of a group whose limit the same bar reaches is marked
-ambiguous, as that of a position's own stop is.
+group are cancelled, and the orders that wait for it wake. A woken order is tested on prices from that instant on: on
+what is left of the bar after a fill at its open, and from its close on after a fill inside it. Which of a group a bar
+reaches first is a matter of the matching, see `levels`.
 """
 
 from collections.abc import Callable
@@ -14,11 +14,9 @@ from typing import Any
 
 from src.brokers.simulated.desk import Desk
 from src.brokers.simulated.ledger import Ledger, Moment
-from src.brokers.simulated.rules import FillRules
-from src.brokers.simulated.triggers import trigger_inside
-from src.brokers.simulated.working_order import FAR_NS, WorkingOrder
+from src.brokers.simulated.working_order import WorkingOrder
 from src.core.book import Book
-from src.core.records import Order, OrderRequest, OrderState, OrderType, Side
+from src.core.records import OrderRequest, OrderState, OrderType
 
 __all__ = ["Links"]
 
@@ -32,25 +30,21 @@ class Links:
 
     Args:
         ledger: whose executions and endings are watched.
-        rules: when a limit fills that was only touched.
         drop: takes an order out of its desk's queue.
         wake: lets an order in its desk's queue work on the prices after a fill.
     """
 
     def __init__(
-        self, ledger: Ledger, rules: FillRules, drop: Callable[[Desk, WorkingOrder, int], None],
+        self, ledger: Ledger, drop: Callable[[Desk, WorkingOrder, int], None],
         wake: Callable[[Desk, WorkingOrder, Moment], None],
     ) -> None:  # fmt: skip
         self._ledger = ledger
-        self._rules = rules
-        self._fill, self._finish, self._reduce = ledger.fill_order, ledger.finish, ledger._reduce
+        self._fill, self._finish = ledger.fill_order, ledger.finish
         self._drop, self._wake = drop, wake
         self._groups: dict[Key, list[WorkingOrder]] = {}
         self._children: dict[str, list[WorkingOrder]] = {}
         ledger.fill_order = self.fill_order  # type: ignore[method-assign]  # only accounts that need it pay for it
         ledger.finish = self.finish  # type: ignore[method-assign]  # as above
-        ledger._reduce = self._reduce_in_doubt  # type: ignore[method-assign]  # as above
-        self._other: float | None = None
 
     def join(self, desk: Desk, order: WorkingOrder) -> None:
         """Link an order that was placed with its group and its parent; it is in the desk's queue already."""
@@ -61,18 +55,21 @@ class Links:
                 limits = [each for each in members if each.request.type is OrderType.LIMIT and each in desk.resting]
                 if limits:
                     desk.resting.remove(order)
-                    desk.resting.insert(desk.resting.index(limits[0]), order)
+                    place = desk.resting.index(limits[0])
+                    for i, other in enumerate(desk.resting):
+                        if other.order_id == request.parent:
+                            place = max(place, i + 1)  # what the parent's fill wakes is tested after it
+                    desk.resting.insert(place, order)
             members.append(order)
         if request.parent:
             self._children.setdefault(request.parent, []).append(order)
 
     def fill_order(self, desk: Desk, order: WorkingOrder, quote: float, when: Moment, **how: Any) -> Book | None:
         """See `Ledger.fill_order`; whatever depends on the execution happens right after it."""
-        fills = len(self._ledger.fills)
-        self._other = self._other_outcome(desk, order, quote, when) if order.request.group else None
+        fills, asked = len(self._ledger.fills), order.request.type
         opened = self._fill(desk, order, quote, when, **how)
-        self._other = None
-        if len(self._ledger.fills) > fills:
+        # A stop that was reached and found no volume waits for it at any price, which decides as well as a fill does.
+        if len(self._ledger.fills) > fills or order.request.type is not asked:
             self._exclude_others(desk, order, when)
         if order.state is OrderState.FILLED:
             self._ended(desk, order, when)
@@ -83,35 +80,12 @@ class Links:
         self._finish(desk, order, state, when, code, message)
         self._ended(desk, order, when)
 
-    def _reduce_in_doubt(
-        self, desk: Desk, book: Book, order: Order, volume: float, price: float, quote: float, when: Moment, *,
-        kind: str, other: float | None = None,
-    ) -> None:  # fmt: skip
-        """See `Ledger._reduce`."""
-        other = self._other if other is None else other
-        self._reduce(desk, book, order, volume, price, quote, when, kind=kind, other=other)
-
-    def _other_outcome(self, desk: Desk, order: WorkingOrder, quote: float, when: Moment) -> float | None:
-        """What a limit of the group would have given inside the bar that fills one of its stops; None when nothing."""
-        i, request = desk.index, order.request
-        if not request.reduce_only or request.type not in BEFORE_LIMITS or i < 0:
-            return None
-        open_ns = desk.series.open_ns_at[i]
-        opening = desk.asks.open(i) if request.side is Side.BUY else desk.bids.open(i)
-        if when.from_ns != open_ns or when.filled_ns == open_ns or quote == opening:
-            return None  # at an open there is one price
-        for other in self._groups.get(_key(request), ()):
-            if other.request.type is OrderType.LIMIT and other.effective_ns <= open_ns:
-                trigger = trigger_inside(desk, other, i, open_ns, self._rules)
-                if trigger is not None:
-                    return trigger.quote
-        return None
-
     def _exclude_others(self, desk: Desk, order: WorkingOrder, when: Moment) -> None:
         members = self._groups.pop(_key(order.request), None) if order.request.group else None
         for other in members or ():
             if other is not order:
-                self._cancel(desk, other, when, "group", f"{order.order_id} of its group was filled")
+                what = "filled" if order.filled_volume else "reached"
+                self._cancel(desk, other, when, "group", f"{order.order_id} of its group was {what}")
 
     def _ended(self, desk: Desk, order: WorkingOrder, when: Moment) -> None:
         members = self._groups.get(_key(order.request)) if order.request.group else None
@@ -133,10 +107,7 @@ class Links:
             return
         self._drop(desk, order, when.filled_ns)
         self.finish(desk, order, OrderState.CANCELLED, when, code, message)
-        # The matching may be on its way through a copy of the queue: what has ended is tested on no further price, and
-        # ends only once.
-        order.effective_ns = FAR_NS
-        order.cancel_ns = order.expires_ns = order.hole_ns = None
+        order.give_up()
 
 
 def _key(request: OrderRequest) -> Key:

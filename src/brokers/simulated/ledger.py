@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from src.brokers.simulated.desk import Desk, WorkingOrder
 from src.brokers.simulated.margin import Margin
+from src.brokers.simulated.slippage import least_price
 from src.brokers.simulated.trailing import trail_of_position
 from src.core.book import Book
 from src.core.config import AccountConfig
@@ -28,10 +29,13 @@ from src.core.records import (
     make_order_request,
 )
 
-__all__ = ["Ledger", "Moment"]
+__all__ = ["AtOpen", "Ledger", "Moment", "protection_of"]
 
 #: The orders with which a venue closes a position by itself; stops of all kinds where nothing is named.
 _EXIT_TYPES = {"target": OrderType.LIMIT, "end_of_data": OrderType.MARKET, "stop_out": OrderType.MARKET}
+
+#: Why an order that has waited too long for a bar ends with what it closed.
+HOLE = "no price came for so long that it only closed what was held, and opened nothing"
 
 
 class Moment:
@@ -42,6 +46,12 @@ class Moment:
     def __init__(self, filled_ns: int, from_ns: int | None = None) -> None:
         self.filled_ns = filled_ns
         self.from_ns = filled_ns if from_ns is None else from_ns
+
+
+class AtOpen(Moment):
+    """An execution at the open of a bar that is known at its close: what is left of the bar comes after it."""
+
+    __slots__ = ()
 
 
 class Ledger:
@@ -70,6 +80,8 @@ class Ledger:
         self._paid = 0.0
         self._moved = 0.0
         self.events: list[tuple[Desk, OrderEvent]] = []
+        #: The quote of the other outcome of whatever reduces a position now and does not say so itself.
+        self.doubt: float | None = None
         self.fills: list[Fill] = []
         self.trades: list[Trade] = []
 
@@ -188,11 +200,16 @@ class Ledger:
         if closing == 0.0 and opening == 0.0:
             self.finish(desk, order, OrderState.CANCELLED, when, "nothing_to_reduce", "the position was closed before")
             return None
+        # After a hole nothing is opened: what the order wanted beyond what it closes ends there.
+        cut = order.only_closes and whole and (request.reverse or desk.excess(volume, closing) > 0)
         if closing:
-            if not request.reverse or (whole and opening == 0.0):
-                self._count(order, closing, price, when, final=whole and opening == 0.0)
+            final = whole and opening == 0.0 and not cut
+            if not request.reverse or final:
+                self._count(order, closing, price, when, final=final)
             kind = "reverse" if opening or reverse is not request.reverse else request.exit_kind
             self._reduce(desk, book, order.snapshot(), closing, price, quote, when, kind=kind)
+        if cut:
+            self.finish(desk, order, OrderState.CANCELLED, when, "hole", HOLE)
         if not opening:
             return None
         if self.hedging and closing:
@@ -201,9 +218,9 @@ class Ledger:
             message = f"a spot account can sell only what it holds of {desk.symbol}"
             self.finish(desk, order, OrderState.REJECTED, when, "short_on_spot", message)
             return None
-        if not self._can_open(desk, request.side, opening, price, quote):
-            message = f"opening {opening:g} {desk.symbol} at {price:g} needs more margin than is free"
-            self.finish(desk, order, OrderState.REJECTED, when, "margin", message)
+        refusal = self._opening_refusal(desk, order, opening, price, quote, when)
+        if refusal is not None:
+            self.finish(desk, order, OrderState.REJECTED, when, *refusal)
             return None
         self._count(order, opening, price, when, final=whole)
         self._open(desk, book, order, opening, price, quote, when, number=2 if closing else 1)
@@ -242,11 +259,11 @@ class Ledger:
         order.code, order.message, order.updated_ns = code, message, when.filled_ns
         self.events.append((desk, make_order_event(order=order.snapshot())))
 
-    def need(self, desk: Desk, side: Side, volume: float, price: float, quote: float) -> float:
+    def need(self, desk: Desk, side: Side, volume: float, price: float, quote: float, order_id: str = "") -> float:
         """By how much a fill at `price`, made at `quote`, lowers the free margin.
 
         The margin of what it opens, its commission, and what spread and slippage cost as soon as the position is marked
-        at the price that would close it.
+        at the price that would close it. What its order has paid before counts where commission is by order.
         """
         buy, quotes = side is Side.BUY, desk.quotes
         shown = quotes.shown(quote, ask=buy)
@@ -254,12 +271,21 @@ class Ledger:
         margin = self.margin.of(volume, max(price, shown))
         return margin + desk.costs.commission.of(volume, price) + lost * volume
 
-    def need_of_order(self, desk: Desk, side: Side, volume: float, price: float) -> float:
-        """What a new order that enlarges a position by `volume` needs, beside the orders that work already."""
+    def fee_refusal(self, desk: Desk, volume: float, price: float, order_id: str = "") -> str | None:
+        """Why a purchase would be nothing but its fee, where that is taken in coin; a sentence."""
+        return None
+
+    def need_of_order(self, desk: Desk, side: Side, volume: float, price: float, order_id: str = "") -> float:
+        """What an order needs that enlarges a position by `volume`; `order_id` names one that has filled in part."""
         return self.need(desk, side, volume, price, price)
 
-    def _can_open(self, desk: Desk, side: Side, volume: float, price: float, quote: float) -> bool:
-        return self.need(desk, side, volume, price, quote) <= self.free()
+    def _opening_refusal(
+        self, desk: Desk, order: WorkingOrder, volume: float, price: float, quote: float, when: Moment
+    ) -> tuple[str, str] | None:  # fmt: skip
+        """Why a fill must not open or enlarge anything now, as a code and a sentence."""
+        if self.need(desk, order.request.side, volume, price, quote, order.order_id) <= self.free():
+            return None
+        return "margin", f"opening {volume:g} {desk.symbol} at {price:g} needs more margin than is free"
 
     def _count(self, order: WorkingOrder, volume: float, price: float, when: Moment, *, final: bool) -> None:
         filled, average = order.filled_volume, order.average_price
@@ -279,7 +305,8 @@ class Ledger:
         if slippage.volume_share:
             index = desk.index  # at an open that is waited for the bar before it, whose volume is known
             away += slippage.impact(quote, volume, desk.series.volume_at[index] if index >= 0 else 0.0)
-        return quote + side.sign * away
+        price = quote + side.sign * away
+        return price if price > 0 else least_price(quote, desk.instrument.tick)
 
     def _open(
         self, desk: Desk, book: Book, order: WorkingOrder, volume: float, price: float, quote: float, when: Moment, *,
@@ -290,7 +317,7 @@ class Ledger:
         fill = self._fill(
             desk, order.order_id, position_id, request, volume, price, quote, when, kind="entry", number=number
         )
-        stop, target = _protection(desk, request, price)
+        stop, target = protection_of(desk, request, price)
         was_flat = book.volume == 0.0
         book.open(fill, stop=stop, target=target, stop_cost=request.stop_cost)
         if request.stop_trail_distance is not None or request.stop_trail_percent is not None:
@@ -306,8 +333,9 @@ class Ledger:
         kind: str, other: float | None = None,
     ) -> None:  # fmt: skip
         fill = self._fill(
-            desk, order.order_id, book.position_id, order.request, volume, price, quote, when, kind=kind, other=other
-        )
+            desk, order.order_id, book.position_id, order.request, volume, price, quote, when, kind=kind,
+            other=self.doubt if other is None else other,
+        )  # fmt: skip
         profit, trade = book.reduce(fill)
         if book.volume == 0.0:
             desk.books.remove(book)
@@ -347,7 +375,7 @@ class Ledger:
         desk.history.append((instant_ns, tuple([(book.volume, book.entry_price) for book in desk.books])))
 
 
-def _protection(desk: Desk, request: OrderRequest, price: float) -> tuple[float | None, float | None]:
+def protection_of(desk: Desk, request: OrderRequest, price: float) -> tuple[float | None, float | None]:
     """Stop and target of an entry, distances and multiples resolved against the fill's price."""
     sign, round_price = request.side.sign, desk.instrument.round_price
     stop, target = request.stop, request.target

@@ -3,15 +3,18 @@
 Rules: nothing fills on a bar that opened before it was effective; a gap fills stops and limits at the open; inside a
 bar the stop comes before the target, the entry bar included, unless the configured assumption says otherwise; a limit
 fills at its price, a stop at its trigger plus slippage. Where the bar would have allowed the other exit as well, the
-fill is marked ambiguous.
+fill is marked ambiguous. Several levels in reach are worked in the order in which the price must meet them, see
+`levels`.
 """
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import replace
 
 from src.brokers.simulated.desk import Desk, WorkingOrder
 from src.brokers.simulated.exits import exit_at_quote, exit_inside, exit_on_entry_bar
-from src.brokers.simulated.ledger import Ledger, Moment
+from src.brokers.simulated.ledger import AtOpen, Ledger, Moment
+from src.brokers.simulated.levels import book_in_reach, can_be_walked, gather, order_in_reach, walk_together
 from src.brokers.simulated.rules import FillRules
 from src.brokers.simulated.spread import SidePrices
 from src.brokers.simulated.triggers import trigger_at_quote, trigger_inside
@@ -58,7 +61,7 @@ def fill_market_orders(ledger: Ledger, desk: Desk, bid: float, ask: float, quote
 def match_opens(ledger: Ledger, desk: Desk, i: int, now_ns: int, rules: FillRules) -> None:
     """Work the open of bar `i`: changed protection, gaps through stops and targets, gaps through resting orders."""
     open_ns = desk.series.open_ns_at[i]
-    match_quote(ledger, desk, desk.bids.open(i), desk.asks.open(i), open_ns, Moment(now_ns, open_ns), rules, i)
+    match_quote(ledger, desk, desk.bids.open(i), desk.asks.open(i), open_ns, AtOpen(now_ns, open_ns), rules, i)
 
 
 def match_quote(
@@ -90,7 +93,7 @@ def match_quote(
 def match_interior(
     ledger: Ledger, desk: Desk, i: int, now_ns: int, rules: FillRules, close_ns: int | None = None
 ) -> None:
-    """Work the inside of bar `i`: stops and targets of what is held, then resting orders and their own exits.
+    """Work the inside of bar `i`: stops and targets of what is held, resting orders, and the exits of these.
 
     An order whose time ends with the bar, or ended inside it, is gone at its close.
 
@@ -103,12 +106,28 @@ def match_interior(
         close_ns = now_ns
     open_ns = desk.bars.open_ns_at[i]
     when = Moment(now_ns, open_ns)
-    for book in list(desk.books):
+    orders = desk.resting
+    if len(orders) > 1 or (orders and desk.books):
+        _work_levels(ledger, desk, i, when, rules)
+    else:
+        _work_each(ledger, desk, list(desk.books), list(orders), i, when, rules)
+    if desk.resting:
+        _end_orders(ledger, desk, close_ns, when)
+    if desk.pending:
+        _apply_changes(desk, close_ns)  # the bars to come open at or after this close
+
+
+def _work_each(
+    ledger: Ledger, desk: Desk, books: Sequence[Book], orders: Sequence[WorkingOrder], i: int, when: Moment,
+    rules: FillRules,
+) -> None:  # fmt: skip
+    """Work what has nothing to do with each other: positions first, then orders and the exits of what they open."""
+    for book in books:
         exit_inside(ledger, desk, book, i, when, rules)
-    for order in list(desk.resting):
-        if order.effective_ns > open_ns:
+    for order in orders:
+        if order.effective_ns > when.from_ns:
             continue
-        trigger = trigger_inside(desk, order, i, open_ns, rules)
+        trigger = trigger_inside(desk, order, i, when.from_ns, rules)
         if trigger is not None:
             quote, adverse_after, favourable_after = trigger
             opened = _fill_resting(ledger, desk, order, quote, when)
@@ -117,10 +136,31 @@ def match_interior(
                     ledger, desk, opened, quote, i, when, rules, adverse_after=adverse_after,
                     favourable_after=favourable_after,
                 )  # fmt: skip
-    if desk.resting:
-        _end_orders(ledger, desk, close_ns, when)
-    if desk.pending:
-        _apply_changes(desk, close_ns)  # the bars to come open at or after this close
+
+
+def _work_levels(ledger: Ledger, desk: Desk, i: int, when: Moment, rules: FillRules) -> None:
+    """Work the inside of a bar that may reach several levels: together what acts on each other, the rest each alone."""
+    open_ns = when.from_ns
+    orders = [order for order in desk.resting if order.effective_ns <= open_ns]
+    hit: list[Book | WorkingOrder] = [order for order in orders if order_in_reach(desk, order, i, open_ns, rules)]
+    if not hit:
+        _work_each(ledger, desk, list(desk.books), (), i, when, rules)
+        return
+    books = list(desk.books)
+    hit += [book for book in books if book_in_reach(desk, book, i, open_ns, rules)]
+    for what in gather(books, orders, hit, hedging=ledger.hedging):
+        reached_books = [each for each in what.reached if isinstance(each, Book)]
+        reached_orders = [each for each in what.reached if isinstance(each, WorkingOrder)]
+        if len(what.reached) == 1:
+            _work_each(ledger, desk, reached_books, reached_orders, i, when, rules)
+        elif not all(can_be_walked(desk, order) for order in reached_orders):
+            # When inside the bar another price reached a trigger is not known, so nothing can be put in order.
+            side = desk.bids if sum([book.volume for book in what.books]) >= 0 else desk.asks
+            ledger.doubt = side.close(i)
+            _work_each(ledger, desk, reached_books, reached_orders, i, when, rules)
+            ledger.doubt = None
+        else:
+            walk_together(ledger, desk, what, i, when, rules)
 
 
 def _match_finer(ledger: Ledger, desk: Desk, i: int, now_ns: int, rules: FillRules) -> bool:
@@ -147,7 +187,7 @@ def _match_finer(ledger: Ledger, desk: Desk, i: int, now_ns: int, rules: FillRul
         for k in range(first, last):
             open_ns = finer.open_ns_at[k]
             if k > first:
-                when = Moment(now_ns, open_ns)
+                when = AtOpen(now_ns, open_ns)
                 match_quote(ledger, desk, desk.bids.open(k), desk.asks.open(k), open_ns, when, rules)
             match_interior(ledger, desk, k, now_ns, rules, finer.close_of(k))
     finally:
@@ -156,7 +196,8 @@ def _match_finer(ledger: Ledger, desk: Desk, i: int, now_ns: int, rules: FillRul
 
 
 def _fill_resting(ledger: Ledger, desk: Desk, order: WorkingOrder, quote: float, when: Moment) -> Book | None:
-    desk.resting.remove(order)
+    order.place = desk.resting.index(order)
+    del desk.resting[order.place]
     return ledger.fill_order(desk, order, quote, when, slips=order.request.type in STOPS)
 
 

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Container
+from numbers import Integral
 
 from src.core.instrument import Instrument
 from src.core.records import OrderRequest, OrderResult, OrderType, TimeInForce, TriggerBy, make_order_result
 
 __all__ = [
+    "distances_refusal",
     "nearer",
     "refused",
     "resting_refusal",
@@ -14,8 +16,10 @@ __all__ = [
     "terms_refusal",
     "too_close",
     "trail_refusal",
+    "trailing_refusal",
     "trailing_trigger",
     "trigger_refusal",
+    "unused_refusal",
 ]
 
 #: Prices on a tick differ by float noise; a distance that is short of the least one by this share is the least one.
@@ -63,9 +67,6 @@ def resting_refusal(rules: Instrument, request: OrderRequest, price: float, quot
     """
     sign, kind = request.side.sign, request.type
     if kind is OrderType.TRAILING_STOP:
-        refusal = trail_refusal("a trailing stop", request.trail_distance, request.trail_percent)
-        if refusal is not None:
-            return refusal
         if request.price is not None:
             return refused("unused_price", "a trailing stop follows the price and takes no trigger of its own")
     elif request.trail_distance is not None or request.trail_percent is not None:
@@ -92,6 +93,71 @@ def resting_refusal(rules: Instrument, request: OrderRequest, price: float, quot
 
 def _crosses(request: OrderRequest, price: float, quote: float) -> bool:
     return request.type is OrderType.LIMIT and request.side.sign * (price - quote) > 0
+
+
+def unused_refusal(request: OrderRequest) -> OrderResult | None:
+    """Judge what a market order says of prices: it takes whatever comes."""
+    if request.price is not None or request.limit is not None:
+        found = request.limit if request.price is None else request.price
+        return refused("unused_price", f"a market order takes the next price and has none of its own, found {found!r}")
+    if request.trail_distance is not None or request.trail_percent is not None:
+        return refused("unused_price", "a market order does not follow the price; take a trailing stop order")
+    return None
+
+
+def trailing_refusal(rules: Instrument, request: OrderRequest, quote: float) -> OrderResult | None:
+    """Judge how far a trailing stop order follows `quote`."""
+    refusal = trail_refusal("a trailing stop", request.trail_distance, request.trail_percent)
+    trigger = trailing_trigger(request, quote)
+    if refusal is not None or trigger is None:
+        return refusal
+    return _level_refusal(rules, "a trigger", abs(trigger - quote), quote, request.side.sign)
+
+
+def distances_refusal(rules: Instrument, request: OrderRequest, price: float) -> OrderResult | None:
+    """Judge the distances of stop and target of an entry that is expected at `price`.
+
+    A stop or target is said in one way, lies at least so far away that the tick leaves it there, and at a positive
+    price.
+    """
+    stop_gap, target_gap, multiple = request.stop_distance, request.target_distance, request.target_r
+    trail_gap, percent = request.stop_trail_distance, request.stop_trail_percent
+    if stop_gap is None and target_gap is None and multiple is None and trail_gap is None and percent is None:
+        return None
+    for distance in (stop_gap, target_gap, multiple):
+        if distance is not None and not (math.isfinite(distance) and distance > 0):
+            return refused("distance", f"expected a positive distance of stop or target, found {distance!r}")
+    if stop_gap is not None and request.stop is not None:
+        message = f"expected a stop or its distance, found both, {request.stop:g} and {stop_gap:g}"
+        return refused("unused_distance", message)
+    if (request.target is not None) + (target_gap is not None) + (multiple is not None) > 1:
+        return refused("unused_distance", "expected one of target, target_distance and target_r, found more than one")
+    if trail_gap is not None or percent is not None:
+        refusal = trail_refusal("a trailing stop", trail_gap, percent)
+        if refusal is not None:
+            return refusal
+        trail_gap = price * percent / 100 if percent is not None else trail_gap
+    if multiple is not None:
+        known = stop_gap if request.stop is None else abs(price - request.stop)
+        target_gap = None if known is None else multiple * known  # without a stop refused by another rule
+    sign = request.side.sign
+    for what, gap, way in (
+        ("a stop", stop_gap, -sign), ("a trailing stop", trail_gap, -sign), ("a target", target_gap, sign)
+    ):  # fmt: skip
+        refusal = None if gap is None else _level_refusal(rules, what, gap, price, way)
+        if refusal is not None:
+            return refusal
+    return None
+
+
+def _level_refusal(rules: Instrument, what: str, gap: float, price: float, way: int) -> OrderResult | None:
+    """Judge a level that lies `gap` above (`way` 1) or below (-1) a price."""
+    if gap <= rules.tick / 2 * (1 + NOISE):
+        return refused("distance", f"{what} {gap:g} away falls onto {price:g}: the tick is {rules.tick:g}")
+    level = rules.round_price(price + way * gap)
+    if not (math.isfinite(level) and level > 0):
+        return refused("distance", f"{what} {gap:g} away from {price:g} lies at no positive price")
+    return None
 
 
 def trail_refusal(what: str, distance: float | None, percent: float | None) -> OrderResult | None:
@@ -125,10 +191,14 @@ def trigger_refusal(
 
 
 def terms_refusal(request: OrderRequest) -> OrderResult | None:
-    """Judge time in force and `post_only`."""
+    """Judge time in force, expiry and `post_only`."""
     force, kind = request.time_in_force, request.type
-    if force is TimeInForce.GTD and request.expires_ns is None:
-        return refused("no_expiry", "a good-till-date order needs the instant at which it expires")
+    expires_ns: object = request.expires_ns
+    if expires_ns is None:
+        if force is TimeInForce.GTD:
+            return refused("no_expiry", "a good-till-date order needs the instant at which it expires")
+    elif not isinstance(expires_ns, Integral):
+        return refused("no_expiry", f"expected the nanosecond at which the order expires, found {expires_ns!r}")
     if force in AT_ONCE:
         if kind not in (OrderType.MARKET, OrderType.LIMIT):
             return refused("time_in_force", f"a {kind} order waits for its trigger and cannot be {force}")

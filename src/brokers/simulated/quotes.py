@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from src.brokers.simulated.blown_spread import check_blown
 from src.brokers.simulated.desk import Desk
 from src.brokers.simulated.full_venue import FullVenue, needs_full_venue
 from src.brokers.simulated.funding import FundingRates
@@ -196,9 +197,9 @@ def _blown_out(
             inside = (tape.ts_ns >= each.from_ns) & (tape.ts_ns < each.to_ns)
             times[inside] = np.maximum(times[inside], each.factor)
     price = bid if price_side == "bid" else ask if price_side == "ask" else (bid + ask) / 2
-    return np.where(times > 1, price - (price - bid) * times, bid), np.where(
-        times > 1, price + (ask - price) * times, ask
-    )
+    wide = price - (price - bid) * times
+    check_blown(tape.symbol, wide[times > 1].tolist())
+    return np.where(times > 1, wide, bid), np.where(times > 1, price + (ask - price) * times, ask)
 
 
 class QuoteVenue(Venue):
@@ -317,7 +318,7 @@ class FullQuoteVenue(QuoteVenue, FullVenue):
     """A `QuoteVenue` of an account with stop-outs, swaps, funding, currencies or fees in coin."""
 
     def _begin_price(self, instant_ns: int) -> None:
-        self._pay_due(instant_ns, {})
+        self._pay_due(instant_ns)
 
     def _end_price(self, instant_ns: int) -> None:
         ledger, rule = self.ledger, self._stop_out

@@ -8,14 +8,16 @@ import math
 from src.brokers.simulated.desk import Desk
 from src.brokers.simulated.ledger import Ledger
 from src.brokers.simulated.order_terms import (
+    distances_refusal,
     nearer,
     refused,
     resting_refusal,
     terms_refusal,
     too_close,
-    trail_refusal,
+    trailing_refusal,
     trailing_trigger,
     trigger_refusal,
+    unused_refusal,
 )
 from src.core.book import Book
 from src.core.calendars import calendar_named
@@ -23,16 +25,17 @@ from src.core.instrument import Instrument
 from src.core.records import OrderRequest, OrderResult, OrderType, Side, TimeInForce, TriggerBy
 from src.core.timeframe import format_instant
 
-__all__ = ["order_refusal", "protection_refusal", "refused", "refused_while_closed"]
+__all__ = ["order_refusal", "protection_refusal", "refused", "refused_while_closed", "watched_price"]
 
 
 def order_refusal(
-    ledger: Ledger, desk: Desk, request: OrderRequest, *, at: float | None = None
+    ledger: Ledger, desk: Desk, request: OrderRequest, *, at: float | None = None, filled: float = 0.0
 ) -> OrderResult | None:  # fmt: skip
     """Judge a new order at the desk's present prices and with the account as it is.
 
     Args:
         at: the quote to judge by when it is not the present one: the price of the order that this one waits for.
+        filled: how much of it has filled and needs no margin any more; the instrument's limits are those of the whole.
     """
     refusal = _volume_refusal(desk, request)
     if refusal is not None:
@@ -42,16 +45,25 @@ def order_refusal(
     quote = desk.quotes.ask(desk.mark) if request.side is Side.BUY else desk.quotes.bid(desk.mark)
     if at is not None:
         quote = at
+    elif request.trigger_by is not TriggerBy.QUOTE:
+        quote = watched_price(desk, request.trigger_by, quote)
     price: float | None = quote
-    if request.type is not OrderType.MARKET:
-        price = trailing_trigger(request, quote) if request.type is OrderType.TRAILING_STOP else request.price
+    if request.type is OrderType.MARKET:
+        refusal = unused_refusal(request)
+    else:
+        price = request.price
+        if request.type is OrderType.TRAILING_STOP:
+            refusal = trailing_refusal(desk.instrument, request, quote)
+            price = trailing_trigger(request, quote) if refusal is None else quote
+    if refusal is not None:
+        return refusal
     if price is None or not (math.isfinite(price) and price > 0):
-        return refused("price", f"expected a positive price, found {request.price!r}")
+        return refused("price", f"expected a positive price, found {price!r}")
     if request.type is not OrderType.MARKET:
         refusal = resting_refusal(desk.instrument, request, price, quote)
         if refusal is not None:
             return refusal
-    if request.time_in_force is not TimeInForce.GTC or request.post_only:
+    if request.time_in_force is not TimeInForce.GTC or request.post_only or request.expires_ns is not None:
         refusal = terms_refusal(request)
         if refusal is not None:
             return refusal
@@ -61,8 +73,10 @@ def order_refusal(
             return refusal
     if request.reduce_only:
         return None
-    refusal = _entry_protection_refusal(desk, request, price)
-    return _account_refusal(ledger, desk, request, price) if refusal is None else refusal
+    # A limit that is marketable fills at the quote, so that is where its stop and target have to make sense.
+    crosses = request.type is OrderType.LIMIT and request.side.sign * (price - quote) > 0
+    refusal = _entry_protection_refusal(desk, request, quote if crosses else price)
+    return _account_refusal(ledger, desk, request, price, filled) if refusal is None else refusal
 
 
 def refused_while_closed(instrument: Instrument, now_ns: int) -> OrderResult | None:
@@ -70,6 +84,20 @@ def refused_while_closed(instrument: Instrument, now_ns: int) -> OrderResult | N
     if calendar_named(instrument.calendar).is_open(now_ns):
         return None
     return refused("closed", f"the market of {instrument.symbol} is closed at {format_instant(now_ns)}")
+
+
+def watched_price(desk: Desk, by: TriggerBy, quote: float) -> float:
+    """The price now that a trigger follows; the quote where there is none yet, or where it is the quote."""
+    prices = desk.triggers.get(by)
+    if prices is None:
+        return quote
+    index, series = desk.index, desk.series
+    opened = index + 1
+    if desk.worked and opened < series.loaded and series.open_ns_at[opened] <= desk.worked[-1][0]:
+        watched = prices.open(opened)  # a market order waited for this open, so it is the price now
+    else:
+        watched = prices.close(index) if index >= 0 else quote
+    return watched if watched > 0 else quote  # no number where the series has no price yet
 
 
 def protection_refusal(desk: Desk, book: Book, stop: float | None, target: float | None) -> OrderResult | None:
@@ -134,13 +162,9 @@ def _entry_protection_refusal(desk: Desk, request: OrderRequest, price: float) -
             return refused("target_side", f"a {request.side} at {price:g} needs its target beyond it, not {target:g}")
         if desk.instrument.round_price(target) != target:
             return refused("tick", f"the target {target!r} is no multiple of the tick {desk.instrument.tick:g}")
-    for distance in (request.stop_distance, request.target_distance, request.target_r):
-        if distance is not None and not (math.isfinite(distance) and distance > 0):
-            return refused("distance", f"expected a positive distance of stop or target, found {distance!r}")
-    if request.stop_trail_distance is not None or request.stop_trail_percent is not None:
-        refusal = trail_refusal("a trailing stop", request.stop_trail_distance, request.stop_trail_percent)
-        if refusal is not None:
-            return refusal
+    refusal = distances_refusal(desk.instrument, request, price)
+    if refusal is not None:
+        return refusal
     least = desk.instrument.stop_distance
     if least:
         exit_quote = desk.quotes.across(price, ask=request.side is Side.BUY)
@@ -157,20 +181,28 @@ def _entry_protection_refusal(desk: Desk, request: OrderRequest, price: float) -
     return None
 
 
-def _account_refusal(ledger: Ledger, desk: Desk, request: OrderRequest, price: float) -> OrderResult | None:
+def _account_refusal(
+    ledger: Ledger, desk: Desk, request: OrderRequest, price: float, filled: float
+) -> OrderResult | None:  # fmt: skip
     """The least value, what a spot account may sell, and margin; working entries have reserved theirs."""
     volume, least = request.volume, desk.instrument.min_notional
     if volume * price < least:
         return refused("min_notional", f"{volume * price:g} is below the least value {least:g}")
+    if filled:
+        volume = desk.instrument.round_volume(volume - filled)
     if ledger.spot and request.side is Side.SELL:
         held = desk.held_by(request.book)
         # A reversal may close all that is held; its opening part is rejected at the fill.
         if desk.excess(volume, max(held, 0.0)) and not (request.reverse and held > 0):
             return refused("short_on_spot", f"a spot account can sell only what it holds of {desk.symbol}")
+    if desk.instrument.fees_in_base and request.side is Side.BUY:
+        message = ledger.fee_refusal(desk, volume, price, request.client_id if filled else "")
+        if message is not None:
+            return refused("min_notional", message)
     increase = ledger.increase(desk, request, volume)
     if increase > 0:
-        need = ledger.need_of_order(desk, request.side, increase, price)
+        need = ledger.need_of_order(desk, request.side, increase, price, request.client_id if filled else "")
         free = ledger.free() - ledger.margin_reserved()
-        if need > free:
+        if not need <= free:  # written so that a need which is no number is refused too
             return refused("margin", f"the order needs {need:.2f} and {free:.2f} is free")
     return None

@@ -5,7 +5,10 @@ A limit order never slips.
 
 from dataclasses import dataclass
 
-__all__ = ["Slippage"]
+__all__ = ["Slippage", "least_price"]
+
+#: Of the quote: what a sale gets at least where there is no tick.
+LEAST_SHARE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +31,8 @@ class Slippage:
         """Price units by which `volume` makes its own fill worse on a bar of `bar_volume`; all of it without any."""
         share = min(1.0, volume / bar_volume) if bar_volume > 0 else 1.0
         return price * self.volume_share / 100.0 * share
+
+
+def least_price(quote: float, tick: float) -> float:
+    """What a sale at `quote` gets when its slippage is more than that: one tick, or next to nothing, and never less."""
+    return min(quote, tick if tick > 0 else quote * LEAST_SHARE)

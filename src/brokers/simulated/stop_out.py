@@ -14,6 +14,7 @@ from src.brokers.simulated.full_ledger import FullLedger
 from src.brokers.simulated.ledger import Moment
 from src.core.book import Book
 from src.core.journal import ACCOUNT_STREAM
+from src.core.records import Fill, Side
 
 __all__ = ["StopOut"]
 
@@ -24,14 +25,17 @@ _HALVINGS = 64
 class _Way:
     """One position's way through a bar: its closing quote and the price that margin is taken for, at both ends.
 
-    `kink` is the share of the way at which its stop is reached, where it is closed; infinite when it is not.
+    `kink` is the share of the way at which its stop is reached, where it is closed; infinite when it is not. What has
+    `left` was closed by its target meanwhile: it counts on the way and cannot be closed again.
     """
 
-    __slots__ = ("book", "desk", "kink", "mark_from", "mark_to", "quote_from", "quote_to", "rate")
+    __slots__ = ("book", "desk", "kink", "left", "mark_from", "mark_to", "quote_from", "quote_to", "rate")
 
     def __init__(
-        self, desk: Desk, book: Book, rate: float, quotes: tuple[float, float], marks: tuple[float, float]
-    ) -> None:
+        self, desk: Desk, book: Book, rate: float, quotes: tuple[float, float], marks: tuple[float, float], *,
+        left: bool = False,
+    ) -> None:  # fmt: skip
+        self.left = left
         self.desk = desk
         self.book = book
         self.rate = rate
@@ -125,7 +129,10 @@ class StopOut:
         self._down.clear()
         self._share = 0.0
 
-    def on_the_way(self, instant_ns: int, began: Mapping[str, float] | None = None) -> set[str]:
+    def on_the_way(
+        self, instant_ns: int, began: Mapping[str, float] | None = None,
+        left: Sequence[tuple[Desk, Fill, float | None]] = (),
+    ) -> set[str]:  # fmt: skip
         """Test from the opens of the bars that end now, or from where an earlier test ended, to their adverse extremes.
 
         Such a breach is ambiguous: whether all symbols were there at the same time is not known. The other outcome is
@@ -133,18 +140,21 @@ class StopOut:
 
         Args:
             began: the price of positions that were opened inside their bar, by identity.
+            left: what was closed inside a bar, with its stop of then. A gain counts only after the adverse extreme, so
+                until there such a position is as it was.
 
         Returns:
             The symbols of which something was closed.
         """
         closed: set[str] = set()
+        gone = self._gone(left)
         while self._out is not None:
-            ways = self._ways(began or {})
+            ways = [*gone, *self._ways(began or {})]
             share = self._reached(ways, self._share)
             if share is None:
                 break
             self._share = share
-            standing = [way for way in ways if way.kink >= share and way.desk.symbol in self._moving]
+            standing = [way for way in ways if way.kink >= share and not way.left and way.desk.symbol in self._moving]
             if not standing:
                 break  # what is left has no price now and waits for its next bar
             worst = min(
@@ -155,7 +165,7 @@ class StopOut:
             self._close(worst, worst.quote(share), instant_ns)
             closed.add(worst.desk.symbol)
         if self._call is not None and not self._called:
-            equity, needed = self._at(self._ways(began or {}), 1.0)
+            equity, needed = self._at([*gone, *self._ways(began or {})], 1.0)
             self._warn(instant_ns, equity, needed, recover=False)
         return closed
 
@@ -173,8 +183,7 @@ class StopOut:
         for desk in self._ledger.holding():
             rate, mark, quotes, i = self._ledger.rate(desk), desk.mark, desk.quotes, desk.index
             moves = desk.symbol in self._moving
-            # Whichever way a symbol began to go it goes on, also when what is left of it would fear the other one.
-            down = self._down.setdefault(desk.symbol, sum([book.volume for book in desk.books]) >= 0)
+            down = self._falls(desk)
             extreme = (desk.series.low_at[i] if down else desk.series.high_at[i]) if moves else mark
             for book in desk.books:
                 long = book.volume > 0
@@ -191,6 +200,47 @@ class StopOut:
                     begins = quotes.shown(start, ask=not long)  # margin follows the price that the quote follows
                 ways.append(_Way(desk, book, rate, (start, end), (begins, extreme)))
         return ways
+
+    def _gone(self, left: Sequence[tuple[Desk, Fill, float | None]]) -> list[_Way]:
+        """The ways of what was closed at a better price than it had at the open of its bar."""
+        ways = []
+        for desk, fill, stop in left:
+            long, i = fill.side is Side.SELL, desk.index
+            side = desk.bids if long else desk.asks
+            if desk.symbol not in self._moving or (fill.price - side.open(i)) * fill.side.sign >= 0:
+                continue
+            down = self._falls(desk)
+            book = Book(fill.book, desk.symbol)
+            book.position_id, book.stop = fill.position_id, stop
+            book.side, book.volume = (Side.BUY, fill.volume) if long else (Side.SELL, -fill.volume)
+            # Measured from what it was closed at, commission included, all of which is in the balance already.
+            book.entry_price = fill.price - fill.commission / (book.volume * fill.rate)
+            quotes = side.open(i), side.low(i) if down else side.high(i)
+            marks = desk.series.open_at[i], desk.series.low_at[i] if down else desk.series.high_at[i]
+            ways.append(_Way(desk, book, fill.rate, quotes, marks, left=True))
+        return sorted(ways, key=lambda way: (way.desk.symbol, way.book.position_id))
+
+    def _falls(self, desk: Desk) -> bool:
+        """Whether the adverse extreme of a symbol is its low: where less is left of equity above the level.
+
+        A hedging account may have more to fear from the margin of both sides than from the price. Whichever way a
+        symbol began to go it goes on, also when what is left of it would fear the other one.
+        """
+        down = self._down.get(desk.symbol)
+        if down is None:
+            books, i = desk.books, desk.index
+            down = sum([book.volume for book in books]) >= 0
+            if self._ledger.hedging and i >= 0:
+                sides = [(book.volume, desk.bids if book.volume > 0 else desk.asks) for book in books]
+                low = sum([volume * side.low(i) for volume, side in sides])
+                high = sum([volume * side.high(i) for volume, side in sides])
+                level, volume = (self._out or self._call or 0.0) / 100, self._ledger.exposure(desk)
+                model, series = self._ledger.model(desk), desk.series
+                low -= level * model.maintenance(volume * series.low_at[i])
+                high -= level * model.maintenance(volume * series.high_at[i])
+                down = low < high or (low == high and down)
+            self._down[desk.symbol] = down
+        return down
 
     def _reached(self, ways: Sequence[_Way], begin: float) -> float | None:
         """The first share of the way at which positions have to be closed; None when that is nowhere."""

@@ -11,17 +11,23 @@ from src.brokers.simulated.desk import Desk, DesksBySymbol, PendingProtection
 from src.brokers.simulated.desks import desk_for
 from src.brokers.simulated.groups import Links
 from src.brokers.simulated.latency import Jitter, effective_latency
-from src.brokers.simulated.ledger import Ledger, Moment
+from src.brokers.simulated.ledger import AtOpen, Ledger, Moment
 from src.brokers.simulated.matching import match_interior, match_market_orders, match_opens
 from src.brokers.simulated.opposites import Opposites, opposite_refusal
 from src.brokers.simulated.order_terms import takes_at_once
-from src.brokers.simulated.refusals import order_refusal, protection_refusal, refused, refused_while_closed
+from src.brokers.simulated.refusals import (
+    order_refusal,
+    protection_refusal,
+    refused,
+    refused_while_closed,
+    watched_price,
+)
 from src.brokers.simulated.rejects import Rejects
 from src.brokers.simulated.rules import Costs, FillRules
 from src.brokers.simulated.session_times import after_open_time, end_of_day
 from src.brokers.simulated.triggers import follow_order
 from src.brokers.simulated.volume import VolumeLimits
-from src.brokers.simulated.working_order import FAR_NS, PendingChange, WorkingOrder, changed_request
+from src.brokers.simulated.working_order import FAR_NS, REJECTED_LATE, PendingChange, WorkingOrder, changed_request
 from src.core.bars import BarSeries
 from src.core.config import AccountConfig
 from src.core.errors import InternalError
@@ -130,16 +136,17 @@ class Venue:
             if request.type is OrderType.TRAILING_STOP and order.effective_ns == now_ns:
                 # It follows from the price of now on; one that arrives later, from the first price that it meets.
                 buy = request.side is Side.BUY
-                follow_order(desk, order, desk.quotes.ask(desk.mark) if buy else desk.quotes.bid(desk.mark))
+                quote = desk.quotes.ask(desk.mark) if buy else desk.quotes.bid(desk.mark)
+                follow_order(desk, order, watched_price(desk, request.trigger_by, quote))
             desk.resting.append(order)
             desk.review()
         if order.expires_ns is not None:
             self._await_ending(desk, order, max(order.expires_ns, now_ns))
-        if self._rejects is not None and self._rejects.hits(desk.symbol, order.order_id):
+        if parent is None and self._rejects is not None and self._rejects.hits(desk.symbol, order.order_id):
             self._reject_later(order, now_ns + latency)
         if request.group or request.parent:
             if self._links is None:
-                self._links = Links(self.ledger, self.rules, self._drop, self._wake)
+                self._links = Links(self.ledger, self._drop, self._wake)
             self._links.join(desk, order)
         return make_order_result(accepted=True, order_id=order.order_id), order
 
@@ -177,7 +184,7 @@ class Venue:
         request = changed_request(order, price, volume)
         latency = self._delay(desk, "modify", order_id)
         if latency:
-            desk.pending.append(PendingChange(order, request, now_ns + latency))
+            desk.pending.append(PendingChange(order, price, volume, now_ns + latency))
             under_way = replace(order.snapshot(), request=request, updated_ns=now_ns)
             return make_order_result(accepted=True, order_id=order_id), under_way
         order.change(request, now_ns)
@@ -192,12 +199,13 @@ class Venue:
         if volume is not None and filled and not volume > filled:
             return refused("filled_part", f"{filled:g} of {order.order_id} are filled, {volume:g} is too late")
         request = changed_request(order, price, volume)
-        if filled:
-            request = replace(request, volume=desk.instrument.round_volume(request.volume - filled))
+        if filled and request.reduce_only:
+            request, filled = replace(request, volume=desk.instrument.round_volume(request.volume - filled)), 0.0
         parent = _parent_in(desk, request) if request.parent else None
         place = desk.resting.index(order)
         del desk.resting[place]
-        refusal = order_refusal(self.ledger, desk, request, at=None if parent is None else parent.price)
+        at = None if parent is None else parent.price
+        refusal = order_refusal(self.ledger, desk, request, at=at, filled=filled)
         desk.resting.insert(place, order)
         return refusal
 
@@ -360,18 +368,35 @@ class Venue:
         return True
 
     def _wake(self, desk: Desk, order: WorkingOrder, when: Moment) -> None:
-        """Let an order work whose parent has filled."""
+        """Let an order work whose parent has filled, from its own arrival on; or reject it when it would count.
+
+        What only reduces is for the position that its parent has made or enlarged, and for no later one.
+        """
         request = order.request
-        if self.ledger.hedging and request.reduce_only and request.position_id is None:
-            request = order.request = replace(request, position_id=request.parent)
-        order.effective_ns = when.filled_ns
+        begins_ns = when.from_ns if isinstance(when, AtOpen) else when.filled_ns
+        if takes_at_once(request):
+            # At a bar's close the next bar may open at once; the price that has just filled the parent is gone.
+            begins_ns = when.filled_ns + (when.from_ns == when.filled_ns)
+        begins_ns = max(begins_ns, order.arrives_ns)
+        if self._rejects is not None and self._rejects.hits(desk.symbol, order.order_id):
+            if begins_ns <= when.filled_ns + 1:
+                self._drop(desk, order, when.filled_ns)
+                self.ledger.finish(desk, order, OrderState.REJECTED, when, "rejected", REJECTED_LATE)
+                order.give_up()
+                return
+            self._reject_later(order, begins_ns)
+        if request.reduce_only and request.position_id is None:
+            position_id = request.parent
+            if not self.ledger.hedging:
+                position_id = next((b.position_id for b in desk.books if b.book == request.book), position_id)
+            request = order.request = replace(request, position_id=position_id)
+        order.effective_ns = begins_ns
         if takes_at_once(request):
             desk.resting.remove(order)
-            # At a bar's close the next bar may open at once; the price that has just filled the parent is gone.
-            order.effective_ns += when.from_ns == when.filled_ns
             if not self._await_price(desk, order):
                 message = f"{desk.symbol} has no bar to come on which the order could fill"
                 self.ledger.finish(desk, order, OrderState.CANCELLED, when, "no_data", message)
+                order.give_up()
         desk.review()
 
     def _reopen(self, desk: Desk, now_ns: int) -> None:

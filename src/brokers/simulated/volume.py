@@ -33,6 +33,7 @@ __all__ = ["VolumeLimits"]
 STOP_KINDS = ("stop", "trailing", "break_even")
 #: What is left of these fills at the next open, whatever the price is then.
 TAKERS = (OrderType.MARKET, OrderType.STOP, OrderType.TRAILING_STOP)
+CLOSE_BY = "close_by"
 
 
 class Waiting(Protocol):
@@ -103,8 +104,7 @@ class VolumeLimits:
                 order.price = None
             self._take_later(desk, order, when)
         else:
-            place = sum(each.placed_ns <= order.placed_ns for each in desk.resting)
-            desk.resting.insert(place, order)
+            desk.resting.insert(order.place, order)
         return opened
 
     def exit_book(
@@ -115,8 +115,8 @@ class VolumeLimits:
         room, held = self.room(desk), abs(book.volume)
         limited = kind == "target" or kind in STOP_KINDS
         key = f"{book.position_id}-{kind}"
-        if kind in STOP_KINDS and self._leaving(desk, book):
-            return  # its stop was reached before, and the rest is on its way out
+        if limited and self._leaving(desk, book):
+            return  # its stop was reached before, and the rest is on its way out; no target saves it any more
         if not limited or held <= room:
             part = self._parts.get(key, 0) + 1
             self._exit_book(desk, book, kind, quote, when, slips=slips, other=other, volume=volume, part=part)
@@ -174,7 +174,8 @@ class VolumeLimits:
             opened = self._positions[position_id] = self._positions.get(position_id, 0) + 1
             position_id = position_id if opened == 1 else f"{position_id}-{opened}"
         more["number"] = number
-        index = desk.index
-        at, used = self._used.get(desk.symbol, (index, 0.0))
-        self._used[desk.symbol] = (index, (used if at == index else 0.0) + volume)
+        if kind != CLOSE_BY:  # which trades with nobody
+            index = desk.index
+            at, used = self._used.get(desk.symbol, (index, 0.0))
+            self._used[desk.symbol] = (index, (used if at == index else 0.0) + volume)
         return self._fill(desk, order_id, position_id, request, volume, *prices, kind=kind, **more)

@@ -148,6 +148,26 @@ def test_a_rate_in_a_hole_is_paid_by_what_was_held_before_it_at_the_last_price()
     assert venue.fills[1].kind == "stop"
 
 
+@pytest.mark.parametrize(("stop", "paid"), [(92.0, []), (None, [-9.5])])
+def test_who_pays_inside_a_bar_does_not_depend_on_other_orders(stop: float | None, paid: list[float]) -> None:
+    """Due in the middle of minute 1: whoever still holds at its close of 95 pays, though BBB has a step in between."""
+    bars = {
+        "AAA": [still(100), still(100), [100, 100, 90, 95], still(95)],
+        "BBB": [still(50), still(50), None, still(50)],
+    }
+
+    def payments(*, other: bool) -> list[float]:
+        venue = AccountVenue(bars, symbols={"AAA": {"funding": True}}, funding={"AAA": rates((1.5, 0.01))})
+        venue.buy(10, stop=stop)
+        if other:
+            venue.place("buy", "limit", symbol="BBB", price=10.0, expires=1.7)
+        venue.run()
+        assert len(venue.broker.orders()) == 1 + other + (stop is not None)
+        return [payment.amount for payment in venue.payments]
+
+    assert payments(other=False) == payments(other=True) == pytest.approx(paid)
+
+
 def test_the_journal_tells_each_payment() -> None:
     """With the rate that it was worked out with."""
     venue = AccountVenue(
@@ -175,3 +195,19 @@ def test_rates_that_are_not_all_there_are_found() -> None:
     assert missing([16, 24, 32], start=0) == 0
     assert missing([0, 8, 24, 32], start=25) is None
     assert missing([0]) == 0
+
+
+def test_what_is_due_at_a_close_is_part_of_the_margin_test_of_that_close() -> None:
+    """Ten at 100 with leverage 10 need 50 to stay; of 140 the payment of 100 leaves 40, and the venue closes then."""
+    bars = {"AAA": [still(100)] * 5}
+    venue = AccountVenue(
+        bars, symbols={"AAA": {"funding": True}}, funding={"AAA": rates((2, 0.1))},
+        account={"balance": 140, "leverage": 10, "stop_out_percent": 50},
+    )  # fmt: skip
+
+    venue.buy(10)
+    venue.run()
+
+    entry, out = venue.fills
+    assert (entry.kind, out.kind, out.price) == ("entry", "stop_out", 100.0)
+    assert out.filled_ns == START_NS + 2 * MINUTE_NS

@@ -97,7 +97,8 @@ def assert_carried(venue: AccountVenue) -> None:
     for symbol, volume in volumes.items():
         quote = venue.broker.quote(symbol)
         assert quote is not None
-        notional = abs(volume) * venue.broker.base_series(symbol).close[-1]
+        series = venue.broker.base_series(symbol)
+        notional = abs(volume) * series.close_at[series.length - 1]
         if symbol == "AAAUSD":
             needed += min(notional, 3_000) * 0.02 + max(0.0, notional - 3_000) * 0.1
         else:

@@ -137,6 +137,43 @@ def test_a_trailing_stop_may_follow_the_mark() -> None:
     assert world.told() == ["entry 99 @3 from 2"]
 
 
+@pytest.mark.parametrize(
+    ("side", "trigger", "code"),
+    [("buy", 104.0, "stop_in_market"), ("buy", 106.0, ""), ("sell", 104.0, ""), ("sell", 106.0, "stop_in_market")],
+)
+def test_a_trigger_is_judged_by_the_price_that_it_follows(side: str, trigger: float, code: str) -> None:
+    """The mark stands at 105 and the quote at 100: what is in the market already is so by the mark."""
+    marks: list[Prices] = [[105.0] * 4, [105.0] * 4]
+    world = Venue([FLAT, FLAT], costs={"sides": {"AAA": SideBars(mark=series("AAA", marks))}})
+
+    assert world.place(side, "stop", price=trigger, trigger_by=TriggerBy.MARK).code == code
+
+
+def test_a_trigger_that_is_placed_at_an_open_is_judged_by_that_open() -> None:
+    """A market order brought the open of minute 1 to light, where the mark stands at 110 and no more at 105."""
+    marks: list[Prices] = [[105.0] * 4, [105.0] * 4, [110.0] * 4]
+    world = Venue([FLAT, FLAT, FLAT], costs={"sides": {"AAA": SideBars(mark=series("AAA", marks))}})
+    world.go_to(0.5)
+    world.buy()
+
+    before = world.place("sell", "stop", price=107.0, trigger_by=TriggerBy.MARK).code
+    world.go_to(1)
+    after = world.place("sell", "stop", price=107.0, trigger_by=TriggerBy.MARK).code
+
+    assert (before, after) == ("stop_in_market", "")
+
+
+def test_a_trailing_stop_follows_the_mark_from_where_it_stands_at_once() -> None:
+    """Two below the mark of 105 is 103, which the mark's open of 102.5 passes; the quote of 100 is what it gets."""
+    marks: list[Prices] = [[105.0] * 4, [102.5] * 4]
+    world = Venue([FLAT, FLAT], costs={"sides": {"AAA": SideBars(mark=series("AAA", marks))}})
+
+    world.place("sell", "trailing_stop", trail_distance=2.0, trigger_by=TriggerBy.MARK)
+    world.run()
+
+    assert world.told() == ["entry 100 @1 from 0"]
+
+
 @pytest.mark.parametrize(("by", "code"), [(TriggerBy.MARK, "no_mark"), (TriggerBy.QUOTE, "")])
 def test_a_trigger_price_that_nobody_has_is_refused(by: TriggerBy, code: str) -> None:
     """The sentence is a value, not an exception."""

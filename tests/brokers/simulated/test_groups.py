@@ -2,6 +2,7 @@
 
 import pytest
 
+from src.brokers.simulated.rejects import Rejects
 from src.core.records import OrderEvent, TimeInForce
 from src.core.timeframe import MINUTE_NS
 from tests.brokers.simulated.venue import START_NS, Prices, Venue
@@ -184,6 +185,23 @@ def test_a_child_ends_when_its_parent_ends_unfilled(how: str) -> None:
     ended = told(venue.events())
     assert [line.split(" @")[0] for line in ended[1:]] == ["o2 cancelled (parent)", "o3 cancelled (parent)"]
     assert venue.broker.snapshot().orders == ()
+
+
+def test_a_child_is_rejected_when_it_wakes_and_not_before() -> None:
+    """A venue rejects an order when it would begin to count; the orders that waited for the child end with it."""
+    seed = next(k for k in range(99) if [Rejects(50.0, k).hits("AAA", o) for o in ("o1", "o2")] == [False, True])
+    venue = Venue(
+        [flat(100.0), flat(100.0), [100.0, 100.0, 94.0, 100.0], flat(110.0)],
+        costs={"reject_percent": 50.0},
+        rules={"at_end": "keep", "seed": seed},
+    )
+    venue.place("buy", "limit", price=95.0)
+    venue.place("sell", "limit", price=105.0, parent="o1", reduce_only=True, expires=2)
+    venue.place("buy", "stop", price=120.0, parent="o2", reduce_only=True)
+
+    venue.run()
+
+    assert told(venue.events()) == ["o1 filled @2", "o2 rejected (rejected) @2", "o3 cancelled (parent) @2"]
 
 
 def test_a_bracket_of_orders_protects_a_pending_entry() -> None:

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from src.core.order_states import LEGAL
 from src.core.records import OrderEvent, OrderRequest, OrderState, OrderType, TimeInForce
 from src.core.timeframe import MINUTE_NS
-from tests.brokers.simulated.venue import Venue
+from tests.brokers.simulated.venue import START_NS, Venue
 from tests.generators import Plea, bars, pleas
+
+SPREAD = 0.5
 
 
 class Asker:
@@ -18,8 +20,9 @@ class Asker:
 
     def __init__(self, prices: list[list[float]], *, hedging: bool, late: bool) -> None:
         account = {"positions": "hedging" if hedging else "netting", "leverage": 5}
-        costs = {"spread_points": 0.5, "latency_s": 60.0 if late else 0.0}
+        costs = {"spread_points": SPREAD, "latency_s": 60.0 if late else 0.0}
         self.venue = Venue([[100.0] * 4, *prices], account=account, costs=costs, rules={"at_end": "close"})
+        self.opens = [bar[0] for bar in prices]
         self.placed: list[OrderRequest] = []
         self.told: dict[str, list[OrderEvent]] = defaultdict(list)
 
@@ -105,10 +108,13 @@ def hold_to_its_parent(asker: Asker, request: OrderRequest) -> None:
     if not request.parent or not own:
         return
     parent = asker.told[request.parent][-1].order
-    first = own[0].fill
+    first, woke = own[0].fill, fills_of(asker, request.parent)[-1].fill
     assert parent.filled_volume > 0
     assert first is not None
-    assert first.filled_from_ns >= parent.updated_ns
+    assert woke is not None
+    opening = asker.opens[(woke.filled_from_ns - START_NS) // MINUTE_NS]
+    at_open = abs(woke.price - opening) == SPREAD / 2 and parent.updated_ns == woke.filled_ns
+    assert first.filled_from_ns >= (woke.filled_from_ns if at_open else parent.updated_ns)
 
 
 def hold_groups(asker: Asker) -> None:

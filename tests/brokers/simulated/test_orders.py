@@ -120,11 +120,11 @@ def test_a_refused_change_leaves_the_order_as_it_was(change: dict[str, Any], cod
 
 
 def test_a_modified_order_keeps_its_place() -> None:
-    """Orders that fill in one bar do so in the order in which they were placed first."""
+    """Orders at one price fill in the order in which they were placed first."""
     venue = Venue([FLAT, [100, 100, 95, 96], flat(96)])
 
     first = venue.buy(1, limit=97.0)
-    venue.buy(1, limit=98.0)
+    venue.buy(1, limit=96.5)
     venue.broker.modify(first.order_id, price=96.5)
     venue.run()
 

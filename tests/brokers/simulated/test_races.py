@@ -2,8 +2,10 @@
 
 import pytest
 
+from src.brokers.simulated.latency import Jitter
 from src.core.records import Fill, Order, OrderState
 from src.core.timeframe import MINUTE_NS
+from tests.brokers.case_world import CaseWorld
 from tests.brokers.simulated.venue import START_NS, Prices, Venue
 
 LATE = {"latency_s": 120.0}
@@ -106,6 +108,64 @@ def test_with_latency_a_change_and_a_cancellation_arrive_in_their_order() -> Non
     ended = venue.broker.orders()[-1]
 
     assert (ended.state, ended.request.price) == (OrderState.CANCELLED, 96.0)
+
+
+def test_a_change_that_overtakes_its_order_lets_it_fill_no_earlier() -> None:
+    """With jitter the change may be there first; the order is tested from its own arrival on all the same."""
+    dip: Prices = [100.0, 100.0, 94.0, 100.0]
+    early = late = 0
+    for seed in range(20):
+        costs = {"latency_jitter_ns": 6 * MINUTE_NS}
+        venue = Venue(
+            [flat(100.0)] * 3 + [dip] + [flat(100.0)] * 6, costs=costs, rules={"at_end": "keep", "seed": seed}
+        )
+        order = venue.buy(limit=90.0).order_id
+        (shown,) = venue.broker.snapshot().orders
+        venue.broker.modify(order, price=95.0)
+        venue.run()
+        early += bool(venue.fills)
+        late += shown.effective_ns > START_NS + 2 * MINUTE_NS
+
+        assert all(fill.filled_from_ns >= shown.effective_ns for fill in venue.fills)
+    assert early
+    assert late
+
+
+@pytest.mark.parametrize("kind", ["market", "stop"])
+def test_a_child_that_is_overtaken_by_its_parents_fill_counts_from_its_arrival_on(kind: str) -> None:
+    """It was sent before the fill and wakes with it, but is not at the venue yet."""
+    late = 0
+    for seed in range(20):
+        costs = {"latency_jitter_ns": 6 * MINUTE_NS}
+        bars: list[Prices] = [flat(100.0), *[[100.0, 100.0, 98.0, 100.0]] * 12]
+        venue = Venue(bars, costs=costs, rules={"at_end": "keep", "seed": seed})
+        arrives_ns = START_NS + Jitter(0, costs["latency_jitter_ns"], seed=seed).of("AAA", "place", "o2")
+        venue.buy()
+        price = 99.0 if kind == "stop" else None
+        venue.place("sell", kind, price=price, parent="o1", reduce_only=True)
+        venue.run()
+        late += arrives_ns > venue.fills[0].filled_ns
+
+        assert all(fill.filled_from_ns >= arrives_ns for fill in venue.fills[1:])
+    assert late
+
+
+def test_a_change_that_meets_a_market_order_changes_nothing() -> None:
+    """The rest of a stop that was reached takes any price; the change of its trigger does not make it a stop again."""
+    bars = [
+        (100, 100, 100, 100, 100),
+        (100, 100, 100, 100, 100),
+        (100, 102, 100, 102, 20),
+        *[(104, 104, 104, 104, 90)] * 3,
+    ]
+    world = CaseWorld({"bars": bars, "costs": {"volume_share": 0.1, "latency": "90s"}})
+    world.do({"place": {"side": "buy", "type": "stop", "price": 101.0, "volume": 4.0}})
+
+    assert world.do({"at": 1, "modify": "o1", "price": 103.0}).accepted
+    world.run()
+
+    assert [(fill.volume, fill.price) for fill in world.broker.fills()] == [(2.0, 101.0), (2.0, 104.0)]
+    assert world.ended() == {"o1": "filled"}
 
 
 def test_a_trailing_stop_has_no_price_to_change() -> None:

@@ -95,7 +95,7 @@ def test_a_day_order_that_is_told_to_end_earlier_does() -> None:
         ({"type_": "stop_limit", "price": 101.0}, "price"),
         ({"type_": "stop_limit", "price": 101.0, "limit": 101.3}, "tick"),
         ({"type_": "stop_limit", "price": 99.0, "limit": 101.0}, "stop_in_market"),
-        ({"type_": "trailing_stop"}, "price"),
+        ({"type_": "trailing_stop"}, "trail"),
         ({"type_": "trailing_stop", "trail_distance": 1.0, "trail_percent": 1.0}, "trail"),
         ({"type_": "trailing_stop", "trail_distance": -1.0}, "distance"),
         ({"type_": "trailing_stop", "trail_percent": 100.0}, "distance"),
