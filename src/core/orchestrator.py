@@ -1,18 +1,21 @@
 """MultiStrategyOrchestrator: all strategies of one symbol, in configured order, in the turn of the symbol's worker."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from src.core.bars import BarsView
+from src.core.bars import Bar, BarsView
 from src.core.broker import Broker
 from src.core.clock import Wake
 from src.core.errors import LivelockError, LockstepError, Stopping, StrategyError
 from src.core.places import place_of_error
 from src.core.risk_manager import RiskManager
+from src.core.strategy import BarStrategy
 from src.core.strategy_runner import StrategyRunner
 from src.core.timeframe import format_instant
 from src.core.wake import PriceWake, WorkerWake
 
 __all__ = ["MultiStrategyOrchestrator"]
+
+_new = object.__new__
 
 MAX_EVENTS_IN_ONE_TURN = 10_000
 
@@ -40,6 +43,11 @@ class MultiStrategyOrchestrator:
         self.wake: Wake = PriceWake(self._mailbox, views, prices) if prices else WorkerWake(self._mailbox, views)
         #: Those that have had their `on_start` and not yet their `on_stop`.
         self._started: list[StrategyRunner] = []
+        #: One turn: delivers what is new; with nothing new it does nothing. Raises a `StrategyError` when a strategy
+        #: raised; symbol, instant, strategy and the original error are attributes.
+        self.on_tick: Callable[[str], None] = self._turn_of_all
+        if not others and isinstance(self.runners[0].strategy, BarStrategy) and len(views) == 1:
+            self.on_tick = self._make_turn_of_one(views[0], self.runners[0].strategy.on_bar)
 
     @property
     def bars_seen(self) -> int:
@@ -57,20 +65,35 @@ class MultiStrategyOrchestrator:
             self._guarded(runner, runner.strategy.on_start)
             self._started.append(runner)
 
-    def on_tick(self, symbol: str) -> None:
-        """One turn: deliver what is new. With nothing new it does nothing.
+    def _make_turn_of_one(self, view: BarsView, on_bar: Callable[[Bar], None]) -> Callable[[str], None]:
+        """The turn of a lone strategy with one timeframe, without a call in between: most bots have just that."""
+        mailbox, deliver, series = self._mailbox, self._deliver, view.series
 
-        Raises:
-            StrategyError: a strategy raised; symbol, instant, strategy and the original error are attributes.
-        """
+        def on_tick(symbol: str) -> None:
+            try:
+                if mailbox:
+                    deliver()
+                i = view.end
+                while i < series.length:  # as the runner itself does it where there are several
+                    view.end = i + 1
+                    bar = _new(Bar)
+                    bar._series, bar._i = series, i
+                    on_bar(bar)
+                    i += 1
+            except (LockstepError, Stopping):
+                raise
+            except BaseException as error:  # also sys.exit() in a strategy ends no more than its symbol
+                raise self.blamed(error) from error
+
+        return on_tick
+
+    def _turn_of_all(self, symbol: str) -> None:
         try:
             if self._mailbox:
                 self._deliver()
-            first = self._first  # fetched, then called: `self._first()` would look for a method at each bar
-            first()
-            if self._others:
-                for run in self._others:
-                    run()
+            self._first()
+            for run in self._others:
+                run()
         except (LockstepError, Stopping):
             raise
         except BaseException as error:  # also sys.exit() in a strategy ends no more than its symbol
