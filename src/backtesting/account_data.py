@@ -12,10 +12,9 @@ from src.brokers.simulated.funding import FundingRates, missing_funding
 from src.core.errors import ConfigError, PreflightError
 from src.core.instrument import Instrument
 from src.core.timeframe import HOUR_NS, format_instant
-from src.data.bar_store import BarStore
+from src.data.bar_store import BarStore, TapeSource
 from src.data.fingerprint import Digest
 from src.data.market import MarketData
-from src.data.store import HistoricalDataStore
 from src.data.tapes import RateTape
 
 __all__ = [
@@ -28,12 +27,13 @@ _BEFORE_NS = 48 * HOUR_NS
 
 
 def _instruments(config: BacktestConfig) -> dict[str, Instrument]:
-    """All instruments of the file whose currency is known."""
+    """All instruments of the file whose currency is known, in a venue's order: first those that are traded."""
     account = config.account.currency
+    others = [symbol for symbol in config.instruments if symbol not in config.symbols]
     return {
-        symbol: section.build(symbol, account)
-        for symbol, section in config.instruments.items()
-        if section.quote_of(symbol, account) is not None
+        symbol: config.instruments[symbol].build(symbol, account)
+        for symbol in (*config.symbols, *others)
+        if config.instruments[symbol].quote_of(symbol, account) is not None
     }
 
 
@@ -108,7 +108,7 @@ def with_funding(
 def _read(store: BarStore, symbol: str, start_ns: int, end_ns: int) -> RateTape:
     key = f"instruments.{symbol}.funding"
     mend = {key: "none"}
-    if not isinstance(store, HistoricalDataStore):
+    if not isinstance(store, TapeSource):
         raise PreflightError(
             f"{symbol} pays stored funding and {store.path} has no rates; name a store that has them, or write "
             f"{key}: none",

@@ -4,12 +4,17 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from src.brokers.faults import Fault, FaultKind
+from src.brokers.faults import ORDERS, Fault, FaultKind
 from src.core.config import DurationNs, InstantNs, Section
 
 __all__ = ["FaultSection"]
 
 Count = Annotated[int, Field(ge=1)]
+
+#: The kinds for which a key means something, of the keys that do not mean something for all.
+_MEANT = {
+    "share": ORDERS, "factor": {FaultKind.SPREAD}, "calls": {FaultKind.RATE_LIMIT}, "per_ns": {FaultKind.RATE_LIMIT},
+}  # fmt: skip
 
 
 class FaultSection(Section):
@@ -39,6 +44,11 @@ class FaultSection(Section):
     @model_validator(mode="after")
     def _possible(self) -> "FaultSection":
         problem = self.fault.problem()
+        for name, kinds in _MEANT.items():
+            field = type(self).model_fields[name]
+            if not problem and getattr(self, name) != field.default and self.kind not in kinds:
+                key = field.alias or name
+                problem = f"{self.kind}: {key} is for {' and '.join(sorted(kinds))} alone; leave it out"
         if problem:
             raise ValueError(problem)
         return self

@@ -85,12 +85,13 @@ def _read_side(store: BarStore, base: BarSeries, side: str) -> BarSeries | None:
 
 
 def _read_finer(store: BarStore, base: BarSeries, start_ns: int, end_ns: int) -> BarSeries | None:
-    """The finest bars of the same price that divide the base bars, None when there are none."""
+    """The finest bars of the same price that divide the base bars and lie in the window, None when there are none."""
     for info in store.series_of(base.symbol):
         length_ns = info.timeframe_ns
         if length_ns < base.timeframe_ns and base.timeframe_ns % length_ns == 0 and info.price_side == base.price_side:
             found = store.read_bars(base.symbol, length_ns, start_ns, end_ns, price_side=info.price_side)
-            return found if found.loaded else None
+            if found.loaded:
+                return found
     return None
 
 
@@ -103,7 +104,7 @@ def _aligned(base: BarSeries, own: Mapping[str, BarSeries]) -> SideBars:
             notes.append(f"{counted(absent, 'bar')} of {base.symbol} had no {side} price; its last distance was taken")
     bid, ask = known.get("bid"), known.get("ask")
     if bid is not None and ask is not None:
-        crossed = int(np.count_nonzero((ask.close < bid.close) | (ask.open < bid.open)))
+        crossed = int(np.count_nonzero(np.any([getattr(ask, name) < getattr(bid, name) for name in _PRICES], axis=0)))
         if crossed:
             known["ask"] = _not_below(ask, bid)
             words = counted(crossed, "bar")

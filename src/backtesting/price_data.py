@@ -14,10 +14,9 @@ from src.core.bars import BarSeries, FloatArray
 from src.core.errors import PreflightError
 from src.core.timeframe import DAY_NS, MINUTE_NS, format_instant
 from src.core.words import counted
-from src.data.bar_store import BarStore
+from src.data.bar_store import BarStore, TapeSource
 from src.data.fingerprint import Digest
 from src.data.market import MarketData
-from src.data.store import HistoricalDataStore
 from src.data.tape_bars import TapeBarStore, price_tapes
 from src.data.tapes import QuoteTape, TradeTape
 
@@ -35,7 +34,7 @@ def with_tape_bars(config: BacktestConfig, store: BarStore) -> BarStore:
     """
     if config.backtest.granularity == "bar":
         return store
-    if not isinstance(store, HistoricalDataStore):
+    if not isinstance(store, TapeSource):
         _refuse(config, config.symbols, f"{store.path} has no quotes and no trades")
         return store
     tapes = price_tapes(store)

@@ -58,7 +58,8 @@ class Fault:
         call: which call to the venue is hit, counted from 1: every place, close, cancel, modify and protect counts.
         order: which order is hit, counted from 1: every place and close counts.
         chance_percent: or how many of 100 orders are hit, as the seed draws for each.
-        symbol: only calls, or prices, of this symbol; all with an empty one. A count is then of this symbol alone.
+        symbol: only calls, or prices, of this symbol; all with an empty one. A count is then of this symbol alone, and
+            a call about something that nobody knows is of none.
         from_ns, to_ns: when it lasts; for a call, when it may happen.
         share: how much of the volume fills before the rest is rejected or falls silent.
         after_ns: how long a request whose answer is lost is under way before the venue accepts it; at most the
@@ -93,6 +94,8 @@ class Fault:
             return f"{kind} lasts for a while: expected from and to, found a call, an order or a chance"
         elif self.from_ns is None or self.to_ns is None:
             return f"{kind} lasts for a while: expected from and to"
+        if kind is FaultKind.DISCONNECT and self.symbol:
+            return f"disconnect cuts off the whole venue: expected no symbol, found {self.symbol}"
         if self.after_ns and kind is not FaultKind.TIMEOUT_ACCEPTED:
             return f"{kind}: after is for timeout_accepted alone"
         if self.after_ns > IN_FLIGHT_NS:
@@ -179,7 +182,7 @@ class FaultPlan:
         """
         with self._lock:
             self.calls += 1
-            for symbol in ("", call.symbol):
+            for symbol in ("", call.symbol) if call.symbol else ("",):
                 self._counts["call", symbol] += 1
                 self._counts["order", symbol] += call.is_order
             found = self._found(call, instant_ns, able)
@@ -192,13 +195,13 @@ class FaultPlan:
         if away is not None:
             return away
         for i, fault in self._limits:
-            if fault.lasts_at(instant_ns, call.symbol):
+            if _concerns(fault, call, instant_ns):
                 window = (i, instant_ns // fault.per_ns)
                 self._windows[window] += 1
                 if self._windows[window] > fault.calls:
                     return fault
         for i, fault in self._hits:
-            if fault.lasts_at(instant_ns, call.symbol) and self._hits_now(i, fault, call) and able(fault):
+            if _concerns(fault, call, instant_ns) and self._hits_now(i, fault, call) and able(fault):
                 return fault
         return None
 
@@ -212,3 +215,8 @@ class FaultPlan:
         # A draw of the order's own: it does not depend on who placed what before.
         draw = stream(self._seed, f"fault {i} {fault.kind} {call.identity}", call.symbol).random()
         return draw * 100 < (fault.chance_percent or 0.0)
+
+
+def _concerns(fault: Fault, call: Call, instant_ns: int) -> bool:
+    """Whether a fault may happen to a call; one that is about nothing known is of no symbol."""
+    return (call.symbol != "" or fault.symbol == "") and fault.lasts_at(instant_ns, call.symbol)

@@ -19,8 +19,8 @@ from src.core.bars import BarSeries
 from src.core.broker import IN_FLIGHT_NS, Broker, Connection
 from src.core.clock import Clock
 from src.core.errors import BrokerUnavailable
-from src.core.instrument import Instrument
 from src.core.journal import ACCOUNT_STREAM, Journal
+from src.core.passing_broker import PassingBroker
 from src.core.records import (
     Order,
     OrderEvent,
@@ -40,7 +40,7 @@ __all__ = ["FaultyBroker"]
 _NO_ANSWER = (FaultKind.DISCONNECT, FaultKind.TIMEOUT_LOST)
 
 
-class FaultyBroker:
+class FaultyBroker(PassingBroker):
     """See `Broker`; what goes wrong is told by the plan.
 
     Args:
@@ -56,7 +56,7 @@ class FaultyBroker:
         self, broker: Broker, plan: FaultPlan, clock: Clock, journal: Journal, signals: Signals, *,
         in_flight_ns: int = IN_FLIGHT_NS,
     ) -> None:  # fmt: skip
-        self._broker = broker
+        super().__init__(broker)
         self.plan = plan
         self._clock = clock
         self._journal = journal
@@ -71,7 +71,8 @@ class FaultyBroker:
         self._old: Snapshot | None = None
         #: Requests that reach the venue later, by when.
         self._under_way: list[tuple[int, Callable[[], OrderResult]]] = []
-        self._last_quotes: dict[str, tuple[Fault, Quote | None]] = {}
+        #: Since when a feed has been dead, and its last word.
+        self._last_quotes: dict[str, tuple[int, Quote | None]] = {}
 
     # -- whoever moves time --------------------------------------------------------------------------------------------
 
@@ -93,10 +94,6 @@ class FaultyBroker:
         """See `Broker.connection`; nothing is certain here."""
         return self._connection
 
-    def instrument(self, symbol: str) -> Instrument:
-        """See `Broker.instrument`."""
-        return self._broker.instrument(symbol)
-
     def series(self, symbol: str, timeframe_ns: int) -> BarSeries:
         """See `Broker.series`."""
         return self._feed.of(self._broker.series(symbol, timeframe_ns))
@@ -104,18 +101,6 @@ class FaultyBroker:
     def base_series(self, symbol: str) -> BarSeries:
         """See `Broker.base_series`."""
         return self._feed.of(self._broker.base_series(symbol))
-
-    def entry_per_unit(self, symbol: str, price: float) -> float:
-        """See `CostEstimate.entry_per_unit`."""
-        return self._broker.entry_per_unit(symbol, price)
-
-    def exit_per_unit(self, symbol: str, price: float) -> float:
-        """See `CostEstimate.exit_per_unit`."""
-        return self._broker.exit_per_unit(symbol, price)
-
-    def margin_per_unit(self, symbol: str, price: float) -> float:
-        """See `CostEstimate.margin_per_unit`."""
-        return self._broker.margin_per_unit(symbol, price)
 
     def quote(self, symbol: str) -> Quote | None:
         """See `Broker.quote`; of a feed that is dead its last word, with the instant at which it was said."""
@@ -214,10 +199,19 @@ class FaultyBroker:
 
         return self._answered(call, self._hit(call, _only_calls), act)
 
-    def modify(self, order_id: str, *, price: float | None = None, volume: float | None = None) -> OrderResult:
+    def modify(
+        self, order_id: str, *, price: float | None = None, limit: float | None = None, volume: float | None = None
+    ) -> OrderResult:
         """See `Broker.modify`."""
         call = Call(name="modify", symbol=self._orders.symbol_of(order_id), identity=order_id)
-        act = partial(self._broker.modify, order_id, price=price, volume=volume)
+
+        def act() -> OrderResult:
+            part = self._orders.changed_part(order_id, volume)
+            result = self._broker.modify(order_id, price=price, limit=limit, volume=part)
+            if result.accepted:
+                self._orders.note_change(order_id, volume)
+            return result
+
         return self._answered(call, self._hit(call, _only_calls), act)
 
     def protect(
@@ -321,12 +315,12 @@ class FaultyBroker:
                 self._signals.changes += 1
 
     def _quoted(self, symbol: str, now_ns: int) -> Quote | None:
-        fault = self._feed.is_dead(symbol, now_ns)
-        if fault is None:
+        since_ns = self._feed.dead_since(symbol, now_ns)
+        if since_ns is None:
             return self._broker.quote(symbol)
         known = self._last_quotes.get(symbol)
-        if known is None or known[0] is not fault:
-            known = self._last_quotes[symbol] = (fault, self._broker.quote(symbol))
+        if known is None or known[0] != since_ns:
+            known = self._last_quotes[symbol] = (since_ns, self._broker.quote(symbol))
         return known[1]
 
 

@@ -25,9 +25,15 @@ class FaultyFeed:
         self._faults = [each for each in faults if each.kind in (FaultKind.FEED_HOLE, FaultKind.PRICE_FREEZE)]
         self._shown: dict[tuple[str, int], tuple[BarSeries, BarSeries]] = {}
 
-    def is_dead(self, symbol: str, instant_ns: int) -> Fault | None:
-        """The fault because of which the symbol has no new price at an instant."""
-        return next((each for each in self._faults if each.lasts_at(instant_ns, symbol)), None)
+    def dead_since(self, symbol: str, instant_ns: int) -> int | None:
+        """Since when, by faults that follow each other without a gap, a symbol has no new price; None if it has."""
+        own = [each for each in self._faults if each.symbol in ("", symbol)]
+        if not any(each.lasts_at(instant_ns) for each in own):
+            return None
+        since_ns = instant_ns
+        while earlier := [at for each in own if (at := each.from_ns or 0) < since_ns <= (each.to_ns or 0)]:
+            since_ns = min(earlier)
+        return since_ns
 
     def of(self, series: BarSeries) -> BarSeries:
         """What the bot sees instead of a series; the series itself where nothing is wrong with it."""
@@ -44,7 +50,7 @@ class FaultyFeed:
     def show(self, instant_ns: int = -1) -> None:
         """Let the bot see what it may see of what the venue's series show now; no price by itself from a dead feed."""
         for shown, series in self._shown.values():
-            if series.ticks != shown.ticks and self.is_dead(series.symbol, instant_ns) is None:
+            if series.ticks != shown.ticks and self.dead_since(series.symbol, instant_ns) is None:
                 shown.ticks = series.ticks
             last = series.length - 1
             shown.length = shown.count_closed(series.close_of(last)) if last >= 0 else 0
@@ -56,13 +62,13 @@ def _broken(series: BarSeries, faults: Sequence[Fault]) -> BarSeries:
     opens, closes = series.open_ns[:n], series.closes(0, n)
     columns = {name: getattr(series, name)[:n].copy() for name in ("open", "high", "low", "close", "volume")}
     kept = np.ones(n, dtype=bool)
-    for fault in faults:
+    for fault in sorted(faults, key=lambda each: each.from_ns or 0):
         touched = (closes > (fault.from_ns or 0)) & (opens < (fault.to_ns or 0))
         if fault.kind is FaultKind.FEED_HOLE:
             kept &= ~touched
         elif touched.any():
             first = int(np.argmax(touched))
-            price = series.close[first - 1] if first else series.open[first]
+            price = columns["close"][first - 1] if first else series.open[first]  # which an earlier fault has held
             for name in ("open", "high", "low", "close"):
                 columns[name][touched] = price
             columns["volume"][touched] = 0.0

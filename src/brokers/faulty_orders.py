@@ -26,7 +26,10 @@ class FaultyOrders:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._faults: dict[str, tuple[Fault, float]] = {}
+        self._faults: dict[str, Fault] = {}
+        #: For each order of which a part is to fill: what the bot is told, by the volume that the venue works with.
+        #: A change that is under way has a volume already, and the order still works with the one of before.
+        self._wholes: dict[str, dict[float, float]] = {}
         #: Orders that have a filled part and will never do anything again.
         self._silent: dict[str, Order] = {}
         self._ended: dict[str, Order] = {}
@@ -50,16 +53,35 @@ class FaultyOrders:
 
     def note(self, identity: str, fault: Fault, whole: float) -> None:
         """An order was accepted; what the bot hears of it is the fault's."""
-        self._faults[identity] = (fault, whole)
+        self._faults[identity] = fault
+        part = self.part(self.symbol_of(identity), whole, fault)
+        if part is not None:
+            self._wholes[identity] = {part: whole}
         if fault.kind is FaultKind.STALE_REPLY:
             order = self._broker.find_order(identity)
             if order is not None:
                 self._first[identity] = order
 
+    def changed_part(self, identity: str, volume: float | None) -> float | None:
+        """What the venue gets as the new volume of an order of which only a part is to fill."""
+        if identity not in self._wholes or volume is None:
+            return volume
+        part = self.part(self.symbol_of(identity), volume, self._faults[identity])
+        return volume if part is None else part
+
+    def note_change(self, identity: str, volume: float | None) -> None:
+        """The venue has accepted a change; of a volume that has no part to fill the whole fills."""
+        if identity in self._wholes and volume is not None:
+            part = self.part(self.symbol_of(identity), volume, self._faults[identity])
+            if part is None:
+                self._wholes[identity].pop(volume, None)
+            else:
+                self._wholes[identity][part] = volume
+
     def told(self, event: OrderEvent) -> list[OrderEvent]:
         """What the bot hears when the venue tells of an order."""
         order = event.order
-        fault = self._fault_of(order.order_id)
+        fault = self._faults.get(order.order_id)
         if fault is None:
             return [event]
         heard = replace(event, order=self._rewritten(order))
@@ -100,19 +122,14 @@ class FaultyOrders:
         order = self.find(identity)
         return "" if order is None else order.request.symbol
 
-    def _fault_of(self, identity: str) -> Fault | None:
-        known = self._faults.get(identity)
-        return None if known is None else known[0]
-
     def _rewritten(self, order: Order) -> Order:
-        known = self._faults.get(order.order_id)
-        if known is None or known[0].kind not in ORDERS:
+        whole = self._wholes.get(order.order_id, {}).get(order.request.volume)
+        if whole is None:
             return order
-        fault, whole = known
         order = replace(order, request=replace(order.request, volume=whole))
         if order.state is not OrderState.FILLED:
             return order
-        if fault.kind is FaultKind.REJECTED_WITH_FILL:
+        if self._faults[order.order_id].kind is FaultKind.REJECTED_WITH_FILL:
             message = "the venue filled a part and rejected the rest"
             return replace(order, state=OrderState.REJECTED, code="rejected", message=message)
         order = self._ended.get(order.order_id) or replace(order, state=OrderState.PARTLY_FILLED)

@@ -55,7 +55,7 @@ class Book:
         self.rate = 1.0
         #: How the venue lets the stop follow the price, None when it does not; its owner knows what it means.
         self.trail: Any = None
-        self._missed: tuple[tuple[float, float, float, float], ...] = ()
+        self._missed: tuple[tuple[float, float, float, float, float, float], ...] = ()
         self._snapshot: Position | None = None
 
     def open(self, fill: Fill, *, stop: float | None, target: float | None, stop_cost: float) -> None:
@@ -149,6 +149,12 @@ class Book:
             self.rate = rate
             self._snapshot = None
 
+    def doubt(self, gain: float) -> None:
+        """Count what another path would have brought beyond the execution that comes next, in the price's currency."""
+        self.ambiguous = True
+        self._other_best += max(0.0, gain * self.rate)
+        self._other_worst += min(0.0, gain * self.rate)
+
     def miss(self, price: float, volume: float | None = None) -> None:
         """Remember that another path of the prices would have closed what is held now, at this price.
 
@@ -156,7 +162,8 @@ class Book:
             volume: how much of it, unsigned; all by default.
         """
         volume = abs(self.volume) if volume is None else volume
-        self._missed = (*self._missed, (price, volume, self._exit_value, self._exit_volume))
+        before = self._exit_value, self._exit_volume, self._other_worst, self._other_best
+        self._missed = (*self._missed, (price, volume, *before))
 
     def position(self) -> Position:
         """What is held now; the same object until something changes."""
@@ -175,13 +182,16 @@ class Book:
         self._slippage += fill.slippage_cost
 
     def _weigh_missed(self, rate: float) -> None:
-        """Compare each exit that was missed with what became of the volume that it would have closed."""
+        """Compare each exit that was missed with what became of the volume that it would have closed.
+
+        What was left to doubt about parts that had been closed before adds to it; what came later it would have spared.
+        """
         self.ambiguous = True
-        for price, volume, value_before, volume_before in self._missed:
+        for price, volume, value_before, volume_before, worst_before, best_before in self._missed:
             later = (self._exit_value - value_before) / (self._exit_volume - volume_before)
             other = self.side.sign * (price - later) * volume * rate
-            self._other_best = max(self._other_best, other)
-            self._other_worst = min(self._other_worst, other)
+            self._other_best = max(self._other_best, best_before + other)
+            self._other_worst = min(self._other_worst, worst_before + other)
 
     def _close(self, fill: Fill) -> Trade:
         # The gross result is measured at mid prices: what the fills' prices lost to spread and slippage is given back

@@ -150,8 +150,15 @@ class Broker(CostEstimate, Protocol):
         """Cancel a working order; refused with `not_working` when it is no longer that."""
         ...
 
-    def modify(self, order_id: str, *, price: float | None = None, volume: float | None = None) -> OrderResult:
-        """Change the price or volume of a working order; effective as a new order at that instant would be."""
+    def modify(
+        self, order_id: str, *, price: float | None = None, limit: float | None = None, volume: float | None = None
+    ) -> OrderResult:
+        """Change the price, limit or volume of a working order; effective as a new order at that instant would be.
+
+        Args:
+            price: the limit, or the trigger of a stop or of a stop-limit order that has not been triggered.
+            limit: of a stop-limit order; others are refused with `unused_price`.
+        """
         ...
 
     def protect(

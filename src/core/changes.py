@@ -16,7 +16,7 @@ from src.core.broker import Broker
 from src.core.clock import Clock
 from src.core.errors import BrokerUnavailable
 from src.core.journal import Journal
-from src.core.records import Order, OrderResult, Position, Snapshot, make_order_result
+from src.core.records import OrderRequest, OrderResult, OrderType, Position, Snapshot, make_order_result
 from src.core.repeated import RECOVERY, Repeated
 from src.core.risk_manager import RiskManager
 from src.core.unanswered import UNANSWERED
@@ -135,11 +135,14 @@ class Changes:
 
     # -- orders --------------------------------------------------------------------------------------------------------
 
-    def modify(self, order_id: str, *, price: float | None, volume: float | None) -> OrderResult:
+    def modify(
+        self, order_id: str, *, price: float | None, limit: float | None, volume: float | None
+    ) -> OrderResult:  # fmt: skip
         """See `Broker.modify`."""
         key = ("modify", order_id)
-        result = self._ask_modify(order_id, price, volume)
-        values = {name: value for name, value in (("price", price), ("volume", volume)) if value is not None}
+        given = (("price", price), ("limit", limit), ("volume", volume))
+        values = {name: value for name, value in given if value is not None}
+        result = self._ask_modify(order_id, values)
         if result.code not in AGAIN:
             self._answered(key, values, result)
             return result
@@ -159,24 +162,24 @@ class Changes:
         if order is None or order.state.is_final:
             return self._forget(key)
         request = order.request
-        found = {"price": request.price, "volume": request.volume}
+        found = _terms(request)
         differing = {name: value for name, value in wanted.values.items() if not _equal(found[name], value)}
         differing = self._undone(wanted, differing)
         if differing:
-            result = self._ask_modify(order_id, differing.get("price"), differing.get("volume"))
+            result = self._ask_modify(order_id, differing)
             if self._must_ask_again(wanted, result):
                 return False
             self._record(request.symbol, request.book, order_id, "modify", result)
             self._settle(wanted, differing, result)
         return self._is_over(key, wanted)
 
-    def _ask_modify(self, order_id: str, price: float | None, volume: float | None) -> OrderResult:
+    def _ask_modify(self, order_id: str, values: dict[str, float]) -> OrderResult:
         try:
-            result = self._broker.modify(order_id, price=price, volume=volume)
+            result = self._broker.modify(order_id, **values)
         except BrokerUnavailable as error:
             return no_answer(error)
         if result.accepted:
-            self._expect(partial(_shows_order, order_id, price, volume))
+            self._expect(partial(_shows_order, order_id, values))
         return result
 
     # -- both ----------------------------------------------------------------------------------------------------------
@@ -276,13 +279,15 @@ def _shows_position(position_id: str, stop: float | None, target: float | None, 
     return True
 
 
-def _shows_order(order_id: str, price: float | None, volume: float | None, snapshot: Snapshot) -> bool:
+def _shows_order(order_id: str, values: dict[str, float], snapshot: Snapshot) -> bool:
     for each in snapshot.orders:
         if each.order_id == order_id:
-            return _shows_terms(each, price, volume)
+            found = _terms(each.request)
+            return all(_equal(found[name], value) for name, value in values.items())
     return True
 
 
-def _shows_terms(order: Order, price: float | None, volume: float | None) -> bool:
-    request = order.request
-    return (price is None or _equal(request.price, price)) and (volume is None or _equal(request.volume, volume))
+def _terms(request: OrderRequest) -> dict[str, float | None]:
+    """What of an order can be changed, by the words of `Broker.modify`; a triggered stop-limit order is a limit."""
+    limit = request.limit if request.type is OrderType.STOP_LIMIT else request.price
+    return {"price": request.price, "limit": limit, "volume": request.volume}

@@ -181,6 +181,9 @@ class InstrumentConfig(Section):
         begins = [tier.from_ for tier in self.margin_tiers]
         if begins and (begins[0] != 0 or any(a >= b for a, b in pairwise(begins))):
             raise ValueError(f"margin_tiers begin at 0 and rise, found from {', '.join(f'{b:g}' for b in begins)}")
+        least = max(self.min_volume, self.volume_step)
+        if self.max_volume is not None and self.max_volume < least:
+            raise ValueError(f"max_volume {self.max_volume:g} is below the least volume {least:g}: nothing could trade")
         if begins and self.leverage is not None:
             raise ValueError("expected one of leverage and margin_tiers, found both")
         if self.funding == "stored" and self.kind != "perpetual":

@@ -4,7 +4,9 @@ Pure but for reading the one file; any thread.
 """
 
 import difflib
+import json
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
@@ -88,6 +90,26 @@ class ConfigDocument:
             if line is not None:
                 return line if isinstance(line, str) else f"{self.name}:{line}"
         return self.name
+
+    def changed(self, settings: Sequence[tuple[str, Any]], where: Callable[[str], str]) -> "ConfigDocument":
+        """A document with further keys set, in their order; what they leave as it is belongs to both.
+
+        Args:
+            settings: keys as `strategies.0.params.fast`, and plain values.
+            where: what messages call the place that a key was set from, such as `suite.yaml:12`.
+
+        Raises:
+            ConfigError: a key leads through a plain value, or to a place that a list has not.
+        """
+        values, lines = self.values, dict(self._lines)
+        for key, value in settings:
+            at = _place(values, key, where(key))
+            values = _replaced(values, at, value)
+            for below in [each for each in lines if each[: len(at)] == at]:
+                del lines[below]
+            lines[at] = where(key)
+        words = [f"{key}={json.dumps(value, default=str)}" for key, value in settings]
+        return ConfigDocument(values, lines, self.name, self.folder, (*self.overrides, *words))
 
     def _problem(self, key: str, location: Location, text: str) -> str:
         where = self.where(location)
@@ -181,6 +203,35 @@ def _collect_lines(node: yaml.Node | None, at: Location, lines: dict[Location, i
         for i, value in enumerate(node.value):
             lines[(*at, i)] = value.start_mark.line + 1
             _collect_lines(value, (*at, i), lines, name)
+
+
+def _place(values: dict[str, Any], key: str, where: str) -> Location:
+    """Where a dotted key leads; `where` begins the sentence of a refusal."""
+    target: Any = values
+    at: Location = ()
+    for i, part in enumerate(parts := key.strip().split(".")):
+        index: str | int = part
+        if isinstance(target, list):
+            if not part.isdigit() or int(part) >= len(target):
+                raise ConfigError(f"{where}: {key}: expected an index from 0 to {len(target) - 1}, found {part!r}")
+            index = int(part)
+        elif target is not None and not isinstance(target, dict):
+            raise ConfigError(f"{where}: {key}: {'.'.join(parts[:i])} is a plain value and has no key {part!r}")
+        at = (*at, index)
+        target = target[int(part)] if isinstance(target, list) else (target or {}).get(part)
+    return at
+
+
+def _replaced(target: Any, at: Location, value: Any) -> Any:
+    """A copy with another value at a place; only what lies on the way there is copied."""
+    if not at:
+        return value
+    index, rest = at[0], at[1:]
+    if isinstance(target, list):
+        copied: Any = list(target)
+        copied[index] = _replaced(target[int(index)], rest, value)
+        return copied
+    return {**(target or {}), index: _replaced((target or {}).get(index), rest, value)}
 
 
 def _apply(values: dict[str, Any], override: str) -> Location:

@@ -39,8 +39,8 @@ __all__ = [
 ]
 
 
-#: How many columns a process keeps for the next run over the same bars.
-_MOST_SHARED = 256
+#: How many columns a process keeps for the next run over the same bars, and of how many bytes together.
+_MOST_SHARED, _MOST_BYTES = 256, 2**28
 
 #: Values by key, together with the closes that they belong to: who reads the same memory gets the same column. The
 #: closes are held weakly, so that a market which nobody runs over any more is forgotten.
@@ -63,7 +63,7 @@ def _values_of(feature: Feature, series: BarSeries) -> FloatArray:
     _shared[key] = weakref.ref(series.close), values
     for stale in [each for each, (closes, _) in _shared.items() if closes() is None]:
         del _shared[stale]
-    while len(_shared) > _MOST_SHARED:
+    while len(_shared) > _MOST_SHARED or sum(kept.nbytes for _, kept in _shared.values()) > _MOST_BYTES:
         _shared.popitem(last=False)
     return values
 

@@ -73,8 +73,8 @@ class OrderDesk:
             stop_distance = None if stop_distance is None else float(stop_distance)
             target_distance = None if target_distance is None else float(target_distance)
             target_r = None if target_r is None else float(target_r)
-            price = limit if trigger is None else trigger
-            price = None if price is None else self._on_tick(symbol, price)
+            limit = None if limit is None else self._on_tick(symbol, limit)
+            price = limit if trigger is None else self._on_tick(symbol, trigger)
             stop = None if stop is None else self._on_tick(symbol, stop)
             target = None if target is None else self._on_tick(symbol, target)
         except NO_NUMBER as error:
@@ -92,7 +92,7 @@ class OrderDesk:
             shaped = shape_order(self._broker, intent, order_type, terms, aims=aims)
             order_type, intent = shaped.type, shaped.intent
         if limit is not None and trigger is not None:
-            message = f"expected a limit or a trigger, found both, {limit:g} and {trigger:g}"
+            message = f"expected a limit or a trigger, found both, {limit:g} and {price:g}"
             verdict = Verdict(code="limit_and_trigger", message=message)
         elif shaped is not None and shaped.verdict is not None:
             verdict = shaped.verdict
@@ -128,10 +128,10 @@ class OrderDesk:
     def close(self, position: Position, *, volume: float | None, kind: str, reason: str) -> OrderResult:
         """Close a position or a part of it at the market; reducing needs no reservation."""
         reason = checked_text(reason, "a reason")
-        asked = volume
         try:
-            if volume is not None:
-                volume = self._broker.instrument(position.symbol).round_volume(float(volume))
+            asked = None if volume is None else float(volume)
+            if asked is not None:
+                volume = self._broker.instrument(position.symbol).round_volume(asked)
         except NO_NUMBER as error:
             return self._unreadable(position.symbol, position.book, "close", error)
         identity = self._next_id(position.book, position.symbol, self._clock.now_ns())
@@ -201,12 +201,14 @@ class OrderDesk:
         return result
 
     def modify(
-        self, symbol: str, book: str, order_id: str, *, price: float | None, volume: float | None, reason: str
-    ) -> OrderResult:
-        """Change the price or the volume of a working order; an entry asks the risk manager as a new one would."""
+        self, symbol: str, book: str, order_id: str, *, price: float | None, limit: float | None = None,
+        volume: float | None, reason: str,
+    ) -> OrderResult:  # fmt: skip
+        """Change price, limit or volume of a working order; an entry asks the risk manager as a new one would."""
         reason = checked_text(reason, "a reason")
         try:
             price = None if price is None else self._on_tick(symbol, price)
+            limit = None if limit is None else self._on_tick(symbol, limit)
             asked = volume = None if volume is None else float(volume)
         except NO_NUMBER as error:
             return self._unreadable(symbol, book, "modify", error)
@@ -216,16 +218,19 @@ class OrderDesk:
             if volume is not None and math.isfinite(volume):
                 volume = self._broker.instrument(symbol).round_volume(volume)
             if asks:
-                verdict = self._risk.amend(changed_intent(order.request, price, volume))
+                verdict = self._risk.amend(changed_intent(self._broker, order.request, price, limit, volume))
         self._record(
             symbol, book, "modify", verdict.code or "accepted", order_id, None, None, volume, price, None, None, reason
         )
+        if limit is not None:
+            rest = [None] * 9  # of the terms that cannot be changed
+            self._journal.record(self._clock.now_ns(), symbol, "terms", self._participant, order_id, None, limit, *rest)
         if not verdict.accepted:
             self._count_refusal(verdict.code)
             return make_order_result(accepted=False, code=verdict.code, message=verdict.message)
         if asked is not None and volume is not None and volume != asked:
             self._adjusted(symbol, order_id, "volume", asked, volume)
-        result = self._broker.modify(order_id, price=price, volume=volume)
+        result = self._broker.modify(order_id, price=price, limit=limit, volume=volume)
         if not result.accepted:
             if asks and result.code not in OPEN_ANSWERS:
                 self._risk.unchanged(order_id)

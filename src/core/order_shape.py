@@ -79,16 +79,30 @@ def shape_order(
     return ShapedOrder(type=order_type, intent=intent, terms=terms)
 
 
-def changed_intent(request: OrderRequest, price: float | None, volume: float | None) -> EntryIntent:
-    """What a working entry wants once its price or volume is changed; None leaves one as it is."""
-    return make_entry_intent(
+def changed_intent(
+    broker: Broker, request: OrderRequest, price: float | None, limit: float | None, volume: float | None
+) -> EntryIntent:  # fmt: skip
+    """What a working entry wants once its price, limit or volume is changed; None leaves one as it is.
+
+    A trigger that follows the price is taken as it would be if the order were placed now.
+    """
+    price = request.price if price is None else price
+    limit = request.limit if limit is None else limit
+    if limit is not None and price is not None:  # a stop-limit order may have been triggered already: the worse of both
+        price = max(price, limit) if request.side is Side.BUY else min(price, limit)
+    intent = make_entry_intent(
         client_id=request.client_id, book=request.book, symbol=request.symbol, side=request.side,
-        volume=request.volume if volume is None else volume, price=request.price if price is None else price,
-        stop=request.stop, stop_distance=request.stop_distance or request.stop_trail_distance, reverse=request.reverse,
+        volume=request.volume if volume is None else volume, price=price,
+        stop=request.stop, stop_distance=request.stop_distance, reverse=request.reverse,
     )  # fmt: skip
+    if request.type is OrderType.TRAILING_STOP:
+        intent = replace(intent, price=_trigger(broker, intent, request))
+    if intent.stop is None and intent.stop_distance is None:
+        intent = replace(intent, stop_distance=_stop_gap(broker, intent, request))
+    return intent
 
 
-def _trigger(broker: Broker, intent: EntryIntent, terms: OrderTerms) -> float | None:
+def _trigger(broker: Broker, intent: EntryIntent, terms: OrderTerms | OrderRequest) -> float | None:
     """Where a trailing stop order would be triggered now; None without a price."""
     quote = broker.quote(intent.symbol)
     if quote is None:
@@ -98,7 +112,7 @@ def _trigger(broker: Broker, intent: EntryIntent, terms: OrderTerms) -> float | 
     return price + intent.side.sign * gap
 
 
-def _stop_gap(broker: Broker, intent: EntryIntent, terms: OrderTerms) -> float | None:
+def _stop_gap(broker: Broker, intent: EntryIntent, terms: OrderTerms | OrderRequest) -> float | None:
     """How far from the entry a stop begins that follows the price; None when none does."""
     if terms.stop_trail_distance is not None or terms.stop_trail_percent is None:
         return terms.stop_trail_distance

@@ -21,15 +21,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from src.core.bars import BarSeries
 from src.core.broker import Broker, Connection
 from src.core.changes import AGAIN, Changes, no_answer
 from src.core.clock import Clock
 from src.core.closing import RATE_LIMIT, Closing
 from src.core.errors import BrokerContractError, BrokerUnavailable, ConfigError
 from src.core.fresh_events import FreshEvents
-from src.core.instrument import Instrument
 from src.core.journal import Journal
+from src.core.passing_broker import PassingBroker
 from src.core.records import (
     Fill,
     Order,
@@ -61,7 +60,7 @@ _AT_THE_MARKET = (OrderType.MARKET, OrderType.STOP, OrderType.TRAILING_STOP)
 _SAME = 1e-9
 
 
-class SteadyBroker:
+class SteadyBroker(PassingBroker):
     """See `Broker`, and the text of the module for what it adds.
 
     Args:
@@ -71,7 +70,7 @@ class SteadyBroker:
     """
 
     def __init__(self, broker: Broker, clock: Clock, journal: Journal) -> None:
-        self._broker = broker
+        super().__init__(broker)
         self._clock = clock
         self._journal = journal
         self._in_flight_ns = broker.connection().in_flight_ns
@@ -110,18 +109,6 @@ class SteadyBroker:
         """See `Broker.connection`; from here on it is certain."""
         return Connection(in_flight_ns=self._in_flight_ns)
 
-    def instrument(self, symbol: str) -> Instrument:
-        """See `Broker.instrument`."""
-        return self._broker.instrument(symbol)
-
-    def series(self, symbol: str, timeframe_ns: int) -> BarSeries:
-        """See `Broker.series`."""
-        return self._broker.series(symbol, timeframe_ns)
-
-    def base_series(self, symbol: str) -> BarSeries:
-        """See `Broker.base_series`."""
-        return self._broker.base_series(symbol)
-
     def quote(self, symbol: str) -> Quote | None:
         """See `Broker.quote`."""
         return self._broker.quote(symbol)
@@ -137,18 +124,6 @@ class SteadyBroker:
     def positions(self, symbol: str) -> Sequence[Position]:
         """See `Broker.positions`."""
         return self._broker.positions(symbol)
-
-    def entry_per_unit(self, symbol: str, price: float) -> float:
-        """See `CostEstimate.entry_per_unit`."""
-        return self._broker.entry_per_unit(symbol, price)
-
-    def exit_per_unit(self, symbol: str, price: float) -> float:
-        """See `CostEstimate.exit_per_unit`."""
-        return self._broker.exit_per_unit(symbol, price)
-
-    def margin_per_unit(self, symbol: str, price: float) -> float:
-        """See `CostEstimate.margin_per_unit`."""
-        return self._broker.margin_per_unit(symbol, price)
 
     def find_order(self, client_id: str) -> Order | None:
         """See `Broker.find_order`."""
@@ -229,9 +204,11 @@ class SteadyBroker:
         for order_id in self.unanswered.entries(symbol):
             self.cancel(order_id)
 
-    def modify(self, order_id: str, *, price: float | None = None, volume: float | None = None) -> OrderResult:
+    def modify(
+        self, order_id: str, *, price: float | None = None, limit: float | None = None, volume: float | None = None
+    ) -> OrderResult:
         """See `Broker.modify`; made again until somebody answers."""
-        return self._changes.modify(order_id, price=price, volume=volume)
+        return self._changes.modify(order_id, price=price, limit=limit, volume=volume)
 
     def protect(
         self, position_id: str, *, stop: float | None = None, target: float | None = None, kind: str = "stop"

@@ -188,7 +188,7 @@ class Strategy:
             time_in_force: `gtc` until cancelled; `day` until the instrument's session closes; `gtd` until `expires_ns`;
                 `ioc` and `fok`: what the first price gives, in part or only as a whole.
             expires_ns: when a working order ends.
-            post_only: refused with `post_only` when the limit would fill at once.
+            post_only: refused with `post_only` when the limit would fill at once, or rejected so when it arrives.
             reduce_only: close what is held short, up to `volume`, and open nothing; without `volume` all of it, or what
                 `parent` is to open.
             trigger_by: which price triggers a stop: `quote`, `last` or `mark`.
@@ -255,13 +255,16 @@ class Strategy:
         return self._runner.protect(stop=None, target=target, reason=reason)
 
     def modify(
-        self, order_id: str, *, price: float | None = None, volume: float | None = None, reason: str = ""
-    ) -> OrderResult:
+        self, order_id: str, *, price: float | None = None, limit: float | None = None, volume: float | None = None,
+        reason: str = "",
+    ) -> OrderResult:  # fmt: skip
         """Change the limit or trigger, or the volume, of a working order; None leaves one as it is.
+
+        `limit` is that of a stop-limit order, whose `price` is its trigger until that was reached.
 
         Refused with `not_working` when it has filled or ended. More volume asks the risk manager as an entry does.
         """
-        return self._runner.modify(order_id, price, volume, reason)
+        return self._runner.modify(order_id, price, limit, volume, reason)
 
     def cancel(self, order_id: str, *, reason: str = "") -> OrderResult:
         """Cancel a working order; refused with `not_working` when it has filled or ended."""

@@ -291,7 +291,7 @@ class StrategyRunner:
             try:
                 trail_distance = trail_distance if trail_atr is None else float(trail_atr) * average
                 stop_trail_distance = stop_trail_distance if stop_trail_atr is None else float(stop_trail_atr) * average
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 return no_number(error)
         return read_terms(
             trigger_limit=trigger_limit, trail_distance=trail_distance, trail_percent=trail_percent,
@@ -299,9 +299,13 @@ class StrategyRunner:
             group=group, parent=parent, stop_trail_distance=stop_trail_distance, stop_trail_percent=stop_trail_percent,
         )  # fmt: skip
 
-    def modify(self, order_id: str, price: float | None, volume: float | None, reason: str) -> OrderResult:
+    def modify(
+        self, order_id: str, price: float | None, limit: float | None, volume: float | None, reason: str
+    ) -> OrderResult:
         """See `Strategy.modify`."""
-        return self.desk.modify(self.symbol, self.name, order_id, price=price, volume=volume, reason=reason)
+        return self.desk.modify(
+            self.symbol, self.name, order_id, price=price, limit=limit, volume=volume, reason=reason
+        )
 
     def cancel(self, order_id: str, reason: str) -> OrderResult:
         """See `Strategy.cancel`."""

@@ -31,6 +31,7 @@ __all__ = [
     "Runtime",
     "ThreadRuntime",
     "Ticker",
+    "collect_new",
     "current_name",
     "current_participant",
     "interrupts_raise",
@@ -358,21 +359,34 @@ def interrupts_raise(error: type[BaseException]) -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
+#: After how many new objects the garbage collector looks at them, and how rarely at older ones.
+_RARELY = (300_000, 20, 100)
+
+
 @contextmanager
 def rare_collections() -> Iterator[None]:
     """While inside, the cyclic garbage collector looks at new objects rarely and at the old ones hardly ever.
 
     A run keeps its records to the end and makes few cycles, so that the default thresholds would walk over all of them
-    again and again for nothing. What a strategy leaves in cycles waits until so many objects are new.
+    again and again for nothing. What a strategy leaves in cycles waits until so many objects are new. Inside of another
+    one it changes nothing.
     """
     thresholds = gc.get_threshold()
+    if thresholds == _RARELY:
+        yield
+        return
     gc.freeze()
-    gc.set_threshold(300_000, 20, 100)
+    gc.set_threshold(*_RARELY)
     try:
         yield
     finally:
         gc.set_threshold(*thresholds)
         gc.unfreeze()
+
+
+def collect_new() -> None:
+    """Let go of what `rare_collections` has left in cycles, without a look at what was there before it."""
+    gc.collect(1)
 
 
 def start_thread(name: str, run: Callable[[], None]) -> threading.Thread:

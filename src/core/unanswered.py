@@ -114,14 +114,15 @@ class Unanswered:
         except BrokerUnavailable:
             return False
         if order is not None:
-            del self._unknown[identity]
-            self._resolve(unknown, order.state, found=True)
-            self._found(order)
+            if self._unknown.pop(identity, None) is not None:  # the venue may have told of it while it was asked
+                self._resolve(unknown, order.state, found=True)
+                self._found(order)
             return True
         now = self._clock.now_ns()
         if now < unknown.sent_ns + 2 * self._in_flight_ns:
             return False
-        del self._unknown[identity]
+        if self._unknown.pop(identity, None) is None:
+            return True
         self._resolve(unknown, LOST, found=False)
         self._lost[identity] = unknown.request
         self._repeated.begin(("late", identity), partial(self._look_for_late, identity, now))

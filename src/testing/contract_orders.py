@@ -261,7 +261,9 @@ def triggered_stop_limit(talk: Talk) -> None:
     trigger, limit = talk.price(1.05), talk.price(1.06)
     order_id = talk.accepted(talk.place(Side.BUY, OrderType.STOP_LIMIT, price=trigger, limit=limit))
     talk.bench.move_to(talk.price(1.1))
-    talk.bench.until(lambda: bool(talk.fills(order_id)))
+    if not talk.bench.until(lambda: bool(talk.fills(order_id))):
+        talk.bench.move_to(talk.price(0.9))  # the price went past the limit at once, and comes back to it
+    talk.filled(order_id)
     talk.hold(all(f.price <= limit for f in talk.fills(order_id)), "expected fills at the limit or better")
 
 
@@ -358,3 +360,33 @@ def finding_an_order(talk: Talk) -> None:
     ended = talk.broker.find_order(request.client_id)
     talk.equal(None if ended is None else ended.state, OrderState.CANCELLED, "after its end the state")
     talk.equal(talk.broker.find_order(talk.next_id()), None, "under an unused id the order")
+
+
+@case("BC-66", Can.STOP_LIMIT, Can.MODIFY)
+def modifying_a_limit(talk: Talk) -> None:
+    """A stop-limit that waits for its trigger shows its new limit; of another order a limit cannot be changed."""
+    trigger, limit = talk.price(1.2), talk.price(1.22)
+    order_id = talk.accepted(talk.place(Side.BUY, OrderType.STOP_LIMIT, price=trigger, limit=talk.price(1.21)))
+    talk.accepted(talk.broker.modify(order_id, limit=limit))
+
+    def shown() -> bool:
+        order = talk.working().get(order_id)
+        return order is not None and (order.request.price, order.request.limit) == (trigger, limit)
+
+    talk.hold(talk.bench.until(shown), f"expected the limit {limit} of {order_id}, found {talk.working()}")
+    talk.refused(talk.broker.modify(talk.resting(), limit=limit), "unused_price")
+
+
+@case("BC-67", Can.PARENTS, Can.MOVES_PRICES)
+def a_child_wakes(talk: Talk) -> None:
+    """An order whose parent has filled wakes and works as one that was placed then."""
+    parent = talk.resting(factor=0.95)
+    child = talk.accepted(
+        talk.place(Side.SELL, OrderType.LIMIT, price=talk.price(0.8), parent=parent, reduce_only=True)
+    )
+    talk.bench.move_to(talk.price(0.9))
+    talk.filled(parent)
+    talk.filled(child)
+    talk.flat()
+    bought, sold = talk.fills(parent)[0], talk.fills(child)[0]
+    talk.hold(bought.filled_ns <= sold.filled_ns, "expected the child to fill after its parent, found it before")

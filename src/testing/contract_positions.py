@@ -39,7 +39,7 @@ def closing(talk: Talk) -> None:
     trades = talk.trades()
     talk.equal([trade.trade_id for trade in trades], [position.position_id], "as the trades")
     trade = trades[0]
-    costs = trade.commission + trade.spread_cost + trade.slippage_cost
+    costs = trade.commission + trade.spread_cost + trade.slippage_cost + trade.financing
     talk.near(trade.net, trade.gross - costs, "net profit")
     talk.equal(list(talk.broker.snapshot().positions), [], "after closing the positions")
 
@@ -115,6 +115,9 @@ def short(talk: Talk) -> None:
     talk.near(position.volume, -talk.volume(), "position")
     talk.filled(talk.close(position))
     talk.flat()
+    (trade,), rate = talk.trades(), talk.fills()[-1].rate
+    made = abs(position.volume) * (trade.entry_price - trade.exit_price) * rate
+    talk.near(trade.net + trade.commission + trade.financing, made, "profit before commission")
 
 
 @case("BC-51", Can.SPOT)

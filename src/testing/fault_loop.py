@@ -7,6 +7,8 @@ thread; every run has a clock of its own.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import attrgetter
 
 from src.backtesting.engine.backtest_controller import BacktestController
 from src.backtesting.reconcile import check_money
@@ -16,8 +18,9 @@ from src.core.broker import IN_FLIGHT_NS
 from src.core.errors import InternalError
 from src.core.journal import JournalRecord
 from src.core.record import record
-from src.core.records import Position
+from src.core.records import OrderState, Position
 from src.core.timeframe import MINUTE_NS, SECOND_NS, format_duration
+from src.testing.fault_changes import changes_not_made
 
 __all__ = ["EVERY_FAULT", "FaultRun", "Scenario", "fault_loop", "problems_of"]
 
@@ -33,11 +36,14 @@ EVERY_FAULT = (
     Fault(kind=FaultKind.TIMEOUT_ACCEPTED, call=1, after_ns=20 * SECOND_NS),
 )
 
-#: How long it may take until who wanted out is out: an order is lost, or silent, and another one has to fill.
-OUT_AT_MOST_NS = 7 * MINUTE_NS
+#: How long it may take until who wanted out is out, when an order has fallen silent and another one has to fill.
+SILENT_AT_MOST_NS = 7 * MINUTE_NS
 
 #: How long an order may be UNKNOWN: twice the in-flight limit, and the pause until it is looked up again.
 UNKNOWN_AT_MOST_NS = 3 * IN_FLIGHT_NS
+
+#: The same when an order was lost, or has ended too soon.
+OUT_AT_MOST_NS = UNKNOWN_AT_MOST_NS + MINUTE_NS
 
 
 @record
@@ -121,15 +127,22 @@ def problems_of(
         check_money(result)
     except InternalError as error:
         problems.append(error.message)
+    answered_ns = UNKNOWN_AT_MOST_NS + 2 * away_ns
+    # What is sent again inside a bar fills when that bar is over; the limits are those of minutes.
+    longest_ns = max(series.timeframe_ns for series in controller.venue.all_base_series())
+    filled_ns = 2 * away_ns + max(0, longest_ns - MINUTE_NS)
     problems += _order_problems(result)
-    problems += _unknown_problems(result, UNKNOWN_AT_MOST_NS + 2 * away_ns)
-    problems += _reservation_problems(controller, result, OUT_AT_MOST_NS + 2 * away_ns)
-    problems += _naked_problems(controller, result, UNKNOWN_AT_MOST_NS + 2 * away_ns)
-    problems += _exit_problems(result, OUT_AT_MOST_NS + 2 * away_ns)
+    problems += _unknown_problems(result, answered_ns)
+    problems += _reservation_problems(controller, result, SILENT_AT_MOST_NS + filled_ns)
+    problems += _naked_problems(controller, result, UNKNOWN_AT_MOST_NS + filled_ns)
+    problems += _exit_problems(result, filled_ns)
+    problems += changes_not_made(result, answered_ns)
     if most_positions is not None:
-        most = max(_held(result), default=0)
+        most, taken = max(_held(result), default=0), max(_taken(result), default=0)
         if most > most_positions:
             problems.append(f"{most} books held something at once, {most_positions} were allowed")
+        elif taken > most_positions:
+            problems.append(f"{taken} books held something or had an entry at work, {most_positions} were allowed")
     return problems
 
 
@@ -207,15 +220,21 @@ def _is_naked(position: Position, with_stop: set[str]) -> bool:
     return position.stop is None and position.position_id in with_stop
 
 
-def _exit_problems(result: BacktestResult, at_most_ns: int) -> Iterator[str]:
-    """Whoever wanted out of a position, and was not told that it is impossible, got out."""
+def _exit_problems(result: BacktestResult, longer_ns: int) -> Iterator[str]:
+    """Whoever wanted out of a position, and was not told that it is impossible, got out.
+
+    Args:
+        longer_ns: how much longer that may take than where nothing else is wrong and bars are minutes.
+    """
     told = {each.values[1]: each.values[2] for each in _of_kind(result, "refusal")}
+    silent = {each.values[2] for each in _of_kind(result, "fault") if each.values[0] == FaultKind.PARTLY_SILENT}
     spans = [(trade.book, trade.symbol, trade.entry_ns, trade.exit_ns) for trade in result.trades]
     still = [(each.book, each.symbol, each.opened_ns, result.end_ns) for each in result.open_positions]
     for each in _of_kind(result, "decision"):
         book, action, _, identity, _, _, volume, *_ = each.values
         if action != "close" or volume is not None or told.get(identity, "unanswered") != "unanswered":
             continue
+        at_most_ns = longer_ns + (SILENT_AT_MOST_NS if identity in silent else OUT_AT_MOST_NS)
         until_ns = min(each.instant_ns + at_most_ns, result.end_ns)
         own = [span for span in spans if span[:2] == (book, each.stream) and span[2] <= each.instant_ns <= span[3]]
         own += [span for span in still if span[:2] == (book, each.stream) and span[2] <= each.instant_ns]
@@ -234,6 +253,28 @@ def _held(result: BacktestResult) -> Iterator[int]:
         else:
             held[fill.position_id] = volume
         yield len(held)
+
+
+def _taken(result: BacktestResult) -> Iterator[int]:
+    """How many books hold something or have an entry at work at the venue, at the end of each instant."""
+    entries = {each.values[3]: each for each in _of_kind(result, "decision") if each.values[1] == "enter"}
+    fills = {fill.fill_id: fill for fill in result.fills}
+    held: dict[str, float] = {}
+    owners: dict[str, tuple[str, str]] = {}
+    working: dict[str, tuple[str, str]] = {}
+    # Of one instant the symbols' records lie one after the other, whatever came first.
+    for _, records in groupby(result.records, key=attrgetter("instant_ns")):
+        for each in records:
+            if each.kind == "order" and each.values[0] in entries:
+                working[each.values[0]] = entries[each.values[0]].values[0], each.stream
+                if OrderState(each.values[1]).is_final:
+                    del working[each.values[0]]
+            elif each.kind == "fill":
+                fill = fills[each.values[0]]
+                owners[fill.position_id] = fill.book, fill.symbol
+                held[fill.position_id] = held.get(fill.position_id, 0.0) + fill.side.sign * fill.volume
+        standing = [owners[position_id] for position_id, volume in held.items() if abs(volume) > 1e-9]
+        yield len({*standing, *working.values()})
 
 
 def _of_kind(result: BacktestResult, kind: str) -> Sequence[JournalRecord]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from src.backtesting.account_data import conversion_symbols
+from src.backtesting.config import BacktestConfig
 from src.backtesting.reconcile import check_money
 from src.backtesting.run import FinishedRun, PreparedRun, execute, prepare
 from src.backtesting.summary import result_rows
@@ -96,6 +98,19 @@ def test_risk_is_sized_in_the_money_of_the_account(config: Path) -> None:
     risks = [trade.risk for trade in result.trades if trade.risk is not None]
     assert len(risks) > 5
     assert 45 < sum(risks) / len(risks) < 53
+
+
+def test_a_traded_pair_converts_before_one_that_would_only_be_loaded_for_it(config: Path) -> None:
+    """As the venue does, which has the traded symbols first, wherever they stand in the file."""
+    text = config.read_text(encoding="utf-8").replace("  BTCUSD:", "  USDGBP: {kind: fx, calendar: forex}\n  BTCUSD:")
+    config.write_text(text, encoding="utf-8")
+
+    def loaded(*symbols: str) -> tuple[str, ...]:
+        document = read_config(config, [f"symbols=[{', '.join(symbols)}]"])
+        return conversion_symbols(document.validate(BacktestConfig))
+
+    assert loaded("EURGBP") == ("GBPUSD",)
+    assert loaded("EURGBP", "USDGBP") == ()
 
 
 def test_without_a_pair_that_converts_the_file_is_refused(config: Path) -> None:

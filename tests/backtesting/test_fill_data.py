@@ -10,7 +10,7 @@ from src.backtesting.run import PreparedRun, execute, prepare
 from src.core.bars import BarSeries
 from src.core.config_file import parse_config
 from src.core.errors import ConfigError, PreflightError
-from src.core.timeframe import MINUTE_NS, parse_instant
+from src.core.timeframe import DAY_NS, MINUTE_NS, parse_instant
 from src.data.store import HistoricalDataStore
 
 START_NS = parse_instant("2021-03-16")
@@ -89,6 +89,22 @@ def test_an_ask_below_the_bid_is_raised_to_it(tmp_path: Path) -> None:
     assert "had an ask below the bid" in sides.note
 
 
+def test_an_ask_whose_high_alone_lies_below_the_bid_is_raised_as_well(folder: Path) -> None:
+    """Each of its four prices counts; nothing could be sold above what it was bought for at one instant."""
+    low = bars("ask", 0.0)
+    low.high[:] -= 0.0004
+    with HistoricalDataStore(folder / "market.duckdb") as store:
+        store.delete_series("EURUSD", MINUTE_NS, "ask")
+        store.write_bars(low, source="test", kind="fx")
+
+    run = prepared(folder)
+    sides = side_bars_of(run.market)["EURUSD"]
+
+    assert sides.ask is not None
+    assert sides.ask.high.tolist() == run.market.base["EURUSD"].high.tolist()
+    assert "had an ask below the bid" in sides.note
+
+
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
@@ -138,3 +154,16 @@ def test_shorter_bars_are_read_where_the_store_has_them(folder: Path) -> None:
     assert with_them.market.finer["EURUSD"].timeframe_ns == 20 * 10**9
     assert without.market.finer == {}
     assert with_them.market.fingerprint != without.market.fingerprint
+
+
+def test_shorter_bars_of_another_day_do_not_hide_longer_ones_of_this(folder: Path) -> None:
+    """The finest that the window has are taken, not the finest that the store has."""
+    elsewhere = bars("bid", 0.0, every_ns=10 * 10**9)
+    elsewhere.open_ns[:] -= DAY_NS
+    with HistoricalDataStore(folder / "market.duckdb") as store:
+        store.write_bars(elsewhere, source="test", kind="fx")
+        store.write_bars(bars("bid", 0.0, every_ns=20 * 10**9), source="test", kind="fx")
+
+    run = prepared(folder)
+
+    assert run.market.finer["EURUSD"].timeframe_ns == 20 * 10**9

@@ -4,6 +4,7 @@ Moved by hand: a clock that is set, and the market that a backtest has. Called f
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from src.backtesting.config import CostsSection
 from src.backtesting.engine.tick_market import market_of_broker
 from src.backtesting.loading import costs_of
 from src.brokers.simulated import FillRules, PriceTape, SimulatedBroker
+from src.brokers.simulated.rules import BlowOut
 from src.core.bars import BarSeries
 from src.core.config import AccountConfig, InstrumentConfig
 from src.core.journal import Journal
@@ -80,6 +82,7 @@ def build_broker(
     costs: Mapping[str, Any] | None = None,
     rules: Mapping[str, Any] | None = None,
     tapes: Mapping[str, PriceTape] | None = None,
+    blow_outs: Sequence[BlowOut] = (),
 ) -> SimulatedBroker:
     """The venue of a configuration: a free margin account of 10,000 USD unless something else is said."""
     config = AccountConfig.model_validate({"currency": "USD", "balance": 10_000, **(account or {})})
@@ -90,9 +93,9 @@ def build_broker(
         )
         for symbol in base
     }
-    return SimulatedBroker(
-        config, built, base, {}, costs_from(costs or {}), FillRules(**{"at_end": "keep", **(rules or {})}), tapes=tapes
-    )
+    models = replace(costs_from(costs or {}), blow_outs=tuple(blow_outs))
+    fills = FillRules(**{"at_end": "keep", **(rules or {})})
+    return SimulatedBroker(config, built, base, {}, models, fills, tapes=tapes)
 
 
 class CaseWorld:

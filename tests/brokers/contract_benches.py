@@ -78,10 +78,14 @@ class VenueBench:
         return self.clock.now_ns()
 
     def until(self, condition: Callable[[], bool]) -> bool:
-        """See `Bench.until`; counts minutes of the market, so that a slow machine waits as long as a quick one."""
-        last = self.market.bars + PATIENCE
+        """See `Bench.until`; goes by the bars that have come, so that a market behind its clock is waited for."""
+        last_ns = self.now_ns() + PATIENCE * MINUTE_NS
+
+        def over() -> bool:
+            return self.series.close_of(self.series.length - 1) >= last_ns
+
         if not condition():
-            self.clock.wait_until(lambda: condition() or self.market.bars >= last, "something to happen")
+            self.clock.wait_until(lambda: condition() or over(), "something to happen")
         return condition()
 
     def move_to(self, price: float) -> None:

@@ -92,7 +92,8 @@ class Played:
 
 def play(
     script: Script, faults: Sequence[Fault], *, symbols: Sequence[str] = ("AAA",),
-    prices: dict[str, list[Any]] | None = None, away_ns: int = 0, risk: dict[str, Any] | None = None, **how: Any,
+    prices: dict[str, list[Any]] | None = None, away_ns: int = 0, risk: dict[str, Any] | None = None,
+    timeframe: str = "1m", **how: Any,
 ) -> Played:  # fmt: skip
     """Run a script on flat prices of 100, or on others; what is open at the end is kept."""
     answers: list[tuple[int, str]] = []
@@ -104,8 +105,9 @@ def play(
             if act is not None:
                 answers.append((minute, act(self, bar).code))
 
+    Acting.timeframe = timeframe
     config = bot_config(symbols, [Acting], **{"size": {"volume": 2}, "max_open_positions": 5, **(risk or {})})
-    series = [bar_series(symbol, (prices or {}).get(symbol, [100.0] * 14)) for symbol in symbols]
+    series = [bar_series(symbol, (prices or {}).get(symbol, [100.0] * 14), timeframe) for symbol in symbols]
     controller = build_world(series, [Acting], config, faults=FaultPlan(faults), at_end="keep", **how)
     result = controller.run()
     return Played(controller, result, answers, problems_of(controller, result, away_ns=away_ns))

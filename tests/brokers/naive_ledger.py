@@ -36,6 +36,7 @@ class NaiveLedger:
         self.leverage, self.touch, self.hedging, self.latency = leverage, touch, hedging, latency
         self.pairs = pairs or {}
         self.stop_out = stop_out
+        self.slippage = slip
         self.tries = False
         self.mark = dict.fromkeys(symbols, Fraction(100))
         self.papers: list[Paper] = []
@@ -84,16 +85,21 @@ class NaiveLedger:
             return Fraction(1)
         if amount is None:
             return self.mark[pair]
-        return self.mark[pair] - self.half if amount > 0 else self.mark[pair] + self.half
+        return self.mark[pair] - self.half_of(pair) if amount > 0 else self.mark[pair] + self.half_of(pair)
+
+    def half_of(self, symbol: str) -> Fraction:
+        """Half the spread of a symbol at its mark."""
+        return self.half
 
     def leaving(self, stock: Stock, shown: Fraction) -> Fraction:
         """What closing gets when bars show a price."""
-        return shown - self.half if stock.volume > 0 else shown + self.half
+        half = self.half_of(stock.symbol)
+        return shown - half if stock.volume > 0 else shown + half
 
     def working(self, symbol: str | None = None) -> list[Paper]:
         """The orders that can still fill: those of the market first, each in the order of placing."""
         live = [each for each in self.papers if each.is_working and symbol in (None, each.symbol)]
-        return [each for each in live if each.kind == "market"] + [each for each in live if each.kind != "market"]
+        return [each for each in live if each.at_once] + [each for each in live if not each.at_once]
 
     def held_against(self, paper: Paper) -> Stock | None:
         """The position that an order meets, None when there is none or it opens one of its own."""
@@ -113,13 +119,14 @@ class NaiveLedger:
 
     def objection(self, paper: Paper) -> str:
         """The code of the first rule that an order breaks, judged at the marks; empty when there is none."""
-        sign, quote = paper.sign, self.mark[paper.symbol] + paper.sign * self.half
+        sign, half, quote = paper.sign, self.half_of(paper.symbol), self.judged_at(paper)
         if paper.volume <= 0:
             return "volume"
         price = quote if paper.price is None else paper.price
+        price = price if paper.trail is None else paper.trail.behind(quote, -sign)
         if price <= 0:
             return "price"
-        if paper.kind == "stop" and sign * (price - quote) <= 0:
+        if paper.kind in ("stop", "stop_limit") and sign * (price - quote) <= 0:
             return "stop_in_market"
         if paper.reduce:
             return ""
@@ -128,7 +135,7 @@ class NaiveLedger:
         if paper.stop is not None:
             if sign * (entry - paper.stop) <= 0:
                 return "stop_side"
-            if sign * (entry - sign * 2 * self.half - paper.stop) <= 0:
+            if sign * (entry - sign * 2 * half - paper.stop) <= 0:
                 return "stop_in_market"
         if paper.target is not None and sign * (paper.target - entry) <= 0:
             return "target_side"
@@ -141,6 +148,10 @@ class NaiveLedger:
             ):
                 return "margin"
         return ""
+
+    def judged_at(self, paper: Paper) -> Fraction:
+        """The quote by which an order is judged."""
+        return self.mark[paper.symbol] + paper.sign * self.half_of(paper.symbol)
 
     def reserved(self, paper: Paper) -> Fraction:
         """The margin that a working entry reserves, at its price or the last one."""
@@ -157,8 +168,9 @@ class NaiveLedger:
 
     def taken(self, symbol: str, sign: int, volume: Fraction, price: Fraction, quote: Fraction) -> Fraction:
         """What a fill takes from the free margin: its margin, its fee, and what leaving at once would cost."""
-        shown = quote - sign * self.half
-        lost = abs(price - (shown - sign * self.half))
+        half = self.half_of(symbol)
+        shown = quote - sign * half
+        lost = abs(price - (shown - sign * half))
         each = max(price, shown) / self.leverage + price * self.fee + lost
         return volume * each * self.rate(symbol)
 
@@ -170,29 +182,34 @@ class NaiveLedger:
             raise Tie
         return need > free
 
-    def cancel(self, name: str, now: Fraction) -> str:
-        """End an order, now or when the request arrives."""
+    def cancel(self, name: str, now: Fraction, inside: bool) -> str:
+        """End an order, now or when the request arrives; a bar under way on which it counts may still fill it."""
         paper = self.find(name)
         if paper is None:
             return "not_working"
-        if self.latency:
+        if self.latency or (inside and not paper.at_once and paper.counts_from <= now - now % 1):
             paper.cancel_at = now + self.latency if paper.cancel_at is None else paper.cancel_at
         else:
-            paper.state = "cancelled cancelled"
+            self.end(paper, "cancelled cancelled", now)
         return ""
 
-    def modify(self, name: str, price: Fraction, volume: Fraction, now: Fraction) -> str:
-        """Change a resting order, which is judged as a new one in its place."""
+    def end(self, paper: Paper, state: str, now: Fraction) -> None:
+        """An order ends without a further fill."""
+        paper.state = state
+
+    def modify(self, name: str, price: Fraction, volume: Fraction, now: Fraction, inside: bool) -> str:
+        """Change a resting order, which is judged as a new one in its place; on a bar under way it works as it was."""
         paper = self.find(name)
-        if paper is None or paper.kind == "market":
+        if paper is None or paper.at_once:
             return "not_working"
         before = paper.price, paper.volume
         paper.price, paper.volume = price, volume
         code = self.objection(paper)
-        if code:
-            paper.price, paper.volume = before
-        else:
-            paper.counts_from = now
+        if not code:
+            paper.coming.append((now, price, volume))
+        paper.price, paper.volume = before
+        if not inside or paper.counts_from > now - now % 1:
+            self.land(paper, now)
         return code
 
     def protect(
@@ -225,42 +242,47 @@ class NaiveLedger:
     def cancellations(self, now: Fraction, under_way: set[str]) -> None:
         """End the orders whose cancellation has arrived; the close of a bar that is under way ends resting ones."""
         for paper in self.papers:
-            waits_for_close = paper.kind != "market" and paper.symbol in under_way
+            waits_for_close = not paper.at_once and paper.symbol in under_way
             if paper.is_working and paper.cancel_at is not None and paper.cancel_at <= now and not waits_for_close:
-                paper.state = "cancelled cancelled"
+                self.end(paper, "cancelled cancelled", now)
 
     def opens(self, now: Fraction, bars: dict[str, Bar | None]) -> None:
         """Bars open: the market orders that count get the price; a pair that converts is known at its open too."""
         waiting = {
-            symbol: [each for each in self.working(symbol) if each.kind == "market" and each.counts_from <= now]
+            symbol: [each for each in self.working(symbol) if each.at_once and each.counts_from <= now]
             for symbol in self.symbols
             if bars[symbol] is not None
         }
         for pair in self.pairs.values() if any(waiting.values()) else ():
             opening = bars[pair]
-            self.mark[pair] = self.mark[pair] if opening is None else opening[0]
+            if opening is not None:
+                self.show(pair, opening[0], now)
         for symbol, papers in waiting.items():
             bar = bars[symbol]
             if bar is not None and papers:
-                self.mark[symbol] = bar[0]
+                self.show(symbol, bar[0], now)
                 for paper in papers:
-                    self.fill(paper, bar[0] + paper.sign * self.half, now, now, slips=True)
+                    if paper.is_working:
+                        self.fill(paper, bar[0] + paper.sign * self.half_of(symbol), now, now, slips=True)
+
+    def show(self, symbol: str, price: Fraction, opened: Fraction) -> None:
+        """A bar that opened at a minute shows a price."""
+        self.mark[symbol] = price
 
     def closes(self, now: Fraction, bars: dict[str, Bar | None]) -> None:
         """Bars end: all opens, then the inside of each, then the closes are the marks."""
         ended = {symbol: bar for symbol in self.symbols if (bar := bars[symbol]) is not None}
         began = now - 1
         for symbol, bar in ended.items():
-            self.mark[symbol] = bar[0]
+            self.show(symbol, bar[0], began)
         for symbol, bar in ended.items():
             self.arrive(symbol, began)
             for stock in self.stocks(symbol):
                 self.leave_at_open(stock, bar[0], now)
-            for paper in self.resting(symbol, began):
-                quote = bar[0] + paper.sign * self.half
-                past = paper.sign * (quote - (paper.price or 0))
-                if past >= 0 if paper.kind == "stop" else past < 0 or (self.touch and past == 0):
-                    opened = self.fill(paper, quote, now, began, slips=paper.kind == "stop")
+            for paper in [each for each in self.papers if each.symbol == symbol]:
+                quote = bar[0] + paper.sign * self.half_of(symbol)
+                if self.rests(paper, began) and self.gets_open(paper, quote):
+                    opened = self.fill(paper, quote, now, began, slips=paper.slips)
                     if opened is not None:
                         self.leave_at_open(opened, bar[0], now)
         self.stop_out_at_marks(now, ended)
@@ -286,44 +308,83 @@ class NaiveLedger:
 
     def resting(self, symbol: str, began: Fraction) -> list[Paper]:
         """Limits and stops that counted when the bar began."""
-        return [each for each in self.working(symbol) if each.kind != "market" and each.counts_from <= began]
+        return [each for each in self.working(symbol) if self.rests(each, began)]
+
+    def rests(self, paper: Paper, began: Fraction) -> bool:
+        """Whether it is one of them."""
+        return paper.is_working and not paper.at_once and paper.counts_from <= began
+
+    def gets_open(self, paper: Paper, quote: Fraction) -> bool:
+        """Whether an order fills at the quote of an open."""
+        past = paper.sign * (quote - (paper.level or 0))
+        return past < 0 or (self.touch and past == 0) if paper.is_limit else past >= 0
 
     def arrive(self, symbol: str, now: Fraction) -> None:
-        """Changes of stops and targets that have arrived."""
+        """Changes of orders, stops and targets that have arrived."""
+        for paper in self.working(symbol):
+            self.land(paper, now)
         for stock in self.stocks(symbol):
             guard = self.guards[stock.name]
             for change in [each for each in guard.coming if each[0] <= now]:
                 guard.coming.remove(change)
-                guard.stop = guard.stop if change[1] is None else change[1]
+                if change[1] is not None:
+                    guard.stop, guard.kind = change[1], "stop"
                 guard.target = guard.target if change[2] is None else change[2]
+
+    def land(self, paper: Paper, now: Fraction) -> None:
+        """Changes of an order that have arrived."""
+        for at, price, volume in [each for each in paper.coming if each[0] <= now]:
+            paper.coming.remove((at, price, volume))
+            self.change(paper, price, volume, at)
+
+    def change(self, paper: Paper, price: Fraction, volume: Fraction, at: Fraction) -> None:
+        """An order becomes another one, which counts from an instant on."""
+        paper.price, paper.volume, paper.counts_from = price, volume, max(paper.counts_from, at)
 
     def inside(self, symbol: str, bar: Bar, now: Fraction) -> None:
         """Where a bar has one thing to do for a position, it is done; where it has several, the bar is gone through."""
-        stocks, papers = self.stocks(symbol), self.resting(symbol, now - 1)
-        families = [{each.name} for each in stocks] + [{each.name, each.position or each.name} for each in papers]
-        for names in families if self.hedging else families[:1]:
-            mine = [each for each in stocks if not self.hedging or each.name in names]
-            ours = [each for each in papers if not self.hedging or (each.position or each.name) in names]
-            if mine and self.hedging:
-                stocks.remove(mine[0])
-            papers = [each for each in papers if each not in ours]
+        for mine, ours in self.families(symbol, now - 1):
             hit = [each for each in ours if self.comes_to(each, bar)]
-            concerned = [each for each in mine if any(self.reaches(each, bar))]
+            concerned = [each for each in mine if any(self.reaches(each, bar)) or self.guards[each.name].trail]
             if len(hit) + len(concerned) > 1:
                 self.go_through(symbol, [each.name for each in mine], ours, hit, bar, now)
             elif concerned:
                 self.leave_inside(concerned[0], bar, now)
             elif hit:
-                opened = self.fill(hit[0], hit[0].price or Fraction(0), now, now - 1, slips=hit[0].kind == "stop")
-                if opened is not None:
-                    self.after_entry(opened, hit[0], bar, now)
+                self.fill_inside(hit[0], bar, now)
+
+    def families(self, symbol: str, began: Fraction) -> list[tuple[list[Stock], list[Paper]]]:
+        """What is held and what rests, put together as far as one acts on the other."""
+        stocks, papers = self.stocks(symbol), self.resting(symbol, began)
+        if not self.hedging:
+            return [(stocks, papers)]
+        sets: list[set[str]] = []
+        for names in [{each.name} for each in stocks] + [self.names_of(each) for each in papers]:
+            touching = [each for each in sets if each & names]
+            first = touching[0] if touching else set()
+            first.update(names, *touching[1:])
+            sets = [each for each in sets if not each & names or each is first] + ([] if touching else [first])
+        return [
+            ([each for each in stocks if each.name in names], [each for each in papers if self.names_of(each) & names])
+            for names in sets
+        ]
+
+    def names_of(self, paper: Paper) -> set[str]:
+        """What an order acts on: the position that it names or makes, and the others of its group."""
+        return {paper.position or paper.name, *([f"group {paper.group}"] if paper.group else [])}
 
     def comes_to(self, paper: Paper, bar: Bar) -> bool:
         """Whether a bar comes to the price of an order."""
-        upward = (paper.sign > 0) == (paper.kind == "stop")
-        extreme = (bar[1] if upward else bar[2]) + paper.sign * self.half
-        past = (extreme - (paper.price or 0)) * (1 if upward else -1)
-        return past >= 0 if paper.kind == "stop" else self.through(past)
+        upward = (paper.sign > 0) is not paper.is_limit
+        extreme = (bar[1] if upward else bar[2]) + paper.sign * self.half_of(paper.symbol)
+        past = (extreme - (paper.level or 0)) * (1 if upward else -1)
+        return self.through(past) if paper.is_limit else past >= 0
+
+    def fill_inside(self, paper: Paper, bar: Bar, now: Fraction) -> None:
+        """An order fills at its price, and what it opens may leave on the same bar."""
+        opened = self.fill(paper, paper.price or Fraction(0), now, now - 1, slips=paper.slips)
+        if opened is not None:
+            self.after_entry(opened, paper.price or Fraction(0), bar, now, certain=paper.kind == "stop")
 
     def leave_inside(self, stock: Stock, bar: Bar, now: Fraction) -> None:
         """The stop if the bar has it, else the target."""
@@ -337,7 +398,7 @@ class NaiveLedger:
     ) -> None:
         """Take the way through a bar that is worth least; of equal ones the adverse one, or that of the first order."""
         net = sum((each.volume for each in self.stocks(symbol) if each.name in held), Fraction(0))
-        up = net < 0 if net else (hit[0].sign > 0) == (hit[0].kind == "stop")
+        up = net < 0 if net else (hit[0].sign > 0) is not hit[0].is_limit
         names = [each.name for each in papers]
         ways = [(first, turns) for turns in (False, True) for first in (up, not up)]
         worths = []
@@ -345,7 +406,7 @@ class NaiveLedger:
             trial = copy(self)
             trial.done, trial.guards = list(self.done), deepcopy(self.guards)
             trial.papers = [copy(each) for each in self.papers]
-            trial.slip = trial.fee = Fraction(0)
+            trial.fee = Fraction(0)
             trial.tries = True
             Walker(trial, symbol, held, names, bar, now).go(up=first, turns=turns)
             worth = -sum((each.signed * each.price for each in trial.done[len(self.done) :]), Fraction(0))
@@ -355,6 +416,10 @@ class NaiveLedger:
             worths.append(worth)
         first, turns = ways[worths.index(min(worths))]
         Walker(self, symbol, held, names, bar, now).go(up=first, turns=turns)
+
+    def follow(self, what: Stock | Paper, shown: Fraction) -> bool:
+        """Let a level that follows the price move to where bars show it, if it does so at all; whether it moved."""
+        return False
 
     def reaches(self, stock: Stock, bar: Bar) -> tuple[bool, bool]:
         """Whether a bar reaches the stop and the target."""
@@ -376,17 +441,19 @@ class NaiveLedger:
         elif guard.target is not None and self.through(way * (quote - guard.target)):
             self.leave(stock, "target", quote, now)
 
-    def after_entry(self, stock: Stock, paper: Paper, bar: Bar, now: Fraction) -> None:
-        """The worst path after an entry inside a bar: the stop if the bar has it, the target only if it is certain."""
+    def after_entry(self, stock: Stock, entry: Fraction, bar: Bar, now: Fraction, *, certain: bool) -> None:
+        """The worst path after an entry inside a bar: a stop that the bar has, a target only when it is `certain`."""
         stopped, reached = self.reaches(stock, bar)
-        way, guard, price = (1 if stock.volume > 0 else -1), self.guards[stock.name], paper.price or Fraction(0)
-        if stopped and guard.stop is not None:
-            at_once = price - way * 2 * self.half
-            self.leave(stock, "stop", min(guard.stop, at_once) if way > 0 else max(guard.stop, at_once), now)
-        elif reached and guard.target is not None:
-            after = self.through(way * (self.leaving(stock, bar[3]) - guard.target))
-            if paper.kind == "stop" or after:
-                self.leave(stock, "target", guard.target, now)
+        way, guard, last = (1 if stock.volume > 0 else -1), self.guards[stock.name], self.leaving(stock, bar[3])
+        at_once = entry - way * 2 * self.half_of(stock.symbol)
+        if guard.stop is not None and way * (at_once - guard.stop) <= 0:
+            self.leave(stock, "stop", at_once, now)
+        elif guard.target is not None and way * (at_once - guard.target) > 0:
+            self.leave(stock, "target", at_once, now)
+        elif stopped and guard.stop is not None:
+            self.leave(stock, "stop", guard.stop, now)
+        elif reached and guard.target is not None and (certain or self.through(way * (last - guard.target))):
+            self.leave(stock, "target", guard.target, now)
 
     # -- margin --------------------------------------------------------------------------------------------------------
 
@@ -432,9 +499,10 @@ class NaiveLedger:
         way, stop, stopped = (1 if stock.volume > 0 else -1), self.guards[stock.name].stop, Fraction(2)
         first, last = self.leaving(stock, mark), self.leaving(stock, to)
         if began:
-            entered = stock.average - way * 2 * self.half
+            half = self.half_of(stock.symbol)
+            entered = stock.average - way * 2 * half
             first = max(entered, last) if way > 0 else min(entered, last)
-            mark = first + way * self.half
+            mark = first + way * half
         if stop is not None and way * (last - stop) <= 0 and first != last:
             stopped = max(Fraction(0), (first - stop) / (first - last))
         return Way(stock, first, last, mark, to, stop, stopped)
@@ -490,7 +558,7 @@ class NaiveLedger:
             paper.state = "cancelled nothing_to_reduce"
             return None
         if closing and stock is not None:
-            kind = "reverse" if opening else "exit"
+            kind = "reverse" if opening else paper.exit_kind
             self.execute(paper.name, stock.name, paper.symbol, paper.sign * closing, price, kind, now, since)
             stock = next((each for each in self.stocks(paper.symbol) if each.name == stock.name), None)
         paper.state = "filled"
@@ -502,14 +570,19 @@ class NaiveLedger:
         name = paper.name if stock is None else stock.name
         self.execute(paper.name, name, paper.symbol, paper.sign * opening, price, "entry", now, since)
         guard = self.guards.setdefault(name, Guard())
-        if paper.stop is not None and (guard.stop is None or paper.sign * (paper.stop - guard.stop) > 0):
-            guard.stop = paper.stop
+        stop = paper.stop
+        if stop is None and paper.follow is not None:
+            stop = paper.follow.behind(quote + paper.sign * self.slippage if slips else quote, paper.sign)
+        if stop is not None and (guard.stop is None or paper.sign * (stop - guard.stop) > 0):
+            guard.stop, guard.kind = stop, "stop"
+        guard.trail = paper.follow or guard.trail
         guard.target = guard.target if paper.target is None else paper.target
         return next(each for each in self.stocks(paper.symbol) if each.name == name)
 
     def leave(self, stock: Stock, kind: str, quote: Fraction, now: Fraction) -> None:
         """Close a whole position at its stop or target."""
         sign = -1 if stock.volume > 0 else 1
+        kind = self.guards[stock.name].kind if kind == "stop" else kind
         price = quote if kind == "target" else quote + sign * self.slip
         self.execute(f"{stock.name}-{kind}", stock.name, stock.symbol, -stock.volume, price, kind, now, now - 1)
 

@@ -205,8 +205,9 @@ class VenueAndLedger(RuleBasedStateMachine):
     def cancel(self, pick: int) -> None:
         """End one of the working orders."""
         working = self.naive.working()
-        name = working[pick % len(working)].name
-        assert self.naive.cancel(name, self.now) == self.broker.cancel(name).code
+        paper = working[pick % len(working)]
+        inside = self._is_under_way(paper.symbol)
+        assert self.naive.cancel(paper.name, self.now, inside) == self.broker.cancel(paper.name).code
 
     # Under latency a change is another matter: see the table of cases.
     @precondition(lambda self: not self.naive.latency and self.naive.working())
@@ -216,7 +217,8 @@ class VenueAndLedger(RuleBasedStateMachine):
         working = self.naive.working()
         paper = working[pick % len(working)]
         price = self.naive.mark[paper.symbol] + offset
-        expected = self._asked(lambda: self.naive.modify(paper.name, price, Fraction(volume), self.now))
+        inside = self._is_under_way(paper.symbol)
+        expected = self._asked(lambda: self.naive.modify(paper.name, price, Fraction(volume), self.now, inside))
         result = self.broker.modify(paper.name, price=float(price), volume=float(volume))
         assert result.code == expected, (result, paper)
 
@@ -229,8 +231,7 @@ class VenueAndLedger(RuleBasedStateMachine):
         way, quote = (1 if stock.volume > 0 else -1), self.naive.leaving(stock, self.naive.mark[stock.symbol])
         stop = None if guard is None else quote - way * (guard - 1)
         target = None if goal is None else quote + way * (goal - 1)
-        under_way = self.now != self.minute and self.bars[self.minute][stock.symbol] is not None
-        expected = self.naive.protect(stock.name, stop, target, self.now, under_way)
+        expected = self.naive.protect(stock.name, stop, target, self.now, self._is_under_way(stock.symbol))
         assert self.broker.protect(stock.name, stop=_float(stop), target=_float(target)).code == expected
 
     @precondition(lambda self: self.naive.stocks())
@@ -257,6 +258,9 @@ class VenueAndLedger(RuleBasedStateMachine):
         free = max(Fraction(0), self.naive.equity() - self.naive.margin())
         steps = int(64 * free / self.naive.taken(symbol, sign, Fraction(1), entry, entry))
         return Fraction(max(0, steps + ("below", "at", "above").index(which) - 1), 64)
+
+    def _is_under_way(self, symbol: str) -> bool:
+        return self.now != self.minute and self.bars[self.minute][symbol] is not None
 
     def _asked(self, question: Any) -> str:
         try:
@@ -314,13 +318,14 @@ class VenueAndLedger(RuleBasedStateMachine):
             self._has_fresh_price(fill, since)
 
     def _has_fresh_price(self, fill: Fill, since: Fraction) -> None:
-        bar = self.bars[int(since)][fill.symbol]
+        at_close = fill.kind == "stop_out" and fill.filled_ns == fill.filled_from_ns
+        bar = self.bars[int(since) - at_close][fill.symbol]
         assert bar is not None, f"{fill} lies where its symbol has no bar"
         shown = Fraction(fill.price) - fill.side.sign * self.naive.half
         slipped = fill.side.sign * self.naive.slip if fill.slippage_cost else 0
         assert bar[2] <= shown - slipped <= bar[1]
         if fill.filled_ns == fill.filled_from_ns:
-            assert shown - slipped == bar[0]
+            assert shown - slipped == bar[3 if at_close else 0]
 
 
 def _index(series: BarSeries, open_ns: int) -> int | None:

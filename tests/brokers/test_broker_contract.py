@@ -7,7 +7,7 @@ import pytest
 
 from src.brokers.simulated import SimulatedBroker
 from src.core.errors import BrokerContractError
-from src.core.records import OrderRequest, OrderResult, make_order_result
+from src.core.records import OrderRequest, OrderResult, OrderType, make_order_result
 from src.testing.broker_contract import CASES, Capability, Case, cases_for, check
 from tests.brokers.contract_benches import ACCOUNTS, bench_factory
 
@@ -79,9 +79,50 @@ class Unprotected(SimulatedBroker):
         return super().place(replace(request, stop=None, target=None))
 
 
+class Waiting(SimulatedBroker):
+    """Accepts a stop-limit order and never triggers it."""
+
+    def place(self, request: OrderRequest) -> OrderResult:
+        """Put the trigger where no price comes."""
+        if request.type is not OrderType.STOP_LIMIT or request.price is None or request.limit is None:
+            return super().place(request)
+        return super().place(replace(request, price=10 * request.price, limit=10 * request.limit))
+
+
+class Sleeping(SimulatedBroker):
+    """Lets an order with a parent sleep for ever."""
+
+    def place(self, request: OrderRequest) -> OrderResult:
+        """Put it where no price comes."""
+        if not request.parent or request.price is None:
+            return super().place(request)
+        return super().place(replace(request, price=10 * request.price))
+
+
+class Flattering(SimulatedBroker):
+    """Tells of a trade that it made more than it did."""
+
+    def mailbox(self, symbol: str) -> Any:
+        """Add to the profit of what lies there."""
+        found = super().mailbox(symbol)
+        for i, event in enumerate(found):
+            if event.trade is not None and event.trade.net < 100:
+                found[i] = replace(event, trade=replace(event.trade, net=event.trade.net + 100))
+        return found
+
+
 @pytest.mark.parametrize(
     ("venue", "number"),
-    [(Rounding, "BC-14"), (Nameless, "BC-04"), (Obliging, "BC-09"), (Stammering, "BC-06"), (Unprotected, "BC-53")],
+    [
+        (Rounding, "BC-14"),
+        (Nameless, "BC-04"),
+        (Obliging, "BC-09"),
+        (Stammering, "BC-06"),
+        (Unprotected, "BC-53"),
+        (Waiting, "BC-24"),
+        (Sleeping, "BC-67"),
+        (Flattering, "BC-50"),
+    ],  # fmt: skip
 )
 def test_the_contract_notices_who_breaks_it(venue: type[SimulatedBroker], number: str) -> None:
     """A broker that breaks a rule fails the case about it, with the number in the sentence."""

@@ -73,6 +73,25 @@ def test_a_price_that_was_lost_is_not_forgotten_for_a_volume() -> None:
     assert ("modify", "accepted") in played.recovered()
 
 
+def test_a_limit_that_was_lost_is_asked_for_again() -> None:
+    """The price jumps from 100 to 107, past the trigger: within the new limit of 108, and beyond the old one of 105."""
+    placed: list[OrderResult] = []
+
+    def rest(strategy: BarStrategy, bar: Bar) -> OrderResult:
+        placed.append(strategy.buy(trigger=105.0, trigger_limit=105.0, stop=90.0))
+        return placed[0]
+
+    script: Script = {
+        ("AAA", 1): rest,
+        ("AAA", 3): lambda strategy, bar: strategy.modify(placed[0].order_id, limit=108.0),
+    }
+
+    played = play(script, [LOST], prices={"AAA": [100.0] * 8 + [107.0] * 6})
+
+    assert [volume for _, _, volume in played.fills()] == [2.0]
+    assert ("modify", "accepted") in played.recovered()
+
+
 @pytest.mark.parametrize("first", ["stop", "target"])
 def test_a_stop_and_a_target_do_not_replace_each_other(first: str) -> None:
     """What was lost is asked for again, also when the other one is changed next."""

@@ -165,6 +165,25 @@ def test_an_order_that_fell_silent_gives_its_slot_back(entry: Any, then: float, 
     assert ("cancel", "silent after a part") in played.recovered()
 
 
+@pytest.mark.parametrize("kind", [FaultKind.REJECTED_WITH_FILL, FaultKind.PARTLY_SILENT])
+def test_of_a_volume_that_was_changed_a_part_fills_as_well(kind: FaultKind) -> None:
+    """Half of four, and not all of it."""
+    placed: list[str] = []
+
+    def rest(strategy: BarStrategy, bar: Bar) -> OrderResult:
+        result = _rest(strategy, bar)
+        placed.append(result.order_id)
+        return result
+
+    script: Script = {("AAA", 2): rest, ("AAA", 3): lambda strategy, bar: strategy.modify(placed[0], volume=4)}
+
+    played = play(script, [Fault(kind=kind, order=1)], prices={"AAA": [100.0] * 5 + [94.0] * 12})
+
+    assert played.answers == [(2, ""), (3, "")]
+    assert played.fills() == [(6, "entry", 2.0)]
+    assert played.problems == []
+
+
 def test_a_silent_order_whose_cancellation_is_rejected_is_cancelled_again() -> None:
     """A slot is not lost because the venue says no once."""
     played = play(

@@ -41,6 +41,16 @@ def test_a_fault_of_one_symbol_counts_that_symbol_alone() -> None:
     assert hits == ["", "", "", "reject", ""]
 
 
+def test_a_call_about_something_unknown_counts_once_and_is_of_no_symbol() -> None:
+    """A cancel of an order that nobody knows is the first call, and no call of AAA."""
+    first = FaultPlan([Fault(kind=FaultKind.REJECT, call=1)])
+    own = FaultPlan([Fault(kind=FaultKind.REJECT, call=1, symbol="AAA")])
+    calls = [_call("cancel", symbol=""), _call("place"), _call("cancel", symbol="")]
+
+    assert _hits(first, calls) == ["reject", "", ""]
+    assert _hits(own, calls) == ["", "reject", ""]
+
+
 def test_a_draw_belongs_to_the_order_and_not_to_its_turn() -> None:
     """With chance_percent the same orders are hit in whatever order they are placed; another seed hits others."""
     calls = [_call("place", f"k{i}") for i in range(60)]
@@ -73,6 +83,7 @@ def test_a_rate_limit_counts_anew_in_each_span_of_time() -> None:
         (Fault(kind=FaultKind.DISCONNECT, call=1), "lasts for a while"),
         (Fault(kind=FaultKind.DISCONNECT, from_ns=5), "expected from and to"),
         (Fault(kind=FaultKind.DISCONNECT, from_ns=5, to_ns=5), "to must lie after from"),
+        (Fault(kind=FaultKind.DISCONNECT, symbol="AAA", from_ns=0, to_ns=5), "cuts off the whole venue"),
         (Fault(kind=FaultKind.RATE_LIMIT, from_ns=0, to_ns=5), "expected calls of at least 1 and per"),
         (Fault(kind=FaultKind.SPREAD, from_ns=0, to_ns=5), "expected factor above 1"),
         (Fault(kind=FaultKind.PARTLY_SILENT, call=1, share=1.0), "expected share between 0 and 1"),
@@ -119,6 +130,8 @@ def test_faults_belong_to_the_identity_of_a_run_and_no_faults_leave_it_alone() -
         ({"kind": "reject"}, "expected one of call, order and chance_percent"),
         ({"kind": "disconnect", "from": 2024, "to": "2025-01-01"}, "expected a date"),
         ({"kind": "storm", "order": 1}, "reject"),
+        ({"kind": "reject", "order": 1, "share": 0.3}, "share is for partly_silent and rejected_with_fill alone"),
+        ({"kind": "disconnect", "from": "2024-01-01", "to": "2024-01-02", "per": "1m"}, "per is for rate_limit alone"),
     ],
 )
 def test_a_configuration_with_an_impossible_fault_is_refused(spelled: dict[str, object], said: str) -> None:

@@ -249,12 +249,10 @@ def test_an_exit_that_falls_silent_is_finished_by_another_order() -> None:
 
 
 def test_a_cancel_that_nobody_answered_is_made_again() -> None:
-    """Until the order is gone; it does no harm when it arrives twice."""
+    """Until the order is gone, at the close of the bar; it does no harm when it arrives twice."""
     result = _run({1: "limit", 2: "cancel"}, [_fault(FaultKind.TIMEOUT_LOST, 2)])
 
-    assert [(order.state, order.updated_ns) for order in result.orders] == [
-        ("cancelled", START_NS + 2 * MINUTE_NS + 15 * SECOND_NS)
-    ]
+    assert [(order.state, order.updated_ns) for order in result.orders] == [("cancelled", START_NS + 3 * MINUTE_NS)]
 
 
 def test_the_entries_of_a_symbol_that_was_stopped_are_cancelled_although_nobody_answers() -> None:

@@ -89,6 +89,19 @@ def test_the_trade_adds_up_prices_costs_and_reasons_of_all_its_fills() -> None:
     assert (trade.entry_reason, trade.exit_reason) == ("cross", "done")
 
 
+def test_an_exit_that_was_missed_adds_to_the_doubt_about_parts_closed_before() -> None:
+    """One went at 105 and might have gone at 96; the other one went at 106 and might have gone at 97 before."""
+    book = Book("sma", "AAA")
+
+    book.open(fill(1, Side.BUY, 2, 100), stop=None, target=None, stop_cost=0.0)
+    book.reduce(fill(2, Side.SELL, 1, 105, ambiguous=True, other_price=96.0))
+    book.miss(97.0)
+    _, trade = book.reduce(fill(3, Side.SELL, 1, 106))
+
+    assert trade is not None
+    assert (trade.net, trade.net_worst, trade.net_best) == (11.0, 11.0 - 9.0 - 9.0, 11.0)
+
+
 def test_profits_of_the_parts_add_up_to_the_trade() -> None:
     """What was realised on the way is what the trade says at the end."""
     book = Book("sma", "AAA")

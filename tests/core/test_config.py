@@ -304,6 +304,13 @@ def test_the_currency_of_a_share_is_the_accounts_and_none_is_made_up(
     assert InstrumentConfig(**section).quote_of(symbol, "USD") == found
 
 
+@pytest.mark.parametrize("rules", [{"min_volume": 5, "max_volume": 1}, {"volume_step": 0.1, "max_volume": 0.05}])
+def test_rules_under_which_nothing_could_trade_are_refused(rules: dict[str, float]) -> None:
+    """The largest volume lies below the least one, or below the step."""
+    with pytest.raises(ValueError, match="is below the least volume"):
+        InstrumentConfig(**rules)  # type: ignore[arg-type]  # plain numbers
+
+
 @pytest.mark.parametrize(
     ("account", "rules", "sentence"),
     [

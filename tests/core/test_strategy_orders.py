@@ -120,6 +120,8 @@ def test_an_order_without_such_words_leaves_no_record_of_terms() -> None:
         ({"volume": "much"}, "not_a_number"),
         ({"limit": [99.0]}, "not_a_number"),
         ({"trigger": {"at": 101.0}}, "not_a_number"),
+        ({"limit": "low", "trigger": 101.0}, "not_a_number"),
+        ({"limit": 99.0, "trigger": 101.0}, "limit_and_trigger"),
         ({"stop": "below", "target_r": 2.0}, "not_a_number"),
         ({"stop_distance": 10**400}, "not_a_number"),
         ({"stop_trail_percent": [2]}, "not_a_number"),
@@ -146,11 +148,11 @@ def test_a_multiple_of_average_true_ranges_that_is_no_number_is_refused() -> Non
     trader = Trader([[100.0, 102.0, 98.0, 100.0]] * 20)
     trader.venue.go_to(5)
 
-    multiples: list[Any] = ["two", [2], 2]
+    multiples: list[Any] = ["two", [2], 10**400, 2]
 
     codes = [trader.strategy.buy(trail_atr=two, atr_length=3).code for two in multiples]
 
-    assert codes == ["not_a_number", "not_a_number", ""]
+    assert codes == ["not_a_number"] * 3 + [""]
 
 
 def test_what_is_said_of_a_position_or_an_order_with_no_number_is_refused() -> None:
@@ -297,6 +299,24 @@ def test_a_change_is_judged_as_the_entry_that_it_makes() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"limit": 99.0, "stop_trail_percent": 2.0},
+        {"trail_distance": 1.0, "stop_distance": 1.98},
+        {"trail_percent": 1.0, "stop_trail_percent": 1.9},
+    ],
+)
+def test_a_change_is_judged_by_a_stop_and_a_trigger_that_follow_the_price(entry: dict[str, Any]) -> None:
+    """10 units risk nearly 20 of the allowed 100, 40 units 80; 60 are too much, and no number is lost on the way."""
+    trader = Trader(limits={"max_open_risk_percent": 1.0})
+    order = trader.strategy.buy(volume=10.0, **entry).order_id
+
+    codes = [trader.strategy.modify(order, volume=volume).code for volume in (60.0, 40.0)]
+
+    assert (codes, trader.request.volume) == (["open_risk", ""], 40.0)
+
+
 def test_a_change_takes_no_second_slot() -> None:
     """The order keeps the one that it has, also where each entry takes one of its own."""
     trader = Trader(limits={"max_open_positions": 1}, account={"positions": "hedging"})
@@ -327,6 +347,17 @@ def test_a_change_to_what_is_no_order_is_refused(change: dict[str, Any], code: s
     assert (result.accepted, result.code) == (False, code)
     assert result.message
     assert (trader.request.price, trader.request.volume, trader.risk.reserved) == (95.0, 1.0, (order,))
+
+
+def test_the_limit_of_a_stop_limit_is_changed_and_its_risk_with_it() -> None:
+    """It stands in the journal with the decision; 3 at 105 down to 95 were 30 of 60, and at 116 they are 63."""
+    trader = Trader(limits={"max_open_risk_percent": 0.6}, instrument={"tick": 0.5})
+    order = trader.strategy.buy(volume=3, trigger=103.0, trigger_limit=105.0, stop=95.0).order_id
+
+    codes = [trader.strategy.modify(order, limit=limit).code for limit in (116.0, 110.2)]
+
+    assert (codes, trader.request.price, trader.request.limit) == (["open_risk", ""], 103.0, 110.0)
+    assert [record[2] for record in trader.venue.recorded("terms")] == [105.0, 116.0, 110.0]
 
 
 @pytest.mark.parametrize(("code", "beside"), [("", True), ("unanswered", False), ("rate_limit", False)])

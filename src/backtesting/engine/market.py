@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from src.brokers.simulated.broker import SimulatedBroker
-from src.core.bars import BarSeries
+from src.core.bars import BarSeries, IntArray
 from src.core.instrument import Instrument
 from src.core.journal import Journal
 
 __all__ = ["SimulatedMarket"]
 
 CHUNK_BARS = 8192
+#: So many series fit into one whole number.
+_MOST_BITS = 62
 
 
 class SimulatedMarket:
@@ -271,14 +273,31 @@ def _timeline(
             indices.append(np.full(len(extra), -1, dtype=np.int64))
         times, which = np.concatenate(closes), np.concatenate(indices)
         order = np.argsort(times, kind="stable")
-        times, ranks = times[order], which[order].tolist()
+        times, ranks = times[order], which[order]
         starts = np.flatnonzero(np.concatenate(([True], times[1:] != times[:-1])))
-        ends = [*starts[1:].tolist(), len(ranks)]
         every = tuple(range(len(series)))
         if not extra and len(ranks) == len(starts) * len(every):  # the usual case: all series close together
             yield times[starts].tolist(), [every] * len(starts)
             continue
-        groups = [tuple(ranks[start:end]) for start, end in zip(starts.tolist(), ends, strict=True)]
-        if extra:
-            groups = [tuple([index for index in group if index >= 0]) for group in groups]
-        yield times[starts].tolist(), groups
+        yield times[starts].tolist(), _groups(ranks, starts, len(series))
+
+
+def _groups(ranks: IntArray, starts: IntArray, count: int) -> list[tuple[int, ...]]:
+    """The ranks from each start to the next one, without the negative ones; equal groups are one tuple.
+
+    Args:
+        ranks: of the series that close, in order inside of each group.
+        count: how many series there are.
+    """
+    if count > _MOST_BITS:
+        ends = [*starts[1:].tolist(), len(ranks)]
+        listed = ranks.tolist()
+        return [
+            tuple([rank for rank in listed[start:end] if rank >= 0])
+            for start, end in zip(starts.tolist(), ends, strict=True)
+        ]
+    bits = np.where(ranks < 0, 0, np.left_shift(1, np.maximum(ranks, 0)))
+    masks = np.bitwise_or.reduceat(bits, starts).tolist()
+    # Few different ones come again and again: the usual sets of timeframes that end together.
+    known = {mask: tuple([rank for rank in range(count) if mask >> rank & 1]) for mask in set(masks)}
+    return [known[mask] for mask in masks]

@@ -9,6 +9,10 @@ from src.core.clock import Participant, Wake
 __all__ = ["EveryStep", "Late", "Polled", "polled_participant"]
 
 
+def _always() -> bool:
+    return True
+
+
 class EveryStep:
     """Also true once at each instant, though there is nothing to do: an idle turn that must change nothing.
 
@@ -46,18 +50,22 @@ class Late:
         delay_ns: how late it is about what happened at an instant.
         is_parked: whether it waits for the next step; in the middle of a turn of its own it is not late for the next.
         has_ended: whether it is woken for the last time.
+        is_settled: whether a turn that is due may come now.
     """
 
     def __init__(
         self, wake: Wake, now_ns: Callable[[], int], delay_ns: Callable[[int], int], *,
-        is_parked: Callable[[], bool], has_ended: Callable[[], bool],
+        is_parked: Callable[[], bool], has_ended: Callable[[], bool], is_settled: Callable[[], bool] = _always,
     ) -> None:  # fmt: skip
         self._wake = wake
         self._now_ns = now_ns
         self._delay_ns = delay_ns
         self._is_parked = is_parked
         self._has_ended = has_ended
+        self._is_settled = is_settled
         self._ready_ns: int | None = None
+        #: When its turn came last.
+        self._turn_ns = -1
 
     def __call__(self) -> bool:
         """See `Wake`."""
@@ -68,9 +76,10 @@ class Late:
         now = self._now_ns()
         if self._ready_ns is None and self._has_news(now):
             self._ready_ns = now + self._delay_ns(now)
-        if self._ready_ns is None or now < self._ready_ns:
+        if self._ready_ns is None or now < self._ready_ns or not self._is_settled():
             return False
         self._ready_ns = None  # its turn comes now, and what is new after it has a delay of its own
+        self._turn_ns = now
         return True
 
     def next_due_ns(self) -> int | None:
@@ -84,11 +93,11 @@ class Late:
         return due_ns is not None and due_ns <= now_ns
 
 
-class Polled:
+class Polled(Late):
     """True only at polls, which lie on a grid that is anchored at the epoch in UTC: at most once at each of them.
 
-    A poll sees everything that the market did at its instant. Polls that would find nothing are not made. What is not
-    seen when the data end is seen at once.
+    It is as late as the next poll. A poll sees everything that the market did at its instant. Polls that would find
+    nothing are not made.
 
     Args:
         wake: what the participant really waits for.
@@ -101,43 +110,19 @@ class Polled:
         self, wake: Wake, poll_ns: int, now_ns: Callable[[], int], *, is_parked: Callable[[], bool],
         has_ended: Callable[[], bool], is_settled: Callable[[], bool],
     ) -> None:  # fmt: skip
-        self._wake = wake
+        super().__init__(
+            wake, now_ns, self._until_poll_ns, is_parked=is_parked, has_ended=has_ended, is_settled=is_settled
+        )
         self._poll_ns = poll_ns
-        self._now_ns = now_ns
-        self._is_parked = is_parked
-        self._has_ended = has_ended
-        self._is_settled = is_settled
-        self._ready_ns: int | None = None
-        self._polled_ns = -1
-
-    def __call__(self) -> bool:
-        """See `Wake`."""
-        if self._has_ended():
-            return self._wake()
-        if not self._is_parked():
-            return False
-        now = self._now_ns()
-        if self._ready_ns is None and self._has_news(now):
-            at = now + -now % self._poll_ns
-            self._ready_ns = at if at > self._polled_ns else at + self._poll_ns
-        if self._ready_ns is None or now < self._ready_ns or not self._is_settled():
-            return False
-        self._ready_ns = None
-        self._polled_ns = now
-        return True
 
     def next_due_ns(self) -> int | None:
         """See `Wake`: the poll that will find something; before there are news, that of the timer inside."""
-        if self._ready_ns is not None:
-            return self._ready_ns
-        due_ns = self._wake.next_due_ns()
+        due_ns = super().next_due_ns()
         return None if due_ns is None else due_ns + -due_ns % self._poll_ns
 
-    def _has_news(self, now_ns: int) -> bool:
-        if self._wake():
-            return True
-        due_ns = self._wake.next_due_ns()
-        return due_ns is not None and due_ns <= now_ns
+    def _until_poll_ns(self, now_ns: int) -> int:
+        wait_ns = -now_ns % self._poll_ns
+        return wait_ns if now_ns + wait_ns > self._turn_ns else wait_ns + self._poll_ns
 
 
 class _Polling(Protocol):

@@ -4,19 +4,17 @@ Called by any participant in its turn. The turn is offered before and after each
 stays atomic, and what a participant read may be out of date when it acts on it: as on a network.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 
-from src.core.bars import BarSeries
-from src.core.broker import Broker, Connection
-from src.core.instrument import Instrument
-from src.core.records import Order, OrderEvent, OrderRequest, OrderResult, Position, Quote, Snapshot
+from src.core.broker import Broker
+from src.core.passing_broker import PassingBroker
+from src.core.records import Order, OrderRequest, OrderResult, Position, Quote, Snapshot
 
 __all__ = ["YieldingBroker"]
 
 
-class YieldingBroker:
-    """A `Broker` that passes every call on.
+class YieldingBroker(PassingBroker):
+    """A `Broker` that passes every call on; what never changes inside a turn is no preemption point.
 
     Args:
         broker: who answers.
@@ -24,44 +22,8 @@ class YieldingBroker:
     """
 
     def __init__(self, broker: Broker, yield_turn: Callable[[], None]) -> None:
-        self._broker = broker
+        super().__init__(broker)
         self._yield_turn = yield_turn
-
-    # -- what never changes inside a turn, and what the bot reads for itself: no preemption points -------------------
-
-    def connection(self) -> Connection:
-        """See `Broker`."""
-        return self._broker.connection()
-
-    def instrument(self, symbol: str) -> Instrument:
-        """See `Broker`."""
-        return self._broker.instrument(symbol)
-
-    def series(self, symbol: str, timeframe_ns: int) -> BarSeries:
-        """See `Broker`."""
-        return self._broker.series(symbol, timeframe_ns)
-
-    def base_series(self, symbol: str) -> BarSeries:
-        """See `Broker`."""
-        return self._broker.base_series(symbol)
-
-    def mailbox(self, symbol: str) -> "deque[OrderEvent]":
-        """See `Broker`."""
-        return self._broker.mailbox(symbol)
-
-    def entry_per_unit(self, symbol: str, price: float) -> float:
-        """See `CostEstimate`."""
-        return self._broker.entry_per_unit(symbol, price)
-
-    def exit_per_unit(self, symbol: str, price: float) -> float:
-        """See `CostEstimate`."""
-        return self._broker.exit_per_unit(symbol, price)
-
-    def margin_per_unit(self, symbol: str, price: float) -> float:
-        """See `CostEstimate`."""
-        return self._broker.margin_per_unit(symbol, price)
-
-    # -- calls that go to the venue ----------------------------------------------------------------------------------
 
     def quote(self, symbol: str) -> Quote | None:
         """See `Broker`."""
@@ -119,10 +81,12 @@ class YieldingBroker:
         self._yield_turn()
         return answer
 
-    def modify(self, order_id: str, *, price: float | None = None, volume: float | None = None) -> OrderResult:
+    def modify(
+        self, order_id: str, *, price: float | None = None, limit: float | None = None, volume: float | None = None
+    ) -> OrderResult:
         """See `Broker`."""
         self._yield_turn()
-        answer = self._broker.modify(order_id, price=price, volume=volume)
+        answer = self._broker.modify(order_id, price=price, limit=limit, volume=volume)
         self._yield_turn()
         return answer
 

@@ -3,20 +3,18 @@
 What only looks up an object that stays the same (`instrument`, `series`, `base_series`, `mailbox`) is passed through.
 """
 
-from collections import deque
 from collections.abc import Sequence
 
 from src.backtesting.tracing.probe import Probe
 from src.backtesting.tracing.track import Kind
-from src.core.bars import BarSeries
-from src.core.broker import Broker, Connection
-from src.core.instrument import Instrument
-from src.core.records import Order, OrderEvent, OrderRequest, OrderResult, Position, Quote, Snapshot
+from src.core.broker import Broker
+from src.core.passing_broker import PassingBroker
+from src.core.records import Order, OrderRequest, OrderResult, Position, Quote, Snapshot
 
 __all__ = ["TracedBroker"]
 
 
-class TracedBroker:
+class TracedBroker(PassingBroker):
     """See `Broker`; each method does what the wrapped one does, inside a span named `broker <method>`.
 
     Args:
@@ -25,28 +23,8 @@ class TracedBroker:
     """
 
     def __init__(self, broker: Broker, probe: Probe) -> None:
-        self._broker = broker
+        super().__init__(broker)
         self._probe = probe
-
-    def connection(self) -> Connection:
-        """See `Broker.connection`."""
-        return self._broker.connection()
-
-    def instrument(self, symbol: str) -> Instrument:
-        """See `Broker.instrument`."""
-        return self._broker.instrument(symbol)
-
-    def series(self, symbol: str, timeframe_ns: int) -> BarSeries:
-        """See `Broker.series`."""
-        return self._broker.series(symbol, timeframe_ns)
-
-    def base_series(self, symbol: str) -> BarSeries:
-        """See `Broker.base_series`."""
-        return self._broker.base_series(symbol)
-
-    def mailbox(self, symbol: str) -> "deque[OrderEvent]":
-        """See `Broker.mailbox`."""
-        return self._broker.mailbox(symbol)
 
     def entry_per_unit(self, symbol: str, price: float) -> float:
         """See `CostEstimate.entry_per_unit`."""
@@ -103,10 +81,12 @@ class TracedBroker:
         with self._probe.span(Kind.BROKER, "broker cancel"):
             return self._broker.cancel(order_id)
 
-    def modify(self, order_id: str, *, price: float | None = None, volume: float | None = None) -> OrderResult:
+    def modify(
+        self, order_id: str, *, price: float | None = None, limit: float | None = None, volume: float | None = None
+    ) -> OrderResult:
         """See `Broker.modify`."""
         with self._probe.span(Kind.BROKER, "broker modify"):
-            return self._broker.modify(order_id, price=price, volume=volume)
+            return self._broker.modify(order_id, price=price, limit=limit, volume=volume)
 
     def protect(
         self, position_id: str, *, stop: float | None = None, target: float | None = None, kind: str = "stop"

@@ -11,27 +11,28 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
-from src.brokers.simulated.desk import Desk, WorkingOrder
+from src.brokers.simulated.desk import Desk, summed
 from src.brokers.simulated.equity_curve import equity_curve
+from src.brokers.simulated.fidelity import fidelity_of
 from src.brokers.simulated.full_venue import FullVenue, venue_of
 from src.brokers.simulated.funding import FundingRates
 from src.brokers.simulated.quotes import PriceTape, quote_venue_of
 from src.brokers.simulated.refusals import refused
 from src.brokers.simulated.rules import Costs, FillRules
+from src.brokers.simulated.telling import Telling
 from src.core.bars import BarSeries, FloatArray, IntArray
 from src.core.broker import Connection
 from src.core.clock import Clock
 from src.core.config import AccountConfig
 from src.core.errors import ConfigError, InternalError
 from src.core.instrument import Instrument
-from src.core.journal import ACCOUNT_STREAM, Journal
+from src.core.journal import Journal
 from src.core.records import (
     Fill,
     Order,
     OrderEvent,
     OrderRequest,
     OrderResult,
-    OrderState,
     OrderType,
     Payment,
     Position,
@@ -46,7 +47,6 @@ from src.core.records import (
     make_snapshot,
 )
 from src.core.sync import Lock
-from src.core.timeframe import format_duration
 from src.core.wake import Signals
 
 __all__ = ["SimulatedBroker"]
@@ -107,14 +107,15 @@ class SimulatedBroker:
         self._desk: Callable[[str], Desk] = self._venue.by_symbol.__getitem__
         self._now: Callable[[], int] = _beginning
         self._journal = Journal()
+        self._telling = Telling(self._venue.ledger, self.signals)
+        self._record_order, self._deliver = self._telling.record_order, self._telling.deliver
         self._flat: dict[tuple[str, str], Position] = {}
-        self._finished: list[Order] = []
-        self._balance_seen = account.balance
 
     def bind(self, clock: Clock, journal: Journal) -> None:
         """Set the clock that stamps orders and the journal; once, before the first order."""
         self._now = clock.now_ns
         self._journal = journal
+        self._telling.bind(clock, journal)
         if self._full is not None:
             self._full.ledger.note = journal.record
 
@@ -188,7 +189,7 @@ class SimulatedBroker:
             with self._lock:
                 own = [each.position() for each in desk.books if each.book == book]
             if own:
-                return own[0] if len(own) == 1 else _summed(own)
+                return own[0] if len(own) == 1 else summed(own)
         flat = self._flat.get((book, symbol))
         if flat is None:
             flat = self._flat[book, symbol] = make_position(position_id="", book=book, symbol=symbol, volume=0.0)
@@ -234,7 +235,7 @@ class SimulatedBroker:
                 for order in desk.orders():
                     if order.order_id == client_id:
                         return order.snapshot()
-            return next((order for order in reversed(self._finished) if order.order_id == client_id), None)
+            return next((order for order in reversed(self._telling.finished) if order.order_id == client_id), None)
 
     def cancel(self, order_id: str) -> OrderResult:
         """See `Broker.cancel`."""
@@ -244,10 +245,12 @@ class SimulatedBroker:
             self._deliver()
             return result
 
-    def modify(self, order_id: str, *, price: float | None = None, volume: float | None = None) -> OrderResult:
+    def modify(
+        self, order_id: str, *, price: float | None = None, limit: float | None = None, volume: float | None = None
+    ) -> OrderResult:
         """See `Broker.modify`."""
         with self._lock:
-            result, order = self._venue.modify(order_id, price, volume, self._now())
+            result, order = self._venue.modify(order_id, price, limit, volume, self._now())
             if order is not None:
                 self._record_order(order)
             return result
@@ -368,18 +371,7 @@ class SimulatedBroker:
 
     def fidelity(self) -> dict[str, str]:
         """Where this simulation is coarser than a venue: a sentence by rule."""
-        out: dict[str, str] = {}
-        for desk in self._venue.desks:
-            latency, jitter = desk.costs.latency_ns, desk.costs.latency_jitter_ns
-            if self.prices is None and (latency or jitter) and not self._venue.latency_ns[desk.symbol]:
-                words = "a delay that" if jitter else format_duration(latency)
-                out["latency"] = f"{words} is shorter than the base bars and counted as 0"
-            side = desk.costs.sides.get(desk.symbol)
-            if side is not None and side.note:
-                out[f"prices of {desk.symbol}"] = side.note
-        if self.prices is not None and (notes := self.prices.notes()):
-            out["prices"] = "; ".join(notes)
-        return out if self._full is None else {**out, **self._full.fidelity()}
+        return fidelity_of(self._venue)
 
     def payments(self) -> list[Payment]:
         """Money that came or went without an execution so far, in order."""
@@ -387,7 +379,7 @@ class SimulatedBroker:
 
     def orders(self) -> list[Order]:
         """All orders: the ended ones in the order of their end, then the living ones."""
-        return [*self._finished, *(order.snapshot() for desk in self._venue.desks for order in desk.orders())]
+        return [*self._telling.finished, *(order.snapshot() for desk in self._venue.desks for order in desk.orders())]
 
     def equity_samples(self) -> tuple[IntArray, FloatArray]:
         """Instants, strictly increasing, and equity after everything that happened at them, both of shape (n,)."""
@@ -407,65 +399,6 @@ class SimulatedBroker:
         self.awaited_open_ns, self.next_ending_ns = venue.awaited_open_ns, venue.next_ending_ns
         self.signals.close_ns = None
 
-    def _record_order(self, order: Order | WorkingOrder) -> None:
-        request = order.request
-        self._journal.record(
-            order.updated_ns, request.symbol, "order", "broker", order.order_id, order.state, request.side,
-            request.type, request.volume, request.price, order.filled_volume, order.code,
-        )  # fmt: skip
-
-    def _deliver(self) -> None:
-        """Journal what happened, put it into the mailboxes, and hold the account's invariant."""
-        events = self._events
-        if not events:
-            return
-        ledger, record = self._venue.ledger, self._journal.record
-        for desk, event in events:
-            order, fill, trade = event.order, event.fill, event.trade
-            if order.state is not OrderState.WORKING:  # a reversal's closing part leaves the order as it is
-                self._record_order(order)
-                if order.state.is_final:
-                    self._finished.append(order)
-            if fill is not None:
-                record(
-                    fill.filled_ns, desk.symbol, "fill", "broker", fill.fill_id, fill.book, fill.side,
-                    fill.volume, fill.price, fill.commission, fill.kind, fill.filled_from_ns, fill.ambiguous,
-                    fill.other_price,
-                )  # fmt: skip
-                if fill.kind == "entry":
-                    self._record_protection(desk, fill)
-            if trade is not None:
-                record(
-                    trade.exit_ns, desk.symbol, "trade", "broker", trade.trade_id, trade.book, trade.net, trade.risk,
-                    trade.exit_kind,
-                )  # fmt: skip
-            desk.events.append(event)
-        self.signals.changes += len(events)
-        events.clear()
-        ledger.check()
-        if ledger.balance != self._balance_seen:
-            self._balance_seen = ledger.balance
-            record(self._now(), ACCOUNT_STREAM, "account", "broker", ledger.balance)
-
-    def _record_protection(self, desk: Desk, fill: Fill) -> None:
-        """What an entry's distances and multiples came to at its fill; nothing when it has no protection."""
-        for book in desk.books:
-            if book.position_id == fill.position_id and (book.stop is not None or book.target is not None):
-                self._journal.record(
-                    fill.filled_ns, desk.symbol, "protect", "broker", fill.position_id, book.stop, book.target, "entry"
-                )
-
 
 def _beginning() -> int:
     return 0
-
-
-def _summed(positions: list[Position]) -> Position:
-    oldest = positions[0]
-    return make_position(
-        position_id=oldest.position_id, book=oldest.book, symbol=oldest.symbol,
-        volume=sum(position.volume for position in positions), entry_price=oldest.entry_price,
-        opened_ns=oldest.opened_ns, stop=oldest.stop, target=oldest.target, stop_kind=oldest.stop_kind,
-        initial_stop=oldest.initial_stop, initial_risk=oldest.initial_risk, initial_volume=oldest.initial_volume,
-        stop_cost=oldest.stop_cost, rate=oldest.rate,
-    )  # fmt: skip

@@ -116,9 +116,9 @@ class Rates:
             desk = self._desk(symbol)
             if math.isnan(desk.mark):
                 return f"{symbol}, which converts {currency} into {self._account}, has no price yet"
-            closed_ns = desk.series.open_ns_at[desk.index] + desk.series.timeframe_ns
-            if now_ns - closed_ns > self._max_age_ns:
-                hours = (now_ns - closed_ns) / 3.6e12
+            known_ns = desk.priced_ns()
+            if now_ns - known_ns > self._max_age_ns:
+                hours = (now_ns - known_ns) / 3.6e12
                 return f"the price of {symbol}, which converts {currency} into {self._account}, is {hours:.1f} h old"
         return None
 

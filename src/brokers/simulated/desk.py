@@ -2,23 +2,36 @@
 
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
 
+from src.brokers.simulated.moment import Moment
 from src.brokers.simulated.rules import Costs
 from src.brokers.simulated.spread import PriceSide, QuoteRules, SidePrices, quote_rule
-from src.brokers.simulated.working_order import PendingChange, WorkingOrder
+from src.brokers.simulated.working_order import WorkingOrder
 from src.core.bars import BarSeries, IntArray
 from src.core.book import Book
 from src.core.errors import ConfigError
 from src.core.instrument import Instrument
-from src.core.records import OrderEvent, OrderRequest, TriggerBy
+from src.core.records import OrderEvent, OrderRequest, Position, TriggerBy, make_position
 
-__all__ = ["Desk", "DesksBySymbol", "PendingProtection", "WorkingOrder"]
+__all__ = ["Desk", "DesksBySymbol", "PendingProtection", "WorkingOrder", "summed"]
 
 #: A low that no bar has.
 NEVER = float("-inf")
 ROOM = 1e-9
 #: Kinds of stops that follow the price, and so never move against the position.
 FOLLOWERS = ("trailing", "break_even")
+
+
+class Pending(Protocol):
+    """Something that is under way to the venue."""
+
+    effective_ns: int
+
+    def arrive(self, when: Moment) -> None:
+        """Take effect; `when` is what an order carries that ends by it."""
+        ...
 
 
 class PendingProtection:
@@ -36,7 +49,7 @@ class PendingProtection:
         self.target = target
         self.kind = kind
 
-    def arrive(self) -> None:
+    def arrive(self, when: Moment) -> None:
         """Take effect, when the position is still there."""
         book, stop = self.book, self.stop
         if book.position_id == self.position_id and book.volume:
@@ -76,7 +89,7 @@ class Desk:
         self.books: list[Book] = []
         self.resting: list[WorkingOrder] = []
         self.market_orders: list[WorkingOrder] = []
-        self.pending: list[PendingProtection | PendingChange] = []
+        self.pending: list[Pending] = []
         self.events: deque[OrderEvent] = deque()
         self.realised = 0.0
         #: A bar that stays between the two can fill nothing here; `guarded` says whether one of them is within reach.
@@ -111,10 +124,33 @@ class Desk:
                 found[by] = SidePrices(series)
         return found
 
+    def knows(self, by: TriggerBy) -> bool:
+        """Whether there are prices of this kind besides the quote."""
+        return by in self.triggers
+
+    def watched(self, order: WorkingOrder, opened: int) -> float:
+        """The price that the order's trigger follows when a quote comes, the open of the bar `opened`; NaN for none."""
+        return self.triggers[order.request.trigger_by].open(opened) if opened >= 0 else float("nan")
+
+    def watched_now(self, by: TriggerBy) -> float:
+        """The last price of this kind, NaN where there is none."""
+        prices, index, series = self.triggers.get(by), self.index, self.series
+        if prices is None:
+            return float("nan")
+        opened = index + 1
+        if self.worked and opened < series.loaded and series.open_ns_at[opened] <= self.worked[-1][0]:
+            return prices.open(opened)  # a market order waited for this open, so it is the price now
+        return prices.close(index) if index >= 0 else float("nan")
+
     def open_bar(self, i: int, now_ns: int) -> None:
         """A market order waits for the open of bar `i`: it is the price now, and nothing else of the bar is known."""
         self.mark = self.series.open_at[i]
         self.worked.append((now_ns, self.mark))
+
+    def priced_ns(self) -> int:
+        """When the present price was the price: at the close of the last bar, or at an open that was worked since."""
+        opened_ns = self.worked[-1][0] if self.worked else 0
+        return max(opened_ns, self.series.close_of(self.index)) if self.index >= 0 else opened_ns
 
     def rules_of(self, bars: IntArray, opened: IntArray) -> QuoteRules:
         """How quotes followed from the price at instants of the past.
@@ -149,6 +185,15 @@ class Desk:
         if following < series.loaded:
             return series.open_ns_at[following] < now_ns
         return following > 0 and series.open_ns_at[self.index] + series.timeframe_ns < now_ns
+
+    def is_tested(self, order: WorkingOrder, now_ns: int) -> bool:
+        """Whether a bar is under way that a resting order counts on; which of its prices are older is not known."""
+        series, following = self.series, self.index + 1
+        if not self.inside_bar(now_ns) or order not in self.resting:
+            return False
+        known = following < series.loaded
+        opened_ns = series.open_ns_at[following] if known else series.open_ns_at[self.index] + series.timeframe_ns
+        return order.effective_ns <= opened_ns
 
     def orders(self) -> list[WorkingOrder]:
         """All orders that live, oldest first within market and resting orders; a new list."""
@@ -242,3 +287,15 @@ class DesksBySymbol(dict[str, Desk]):
 
     def __missing__(self, symbol: str) -> Desk:
         raise ConfigError(f"expected one of the symbols {', '.join(self)}, found {symbol!r}")
+
+
+def summed(positions: Sequence[Position]) -> Position:
+    """Several positions of a book as one; everything but the volume is that of the oldest."""
+    oldest = positions[0]
+    return make_position(
+        position_id=oldest.position_id, book=oldest.book, symbol=oldest.symbol,
+        volume=sum(position.volume for position in positions), entry_price=oldest.entry_price,
+        opened_ns=oldest.opened_ns, stop=oldest.stop, target=oldest.target, stop_kind=oldest.stop_kind,
+        initial_stop=oldest.initial_stop, initial_risk=oldest.initial_risk, initial_volume=oldest.initial_volume,
+        stop_cost=oldest.stop_cost, rate=oldest.rate,
+    )  # fmt: skip

@@ -7,7 +7,7 @@ open or enlarge different ones, goes to the last execution or to what is held at
 
 from collections.abc import Mapping
 
-from src.brokers.simulated.walk import Move, Rehearsal
+from src.brokers.simulated.walk import Move, Other, Rehearsal
 
 __all__ = ["Doubts"]
 
@@ -23,7 +23,7 @@ class Doubts:
         bid, ask: at the close.
 
     Attributes:
-        others: for each execution of the chosen way that reduces: its position, and the other outcome if there is one.
+        others: for each execution of the chosen way that reduces, in their order, what the other way gives for it.
         missed: of what is held at the close: position, price of the exit that was missed, and its unsigned volume,
             None for all of it.
     """
@@ -43,15 +43,18 @@ class Doubts:
         held, others_held = chosen.held(), other.held()
         fresh = {key: volume for key, volume in held.items() if key not in plain}
         differs = fresh != {key: volume for key, volume in others_held.items() if key not in plain}
-        if differs or abs(self._rest) > _NOISE * max(1.0, *(abs(m.signed * m.quote) for m in chosen.moves or [_NONE])):
+        if differs or abs(self._rest) > _NOISE * max(1.0, *(abs(m.signed * m.price) for m in chosen.moves or [_NONE])):
             self._lay_rest(plain, fresh, held)
-        self.others = [(move.position, price) for move, price in zip(self._mine, self._alternatives, strict=True)]
+        self.others = [
+            Other(move.position, price, 0.0 if price is None else -move.signed * (price - move.price))
+            for move, price in zip(self._mine, self._alternatives, strict=True)
+        ]
 
     def _compare(self, key: str, volume: float, theirs: list[Move]) -> None:
         """Compare the parts of a position in the order in which they are closed; what is left has the close."""
         sign = 1 if volume > 0 else -1
         close = self._close[sign]
-        parts = [[abs(move.signed), move.quote] for move in theirs]
+        parts = [[abs(move.signed), move.price] for move in theirs]
         left = abs(volume)
         for place, move in enumerate(self._mine):
             if move.position == key:
@@ -64,13 +67,15 @@ class Doubts:
                     wanted -= taken
                     worth += taken * part[1]
                 alternative = worth / abs(move.signed)
-                if abs(alternative - move.quote) > _NOISE * abs(move.quote):
+                if abs(alternative - move.price) > _NOISE * abs(move.price):
                     self._alternatives[place] = alternative
-                    self._rest -= -move.signed * (alternative - move.quote)
-        for size, price in parts:
-            if size > _NOISE * abs(volume) and left > 0:
-                self.missed.append((key, price, size))
-                self._rest -= sign * size * (price - close)
+                    self._rest -= -move.signed * (alternative - move.price)
+        parts = [part for part in parts if part[0] > _NOISE * abs(volume)]
+        if parts and left > 0:  # they exclude nothing of each other, so they are one exit at their average
+            size = sum([part[0] for part in parts])
+            price = sum([part[0] * part[1] for part in parts]) / size
+            self.missed.append((key, price, size))
+            self._rest -= sign * size * (price - close)
 
     def _lay_rest(self, plain: Mapping[str, float], fresh: Mapping[str, float], held: Mapping[str, float]) -> None:
         """Lay what is left to the last execution of what is new, to what is held of it, or to the last one at all."""
@@ -81,10 +86,16 @@ class Doubts:
         if last:
             move = self._mine[last[-1]]
             before = self._alternatives[last[-1]]
-            self._alternatives[last[-1]] = (move.quote if before is None else before) - self._rest / move.signed
+            self._alternatives[last[-1]] = (move.price if before is None else before) - self._rest / move.signed
         elif kept:
             key, volume = next(iter(kept.items()))
-            self.missed.append((key, self._close[1 if volume > 0 else -1] + self._rest / volume, None))
+            sign = 1 if volume > 0 else -1
+            at = next((place for place, missed in enumerate(self.missed) if missed[0] == key), None)
+            if at is None:
+                self.missed.append((key, self._close[sign] + self._rest / volume, None))
+            else:  # both at once, not one or the other
+                _, price, size = self.missed[at]
+                self.missed[at] = key, price + sign * self._rest / (abs(volume) if size is None else size), size
 
 
 _NONE = Move("", 0.0, 0.0, opens=False)

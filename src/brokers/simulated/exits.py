@@ -11,6 +11,7 @@ from src.brokers.simulated.ledger import Ledger, Moment
 from src.brokers.simulated.rules import FillRules
 from src.brokers.simulated.trailing import follow
 from src.core.book import Book
+from src.core.records import Side
 
 __all__ = ["exit_at_quote", "exit_inside", "exit_on_entry_bar"]
 
@@ -30,7 +31,7 @@ def exit_at_quote(
         reached = target is not None and quote < target
     if stopped:
         ledger.exit_book(desk, book, book.stop_kind, quote, when, slips=True)
-    elif reached or (quote == target and rules.touched(book.position_id, open_ns)):
+    elif reached or (quote == target and rules.touched(f"{book.position_id}-target", open_ns)):
         ledger.exit_book(desk, book, "target", quote, when, slips=False)
     elif book.trail is not None:
         follow(book, desk.instrument, quote)
@@ -44,7 +45,8 @@ def exit_inside(ledger: Ledger, desk: Desk, book: Book, i: int, when: Moment, ru
         _trail_inside(ledger, desk, book, i, when, rules, target if reached else None)
     elif stopped and stop is not None:
         if reached and target is not None and rules.intrabar != "worst" and _target_first(desk, book, i, rules):
-            ledger.exit_book(desk, book, "target", target, when, slips=False, other=stop)
+            stopped_at = _stopped_at(ledger, desk, book, stop)
+            ledger.exit_book(desk, book, "target", target, when, slips=False, other=stopped_at)
         else:
             other = target if reached else None
             ledger.exit_book(desk, book, book.stop_kind, stop, when, slips=True, other=other)
@@ -70,15 +72,18 @@ def exit_on_entry_bar(
     stopped, reached = _reach(desk, book, i, when, rules)
     last = desk.bids.close(i) if long else desk.asks.close(i)
     stop, target = book.stop, book.target
-    if stopped and stop is not None:
-        exit_at_entry = desk.quotes.across(entry, ask=long)
-        if exit_at_entry <= stop if long else exit_at_entry >= stop:  # no path of the bar avoids it
-            ledger.exit_book(desk, book, book.stop_kind, exit_at_entry, when, slips=True)
-            return
+    exit_at_entry = desk.quotes.across(entry, ask=long)
+    if stopped and stop is not None and (exit_at_entry <= stop if long else exit_at_entry >= stop):
+        ledger.exit_book(desk, book, book.stop_kind, exit_at_entry, when, slips=True)  # no path of the bar avoids it
+        return
+    if reached and target is not None and (exit_at_entry > target if long else exit_at_entry < target):
+        # A trigger that followed the price has gone beyond the target, which so gets the better price at once.
+        ledger.exit_book(desk, book, "target", exit_at_entry, when, slips=False)
+        return
     closed_beyond = False
     if reached and target is not None:
         beyond = last > target if long else last < target
-        closed_beyond = beyond or (last == target and rules.touched(book.position_id, when.from_ns))
+        closed_beyond = beyond or (last == target and rules.touched(f"{book.position_id}-target", when.from_ns))
     stop_certain = adverse_after or (stop is not None and (last <= stop if long else last >= stop))
     target_certain = favourable_after or closed_beyond
     chosen = _choose(
@@ -89,18 +94,19 @@ def exit_on_entry_bar(
     if chosen == "stop" and stop is not None:
         other = target if reached else None if stop_certain else last
         if book.trail is not None and not reached:
-            other = _followed_to(desk, book, i, other, stop)
+            other = _followed_to(ledger, desk, book, i, other, stop)
         ledger.exit_book(desk, book, book.stop_kind, stop, when, slips=True, other=other)
     elif chosen == "target" and target is not None:
-        if stopped:
-            other = stop
+        if stopped and stop is not None:
+            other = _stopped_at(ledger, desk, book, stop)
         else:
             other = None if target_certain else last
         ledger.exit_book(desk, book, "target", target, when, slips=False, other=other)
     else:
-        missed = target if reached else stop if stopped else None
-        if missed is not None:
-            book.miss(missed)
+        if reached and target is not None:
+            book.miss(target)
+        elif stopped and stop is not None:
+            book.miss(_stopped_at(ledger, desk, book, stop))
         if book.trail is not None:
             highest = desk.bids.high(i) if long else desk.asks.low(i)
             _trail_to_close(ledger, desk, book, highest if favourable_after else last, i, when)
@@ -140,7 +146,7 @@ def _reach(desk: Desk, book: Book, i: int, when: Moment, rules: FillRules) -> tu
         stopped = stop is not None and desk.asks.high(i) >= stop
         reached = target is not None and favourable < target
     if favourable == target and not reached:
-        reached = rules.touched(book.position_id, when.from_ns)
+        reached = rules.touched(f"{book.position_id}-target", when.from_ns)
     return stopped, reached
 
 
@@ -149,13 +155,22 @@ def _target_first(desk: Desk, book: Book, i: int, rules: FillRules) -> bool:
     return assumption in (Assumption.BEST, Assumption.FAVOURABLE_FIRST)
 
 
-def _followed_to(desk: Desk, book: Book, i: int, other: float | None, stop: float) -> float | None:
+def _stopped_at(ledger: Ledger, desk: Desk, book: Book, stop: float) -> float:
+    """What a stop would have brought that was not taken: it slips as one that is taken does."""
+    side = Side.SELL if book.volume > 0 else Side.BUY
+    return ledger.price_of(desk, side, stop, abs(book.volume), slips=True)
+
+
+def _followed_to(
+    ledger: Ledger, desk: Desk, book: Book, i: int, other: float | None, stop: float
+) -> float | None:  # fmt: skip
     """The better outcome of a stop that was taken on the entry bar: the close, or where it would have followed to."""
     long = book.volume > 0
     sign = 1.0 if long else -1.0
     moved = book.trail.level(desk.bids.high(i) if long else desk.asks.low(i), sign, desk.instrument)
     if sign * (moved - stop) <= 0:
         return other
+    moved = _stopped_at(ledger, desk, book, moved)
     return moved if other is None or sign * (moved - other) > 0 else other
 
 
@@ -174,12 +189,16 @@ def _trail_inside(
     first = rules.intrabar != "worst" and _target_first(desk, book, i, rules)
     if sign * (adverse - stop) <= 0:
         if target is not None and first:
-            ledger.exit_book(desk, book, "target", target, when, slips=False, other=stop)
+            stopped_at = _stopped_at(ledger, desk, book, stop)
+            ledger.exit_book(desk, book, "target", target, when, slips=False, other=stopped_at)
         elif first and moved != stop:
+            stopped_at = _stopped_at(ledger, desk, book, stop)
             book.protect(stop=moved, target=None, kind="trailing")
-            ledger.exit_book(desk, book, book.stop_kind, moved, when, slips=True, other=stop)
+            ledger.exit_book(desk, book, book.stop_kind, moved, when, slips=True, other=stopped_at)
         else:
-            other = target if target is not None else moved if moved != stop else None
+            other = target
+            if other is None and moved != stop:
+                other = _stopped_at(ledger, desk, book, moved)
             ledger.exit_book(desk, book, book.stop_kind, stop, when, slips=True, other=other)
         return
     first = first and rules.intrabar == "path"
@@ -201,4 +220,4 @@ def _trail_to_close(
         if favourable_first:  # the close lies beyond the level, so this is never the better outcome
             ledger.exit_book(desk, book, book.stop_kind, level, when, slips=True, other=last)
         else:
-            book.miss(level)
+            book.miss(_stopped_at(ledger, desk, book, level))

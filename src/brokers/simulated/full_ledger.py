@@ -16,7 +16,7 @@ from src.brokers.simulated.working_order import WorkingOrder
 from src.core.book import Book
 from src.core.config import AccountConfig
 from src.core.journal import ACCOUNT_STREAM
-from src.core.records import Fill, Order, OrderRequest, OrderType, Payment, Side, TimeInForce
+from src.core.records import Fill, Order, OrderRequest, OrderState, OrderType, Payment, Side, TimeInForce
 
 __all__ = ["Dust", "FullLedger"]
 
@@ -49,7 +49,7 @@ class FullLedger(Ledger):
         needed: the margin that open positions need to stay open, as of the last `valued`.
         payments: money that came or went without an execution, in order.
         dust: what is left of each symbol's coin, by name.
-        takers: limit orders that were in the market when they were placed; they do not wait in the book.
+        takers: limit orders that were in the market when they arrived; they do not wait in the book.
         note: takes a record for the journal: instant, stream, kind, participant, values.
     """
 
@@ -63,6 +63,8 @@ class FullLedger(Ledger):
         self.note: Callable[..., None] = _nobody_listens
         self.late_rates = 0
         self._granted = 0.0
+        #: What stays behind as dust of the execution that is worked out now.
+        self._left = 0.0
         self._executed: dict[str, tuple[float, float]] = {}
         self._models: dict[str, TieredMargin] = {}
 
@@ -141,9 +143,11 @@ class FullLedger(Ledger):
                 more += increase * (order.price or desk.mark)
         return more
 
-    def need_of_order(self, desk: Desk, side: Side, volume: float, price: float, order_id: str = "") -> float:
+    def need_of_order(
+        self, desk: Desk, side: Side, volume: float, price: float, order_id: str = "", book: str = ""
+    ) -> float:  # fmt: skip
         """See `Ledger.need_of_order`; on top of the tiers that working orders of the symbol would reach."""
-        need = self.need(desk, side, volume, price, price, order_id)
+        need = self._need(desk, side, volume, price, price, order_id, self._against(desk, side, book))
         more = self._working(desk)
         if not more:
             return need
@@ -153,19 +157,31 @@ class FullLedger(Ledger):
 
     def need(self, desk: Desk, side: Side, volume: float, price: float, quote: float, order_id: str = "") -> float:
         """See `Ledger.need`; the margin is what the whole position needs afterwards, less what it ties up now."""
+        return self._need(desk, side, volume, price, quote, order_id, 0.0)
+
+    def _against(self, desk: Desk, side: Side, book: str) -> float:
+        """What an order of a book closes before it opens anything."""
+        held = 0.0 if self.hedging else desk.held_by(book)
+        return max(0.0, -held * side.sign)
+
+    def _need(
+        self, desk: Desk, side: Side, volume: float, price: float, quote: float, order_id: str, against: float
+    ) -> float:  # fmt: skip
+        """See `need`; of an order that first closes what it is `against`, and then opens that much and `volume`."""
         buy, quotes = side is Side.BUY, desk.quotes
         shown = quotes.shown(quote, ask=buy)
         lost = abs(price - (quotes.bid(shown) if buy else quotes.ask(shown)))
         at, rate, model = max(price, shown), self.rate(desk), self.model(desk)
-        held = sum([book.volume for book in desk.books])
         if self.hedging:
             before = self.exposure(desk)
             after = before + volume
         elif self.account.books == "virtual":
-            before, after = abs(held), abs(held + side.sign * volume)
+            held = sum([book.volume for book in desk.books])
+            before, after = abs(held), abs(held + side.sign * (2 * against + volume))
+        elif against:
+            before, after = against, against + volume
         else:
-            # What lies on the other side is closed by the same order and ties up nothing then.
-            before = max(0.0, held * side.sign)
+            before = max(0.0, sum([book.volume for book in desk.books]) * side.sign)
             after = before + volume
         margin = max(0.0, model.initial(after * at) - model.initial(before * at)) * rate
         return margin + self._fee(desk, order_id, volume, price, rate) + lost * volume * rate
@@ -223,7 +239,7 @@ class FullLedger(Ledger):
         kind: str, other: float | None = None,
     ) -> None:  # fmt: skip
         if desk.instrument.fees_in_base:
-            left = self._unsellable(desk, book, volume)
+            left = self._left = self._unsellable(desk, book, order, volume, kind)
             if left:
                 volume = abs(book.volume)
                 self.dust.setdefault(desk.symbol, Dust()).add(left, price)
@@ -231,11 +247,21 @@ class FullLedger(Ledger):
                 self.note(when.filled_ns, desk.symbol, "dust", "broker", *values)
         super()._reduce(desk, book, order, volume, price, quote, when, kind=kind, other=other)
 
-    def _unsellable(self, desk: Desk, book: Book, volume: float) -> float:
-        """What stays behind of a coin when `volume` of a book is sold and the rest is too little to be sold, else 0."""
+    def _unsellable(self, desk: Desk, book: Book, order: Order, volume: float, kind: str) -> float:
+        """What stays behind of a coin when `volume` of a book is sold and the rest is too little to be sold, else 0.
+
+        While an order fills in parts nothing stays behind yet, and the least volume is that of the order.
+        """
         rules, held = desk.instrument, abs(book.volume)
+        exit_id = f"{book.position_id}-{kind}"
+        # A stop or target that the venue fills in parts is one order, and what is left of a stop is sold at the market.
+        own = order.order_id.startswith(exit_id)
+        more = order.state is OrderState.PARTLY_FILLED or (own and order.request.type is not OrderType.MARKET)
+        if more and volume < held:
+            return 0.0
         sold = rules.round_volume(volume)
-        if sold < rules.min_volume:
+        part = own and order.order_id != exit_id
+        if not part and rules.round_volume(max(volume, order.request.volume)) < rules.min_volume:
             sold = 0.0
         left = held - sold
         sellable = rules.round_volume(left)
@@ -255,7 +281,7 @@ class FullLedger(Ledger):
             rate = self.rates.paid(currency, self._gain(desk, position_id, price))
         traded = volume
         if not entry and rules.fees_in_base:
-            traded = rules.round_volume(volume)
+            traded = rules.round_volume(volume - self._left)
         waits = request.type is OrderType.LIMIT and request.time_in_force not in _AT_ONCE
         maker = kind == "target" or (waits and order_id not in self.takers)
         # Where the venue fills a stop or target in parts they are one order, whatever their ids are.

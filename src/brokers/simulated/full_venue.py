@@ -4,28 +4,27 @@ Chosen at the start of a run that uses any of it, see `venue_of`; a plain run ha
 of this. At the end of each step equity is kept as it is then.
 """
 
-from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
+from src.brokers.simulated.arrivals import would_take
 from src.brokers.simulated.conversion import Rates
 from src.brokers.simulated.desk import Desk
 from src.brokers.simulated.full_ledger import FullLedger
 from src.brokers.simulated.funding import FundingPayments, FundingRates
-from src.brokers.simulated.ledger import AtOpen, Moment
+from src.brokers.simulated.ledger import Moment
 from src.brokers.simulated.matching import match_interior, match_opens
 from src.brokers.simulated.refusals import refused
 from src.brokers.simulated.rules import Costs, FillRules
+from src.brokers.simulated.sampled_venue import SampledVenue
 from src.brokers.simulated.stop_out import StopOut
 from src.brokers.simulated.swap import SwapNights
 from src.brokers.simulated.venue import Venue
-from src.brokers.simulated.working_order import FAR_NS, PendingChange, WorkingOrder
-from src.core.bars import BarSeries, FloatArray, IntArray
+from src.brokers.simulated.volume import LimitedFullLedger
+from src.brokers.simulated.working_order import WorkingOrder
+from src.core.bars import BarSeries
 from src.core.config import AccountConfig
 from src.core.instrument import Instrument
-from src.core.records import Order, OrderRequest, OrderResult, OrderType, Side
+from src.core.records import Order, OrderRequest, OrderResult
 
 __all__ = ["FullVenue", "needs_full_venue", "venue_of"]
 
@@ -53,18 +52,12 @@ def venue_of(
         funding: rates by symbol.
         joining: the rules of symbols that will join.
     """
-    full = needs_full_venue(account, {**instruments, **(joining or {})}, costs)
-    venue = (
-        FullVenue(account, instruments, base, costs, rules, funding or {})
-        if full
-        else Venue(account, instruments, base, costs, rules)
-    )
-    if costs.volume_share is not None:
-        venue.limit_volume(costs.volume_share)
-    return venue
+    if needs_full_venue(account, {**instruments, **(joining or {})}, costs):
+        return FullVenue(account, instruments, base, costs, rules, funding or {})
+    return Venue(account, instruments, base, costs, rules)
 
 
-class FullVenue(Venue):
+class FullVenue(SampledVenue):
     """See `Venue` for what it shares with it.
 
     Args:
@@ -72,6 +65,7 @@ class FullVenue(Venue):
     """
 
     ledger: FullLedger
+    tells_makers = True
 
     def __init__(
         self, account: AccountConfig, instruments: Mapping[str, Instrument], base: Mapping[str, BarSeries],
@@ -87,13 +81,14 @@ class FullVenue(Venue):
         self._funding: list[tuple[Desk, FundingPayments]] = []
         self._foreign = [desk for desk in self.desks if desk.instrument.quote_currency != account.currency]
         self._matched = False
-        self._sampled_ns: list[int] = []
-        self._sampled: list[float] = []
 
     def _make_ledger(self, account: AccountConfig) -> FullLedger:
         instruments = {desk.symbol: desk.instrument for desk in self.desks}
         rates = Rates(account.currency, self.by_symbol.__getitem__, instruments, account.conversion_max_age_ns)
-        return FullLedger(account, self.desks, rates)
+        share = self._costs.volume_share
+        if share is None:
+            return FullLedger(account, self.desks, rates)
+        return LimitedFullLedger(account, self.desks, rates, share=share, wait=self._await_price)
 
     def add_desk(self, instrument: Instrument, series: BarSeries) -> None:
         """See `Venue.add_desk`."""
@@ -112,49 +107,30 @@ class FullVenue(Venue):
             if missing is not None:
                 return refused("no_rate", missing), None
         result, order = super().place(request, now_ns)
-        if desk is not None and order is not None and not request.parent:
-            self._judge_role(desk, order, desk.mark)
+        if desk is not None and order is not None and not request.parent and order.effective_ns == now_ns:
+            self._tell_maker(desk, order, desk.mark)
         return result, order
 
     def modify(
-        self, order_id: str, price: float | None, volume: float | None, now_ns: int
+        self, order_id: str, price: float | None, limit: float | None, volume: float | None, now_ns: int
     ) -> tuple[OrderResult, Order | WorkingOrder | None]:
         """See `Venue.modify`; whether the order takes liquidity is decided anew when its change arrives."""
-        result, changed = super().modify(order_id, price, volume, now_ns)
-        desk, order = self._find(order_id) if result.accepted else (None, None)
-        if desk is not None and order is not None:
-            under_way = desk.pending[-1] if changed is not order else None
-            if isinstance(under_way, PendingChange):
-                desk.pending[-1] = _JudgedChange(under_way, partial(self._judge_arrival, desk, under_way))
-            else:
-                self._judge_role(desk, order, desk.mark)
+        result, changed = super().modify(order_id, price, limit, volume, now_ns)
+        if isinstance(changed, WorkingOrder):
+            desk = self.by_symbol[changed.request.symbol]
+            self._tell_maker(desk, changed, desk.mark)
         return result, changed
 
-    def _judge_arrival(self, desk: Desk, change: PendingChange) -> None:
-        if change.order.effective_ns == FAR_NS:
-            return  # it has ended, or it sleeps and is judged when it wakes
-        i, price, series, bars = desk.index, desk.mark, desk.series, desk.bars
-        if i >= 0 and change.effective_ns > series.open_ns_at[i]:
-            price = series.close_at[i]  # it came inside the bar that ends now
-            k = bisect_left(bars.open_ns_at, change.effective_ns) if bars is not series else bars.loaded
-            if k < bars.loaded and bars.open_ns_at[k] < series.close_of(i):
-                price = bars.open_at[k]  # which is worked through shorter ones
-        self._judge_role(desk, change.order, price)
+    def _judge(self, desk: Desk, order: WorkingOrder, price: float, when: Moment) -> None:
+        """See `Venue._judge`."""
+        super()._judge(desk, order, price, when)
+        self._tell_maker(desk, order, price)
 
-    def _judge_role(self, desk: Desk, order: WorkingOrder, price: float) -> None:
+    def _tell_maker(self, desk: Desk, order: WorkingOrder, price: float) -> None:
         """Note whether a limit is in the market at a price, and so takes liquidity, or will wait in the book."""
-        takers, request, limit = self.ledger.takers, order.request, order.request.price
-        takers.discard(order.order_id)
-        if request.type is OrderType.LIMIT and limit is not None:
-            buy = request.side is Side.BUY
-            if limit >= desk.quotes.ask(price) if buy else limit <= desk.quotes.bid(price):
-                takers.add(order.order_id)
-
-    def _wake(self, desk: Desk, order: WorkingOrder, when: Moment) -> None:
-        """See `Venue._wake`; inside a bar the price of now is its close."""
-        super()._wake(desk, order, when)
-        inside = when.from_ns != when.filled_ns and not isinstance(when, AtOpen)
-        self._judge_role(desk, order, desk.series.close_at[desk.index] if inside else desk.mark)
+        self.ledger.takers.discard(order.order_id)
+        if would_take(desk, order, price):
+            self.ledger.takers.add(order.order_id)
 
     def rate_for(self, desk: Desk, now_ns: int) -> float:
         """The account's money for one unit of the currency of a symbol's prices; 0 when nothing may be opened by it."""
@@ -194,17 +170,7 @@ class FullVenue(Venue):
             if i < desk.series.loaded and desk.series.open_ns_at[i] == instant_ns:
                 desk.open_bar(i, instant_ns)
         super().open_market(instant_ns)
-        self._finish_step(instant_ns)
-
-    def end_orders(self, instant_ns: int) -> None:
-        """See `Venue.end_orders`."""
-        super().end_orders(instant_ns)
-        self._finish_step(instant_ns)
-
-    def end_of_data(self, desk: Desk, instant_ns: int) -> None:
-        """See `Venue.end_of_data`."""
-        super().end_of_data(desk, instant_ns)
-        self._finish_step(instant_ns)
+        self._end_step(instant_ns)
 
     def _match(self, closed: list[Desk], touched: list[Desk], instant_ns: int) -> None:
         self._matched = True
@@ -288,7 +254,8 @@ class FullVenue(Venue):
             if desk.symbol in ended:
                 desk.review()
 
-    def _finish_step(self, instant_ns: int) -> None:
+    def _end_step(self, instant_ns: int) -> None:
+        """See `SampledVenue._end_step`."""
         self._settle(instant_ns)
         self._sample(instant_ns)
 
@@ -303,18 +270,6 @@ class FullVenue(Venue):
                 for book in desk.books:
                     book.convert_at(ledger.rate(desk))
 
-    def _sample(self, instant_ns: int) -> None:
-        equity = self.ledger.equity()
-        if self._sampled_ns and self._sampled_ns[-1] == instant_ns:
-            self._sampled[-1] = equity
-        else:
-            self._sampled_ns.append(instant_ns)
-            self._sampled.append(equity)
-
-    def equity_samples(self) -> tuple[IntArray, FloatArray]:
-        """Instants, strictly increasing, and equity after everything that happened at them, both of shape (n,)."""
-        return np.array(self._sampled_ns, dtype=np.int64), np.array(self._sampled, dtype=np.float64)
-
     def fidelity(self) -> dict[str, str]:
         """What is left that cannot be sold: a sentence by rule."""
         left = [
@@ -322,22 +277,6 @@ class FullVenue(Venue):
             for symbol, dust in sorted(self.ledger.dust.items())
         ]
         return {"dust": f"too little to be sold is left: {', '.join(left)}"} if left else {}
-
-
-class _JudgedChange(PendingChange):
-    """A change of an order after whose arrival something else is asked."""
-
-    __slots__ = ("_change", "_then")
-
-    def __init__(self, change: PendingChange, then: Callable[[], None]) -> None:
-        super().__init__(change.order, change.price, change.volume, change.effective_ns)
-        self._change = change
-        self._then = then
-
-    def arrive(self) -> None:
-        """See `PendingChange.arrive`."""
-        self._change.arrive()
-        self._then()
 
 
 def _certain_until(desk: Desk, instant_ns: int) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from src.brokers.simulated.desk import Desk, WorkingOrder
 from src.brokers.simulated.margin import Margin
+from src.brokers.simulated.moment import AtOpen, Moment
 from src.brokers.simulated.slippage import least_price
 from src.brokers.simulated.trailing import trail_of_position
 from src.core.book import Book
@@ -36,22 +37,6 @@ _EXIT_TYPES = {"target": OrderType.LIMIT, "end_of_data": OrderType.MARKET, "stop
 
 #: Why an order that has waited too long for a bar ends with what it closed.
 HOLE = "no price came for so long that it only closed what was held, and opened nothing"
-
-
-class Moment:
-    """When an execution happened: known at `filled_ns`, possible from `from_ns` on."""
-
-    __slots__ = ("filled_ns", "from_ns")
-
-    def __init__(self, filled_ns: int, from_ns: int | None = None) -> None:
-        self.filled_ns = filled_ns
-        self.from_ns = filled_ns if from_ns is None else from_ns
-
-
-class AtOpen(Moment):
-    """An execution at the open of a bar that is known at its close: what is left of the bar comes after it."""
-
-    __slots__ = ()
 
 
 class Ledger:
@@ -196,7 +181,7 @@ class Ledger:
         beyond = desk.excess(volume, opposite)  # 0.8 against a holding of 0.1 + 0.7 closes it and opens nothing
         closing = opposite if reverse or beyond else min(volume, opposite)
         opening = 0.0 if request.reduce_only else volume if reverse else beyond
-        price = self._price(desk, request.side, quote, closing + opening, slips=slips)
+        price = self.price_of(desk, request.side, quote, closing + opening, slips=slips)
         if closing == 0.0 and opening == 0.0:
             self.finish(desk, order, OrderState.CANCELLED, when, "nothing_to_reduce", "the position was closed before")
             return None
@@ -239,7 +224,7 @@ class Ledger:
         """
         side = Side.SELL if book.volume > 0 else Side.BUY
         volume = abs(book.volume) if volume is None else volume
-        price = self._price(desk, side, quote, volume, slips=slips)
+        price = self.price_of(desk, side, quote, volume, slips=slips)
         order_type = _EXIT_TYPES.get(kind, OrderType.STOP)
         identity = f"{book.position_id}-{kind}"
         request = make_order_request(
@@ -275,8 +260,14 @@ class Ledger:
         """Why a purchase would be nothing but its fee, where that is taken in coin; a sentence."""
         return None
 
-    def need_of_order(self, desk: Desk, side: Side, volume: float, price: float, order_id: str = "") -> float:
-        """What an order needs that enlarges a position by `volume`; `order_id` names one that has filled in part."""
+    def need_of_order(
+        self, desk: Desk, side: Side, volume: float, price: float, order_id: str = "", book: str = ""
+    ) -> float:  # fmt: skip
+        """What an order of a book needs that enlarges its position by `volume`.
+
+        Args:
+            order_id: names one that has filled in part.
+        """
         return self.need(desk, side, volume, price, price)
 
     def _opening_refusal(
@@ -297,7 +288,8 @@ class Ledger:
         order.updated_ns = when.filled_ns
         order.become(OrderState.FILLED if final else OrderState.PARTLY_FILLED)
 
-    def _price(self, desk: Desk, side: Side, quote: float, volume: float, *, slips: bool) -> float:
+    def price_of(self, desk: Desk, side: Side, quote: float, volume: float, *, slips: bool) -> float:
+        """The price of an execution at a quote, slippage included where it slips."""
         if not slips:
             return quote
         slippage = desk.costs.slippage

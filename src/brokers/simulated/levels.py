@@ -40,20 +40,21 @@ def book_in_reach(desk: Desk, book: Book, i: int, open_ns: int, rules: FillRules
     if book.volume > 0:
         low, high = desk.bids.low(i), desk.bids.high(i)
         reached = (stop is not None and low <= stop) or (target is not None and high > target)
-        return reached or (high == target and rules.touched(book.position_id, open_ns))
+        return reached or (high == target and rules.touched(f"{book.position_id}-target", open_ns))
     low, high = desk.asks.low(i), desk.asks.high(i)
     reached = (stop is not None and high >= stop) or (target is not None and low < target)
-    return reached or (low == target and rules.touched(book.position_id, open_ns))
+    return reached or (low == target and rules.touched(f"{book.position_id}-target", open_ns))
 
 
 def order_in_reach(desk: Desk, order: WorkingOrder, i: int, open_ns: int, rules: FillRules) -> bool:
     """Whether bar `i` may fill a resting order or trigger it; a trigger that moves is always in reach."""
     request, price = order.request, order.price
     kind = request.type
-    if kind is OrderType.TRAILING_STOP or request.trigger_by is not TriggerBy.QUOTE:
+    if kind is OrderType.TRAILING_STOP:
         return True
     buy = request.side is Side.BUY
-    side = desk.asks if buy else desk.bids
+    watches = request.trigger_by is not TriggerBy.QUOTE and not order.triggered
+    side = desk.triggers[request.trigger_by] if watches else desk.asks if buy else desk.bids
     if kind is OrderType.LIMIT or order.triggered:
         limit = request.limit if order.triggered else price
         extreme = side.low(i) if buy else side.high(i)
@@ -68,7 +69,7 @@ def order_in_reach(desk: Desk, order: WorkingOrder, i: int, open_ns: int, rules:
 def can_be_walked(desk: Desk, order: WorkingOrder) -> bool:
     """Whether it is known where on the way of the quote an order is reached."""
     by = order.request.trigger_by
-    if by is TriggerBy.QUOTE:
+    if by is TriggerBy.QUOTE or order.triggered:
         return True
     moves = order.request.type is OrderType.TRAILING_STOP
     return desk.series.price_side == SHOWN_BY[by] and not moves and not desk.costs.spread_column
@@ -116,12 +117,11 @@ def gather(
 def walk_together(ledger: Ledger, desk: Desk, what: Together, i: int, when: Moment, rules: FillRules) -> None:
     """Work several levels inside bar `i` in the order in which the price meets them."""
     before = {book.position_id: book.volume for book in what.books}
-    chosen, other, way = _choose(ledger, desk, what, i, when, rules)
+    chosen, ways, way = _choose(ledger, desk, what, i, when, rules)
     bid, ask = desk.bids.close(i), desk.asks.close(i)
-    doubts = Doubts(chosen, other, before, bid=bid, ask=ask) if other.moves != chosen.moves else None
-    others = [] if doubts is None else doubts.others
-    Performance(ledger, desk, what.books, what.orders, i, when, rules, others).run(way)
-    for position_id, price, volume in () if doubts is None else doubts.missed:
+    doubts = [Doubts(chosen, other, before, bid=bid, ask=ask) for other in ways]
+    Performance(ledger, desk, what.books, what.orders, i, when, rules, *[each.others for each in doubts]).run(way)
+    for position_id, price, volume in [missed for each in doubts for missed in each.missed]:
         for book in desk.books:
             if book.position_id == position_id:
                 book.miss(price, volume)
@@ -129,8 +129,11 @@ def walk_together(ledger: Ledger, desk: Desk, what: Together, i: int, when: Mome
 
 def _choose(
     ledger: Ledger, desk: Desk, what: Together, i: int, when: Moment, rules: FillRules
-) -> tuple[Rehearsal, Rehearsal, Way]:
-    """The way that the assumption takes, and the one that ends farthest from it."""
+) -> tuple[Rehearsal, list[Rehearsal], Way]:
+    """The way that the assumption takes; then the one that ends farthest from it, and the farthest on its other side.
+
+    Those two only as far as they are ways of their own; on the other side lies one only where a path is assumed.
+    """
     runs: list[tuple[Way, Rehearsal]] = []
     first = _first_up(what)
     for turns in (False, True):
@@ -141,7 +144,7 @@ def _choose(
             run.run(Way(up, turns))
             runs.append((Way(up, turns), run))
     values = [run.value() for _, run in runs]
-    noise = _NOISE * max(1.0, *(abs(move.signed * move.quote) for _, run in runs for move in run.moves), 0.0)
+    noise = _NOISE * max(1.0, *(abs(move.signed * move.price) for _, run in runs for move in run.moves), 0.0)
     lowest, highest = min(values), max(values)
     if rules.intrabar == "path":
         up = _nearer_is_up(desk, what, i)
@@ -153,7 +156,12 @@ def _choose(
     way, chosen = runs[at]
     far = [abs(value - values[at]) if abs(value - values[at]) > noise else 0.0 for value in values]
     other = max(range(len(runs)), key=lambda place: (far[place], runs[place][1].moves != chosen.moves, -place))
-    return chosen, runs[other][1], way
+    ways = [runs[other][1]] if runs[other][1].moves != chosen.moves else []
+    beyond = [place for place in range(len(runs)) if (values[place] - values[at]) * (values[other] - values[at]) < 0]
+    further = max(beyond, key=lambda place: far[place], default=at)
+    if ways and far[further]:
+        ways.append(runs[further][1])
+    return chosen, ways, way
 
 
 def _net(what: Together) -> float:

@@ -1,8 +1,8 @@
 """Does a limit fill that was touched and not traded through? Through, touch, or a seeded draw. Pure.
 
 A limit that the price goes beyond always fills; these rules are asked only when a quote stands exactly at the limit.
-Each is called with the identity of the order (of a target: of its position) and the open of the bar, and answers the
-same at every call, so the answer follows from the run's seed and not from who asked first.
+Each is called with the identity of the order (a target is one too) and the open of the bar, and answers the same at
+every call, so the answer follows from the run's seed and not from who asked first.
 """
 
 from collections.abc import Callable

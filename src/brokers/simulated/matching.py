@@ -10,6 +10,7 @@ fill is marked ambiguous. Several levels in reach are worked in the order in whi
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from src.brokers.simulated.desk import Desk, WorkingOrder
 from src.brokers.simulated.exits import exit_at_quote, exit_inside, exit_on_entry_bar
@@ -21,7 +22,14 @@ from src.brokers.simulated.triggers import trigger_at_quote, trigger_inside
 from src.core.book import Book
 from src.core.records import OrderState, OrderType, Side, TriggerBy
 
-__all__ = ["fill_market_orders", "match_interior", "match_market_orders", "match_opens", "match_quote"]
+__all__ = [
+    "apply_changes",
+    "fill_market_orders",
+    "match_interior",
+    "match_market_orders",
+    "match_opens",
+    "match_quote",
+]
 
 #: Orders that take what the market gives, and so slip.
 STOPS = (OrderType.STOP, OrderType.TRAILING_STOP)
@@ -76,7 +84,7 @@ def match_quote(
         bar: the bar whose open it is, -1 for a quote that came by itself.
     """
     if desk.pending:
-        _apply_changes(desk, instant_ns)
+        apply_changes(desk, instant_ns, when)
     if desk.resting:
         _end_orders(ledger, desk, instant_ns, when)
     for book in list(desk.books):
@@ -114,7 +122,7 @@ def match_interior(
     if desk.resting:
         _end_orders(ledger, desk, close_ns, when)
     if desk.pending:
-        _apply_changes(desk, close_ns)  # the bars to come open at or after this close
+        apply_changes(desk, close_ns, when)  # the bars to come open at or after this close
 
 
 def _work_each(
@@ -186,13 +194,21 @@ def _match_finer(ledger: Ledger, desk: Desk, i: int, now_ns: int, rules: FillRul
     try:
         for k in range(first, last):
             open_ns = finer.open_ns_at[k]
-            if k > first:
+            if k > first or _came_between(desk, base.open_ns_at[i], open_ns):
                 when = AtOpen(now_ns, open_ns)
                 match_quote(ledger, desk, desk.bids.open(k), desk.asks.open(k), open_ns, when, rules)
             match_interior(ledger, desk, k, now_ns, rules, finer.close_of(k))
     finally:
         desk.bars, desk.bids, desk.asks = base, bids, asks
     return True
+
+
+def _came_between(desk: Desk, open_ns: int, until_ns: int) -> bool:
+    """Whether something began or ended after the open of a base bar whose first shorter bar begins later."""
+    return open_ns < until_ns and (
+        any(open_ns < order.effective_ns <= until_ns or order.ending(until_ns) for order in desk.resting)
+        or any(change.effective_ns <= until_ns for change in desk.pending)
+    )
 
 
 def _fill_resting(ledger: Ledger, desk: Desk, order: WorkingOrder, quote: float, when: Moment) -> Book | None:
@@ -209,8 +225,9 @@ def _end_orders(ledger: Ledger, desk: Desk, instant_ns: int, when: Moment) -> No
             ledger.finish(desk, order, ending[0], when, ending[1], ending[2])
 
 
-def _apply_changes(desk: Desk, open_ns: int) -> None:
-    for change in list(desk.pending):
-        if change.effective_ns <= open_ns:
+def apply_changes(desk: Desk, instant_ns: int, when: Moment) -> None:
+    """Let what has arrived by an instant take effect, in the order in which it came."""
+    for change in sorted(desk.pending, key=attrgetter("effective_ns")):
+        if change.effective_ns <= instant_ns:
             desk.pending.remove(change)
-            change.arrive()
+            change.arrive(when)

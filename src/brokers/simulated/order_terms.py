@@ -1,15 +1,15 @@
 """What an order says of itself: its prices, its time in force, its trailing distance. Pure; refusals are values."""
 
 import math
-from collections.abc import Container
 from numbers import Integral
 
 from src.core.instrument import Instrument
-from src.core.records import OrderRequest, OrderResult, OrderType, TimeInForce, TriggerBy, make_order_result
+from src.core.records import OrderRequest, OrderResult, OrderType, TimeInForce, make_order_result
 
 __all__ = [
     "distances_refusal",
     "nearer",
+    "post_only_refusal",
     "refused",
     "resting_refusal",
     "takes_at_once",
@@ -83,8 +83,6 @@ def resting_refusal(rules: Instrument, request: OrderRequest, price: float, quot
             return refused("tick", f"the limit {limit!r} is no multiple of the tick {rules.tick:g}")
     elif limit is not None:
         return refused("unused_price", f"only a stop-limit order has a second price, found a {kind} with {limit:g}")
-    if kind is OrderType.LIMIT and request.post_only and sign * (price - quote) >= 0:
-        return refused("post_only", f"a {request.side} limit at {price:g} would fill at once at {quote:g}")
     least = rules.stop_distance
     if least and not takes_at_once(request) and (nearer(price, quote, least) or _crosses(request, price, quote)):
         return too_close(f"a {kind} at {price:g}", quote, least)
@@ -93,6 +91,13 @@ def resting_refusal(rules: Instrument, request: OrderRequest, price: float, quot
 
 def _crosses(request: OrderRequest, price: float, quote: float) -> bool:
     return request.type is OrderType.LIMIT and request.side.sign * (price - quote) > 0
+
+
+def post_only_refusal(request: OrderRequest, price: float, quote: float) -> OrderResult | None:
+    """Judge a limit order that must not take liquidity, at the quote that would fill it now."""
+    if request.side.sign * (price - quote) < 0:
+        return None
+    return refused("post_only", f"a {request.side} limit at {price:g} would fill at once at {quote:g}")
 
 
 def unused_refusal(request: OrderRequest) -> OrderResult | None:
@@ -174,18 +179,18 @@ def trail_refusal(what: str, distance: float | None, percent: float | None) -> O
 
 
 def trigger_refusal(
-    request: OrderRequest, symbol: str, price_side: str, known: Container[TriggerBy]
+    request: OrderRequest, symbol: str, price_side: str, *, known: bool
 ) -> OrderResult | None:  # fmt: skip
     """Judge by which price an order is triggered: the series that has it has to be the one that the symbol trades on.
 
     Args:
         price_side: which price the symbol's series are.
-        known: the prices that there are besides.
+        known: whether there are prices that its trigger could follow.
     """
     by = request.trigger_by
     if request.type in (OrderType.MARKET, OrderType.LIMIT):
         return refused("trigger_by", f"a {request.type} order has no trigger that could follow the {by} price")
-    if by in known:
+    if known:
         return None
     return refused(f"no_{by}", f"{symbol} has {price_side} prices and no {by} price that a trigger could follow")
 

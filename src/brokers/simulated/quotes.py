@@ -18,10 +18,12 @@ from src.brokers.simulated.desk import Desk
 from src.brokers.simulated.full_venue import FullVenue, needs_full_venue
 from src.brokers.simulated.funding import FundingRates
 from src.brokers.simulated.ledger import Moment
-from src.brokers.simulated.matching import fill_market_orders, match_quote
+from src.brokers.simulated.matching import apply_changes, fill_market_orders, match_quote
 from src.brokers.simulated.rules import Costs, FillRules
+from src.brokers.simulated.sampled_venue import SampledVenue
 from src.brokers.simulated.spread import PriceSide, QuoteRule, side_shares
-from src.brokers.simulated.venue import Venue
+from src.brokers.simulated.triggers import trigger_at_trade
+from src.brokers.simulated.working_order import WorkingOrder
 from src.core.bars import BarSeries, FloatArray, IntArray
 from src.core.config import AccountConfig
 from src.core.errors import ConfigError
@@ -30,6 +32,10 @@ from src.core.records import TriggerBy
 from src.core.timeframe import HOUR_NS
 
 __all__ = ["FullQuoteVenue", "PriceTape", "QuoteDesk", "QuoteVenue", "quote_venue_of"]
+
+
+#: Which trigger follows the prices of a tape that are no quotes, by what they are.
+TRADED_AS = {"trade": TriggerBy.LAST, "mark": TriggerBy.MARK}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,6 +63,11 @@ class PriceTape:
     def has_quotes(self) -> bool:
         """Whether bid and ask are known; else the configured spread lies around the trades."""
         return bool(np.any(self.bid == self.bid))
+
+    @property
+    def has_trades(self) -> bool:
+        """Whether anything was traded."""
+        return bool(np.any(self.last == self.last))
 
 
 class StandingQuote(QuoteRule):
@@ -106,7 +117,9 @@ class QuoteDesk(Desk):
         tape: the prices to come; those of before the start are the present at first.
     """
 
-    __slots__ = ("ask_at", "bid_at", "standing", "taken", "ts_at", "ts_ns")
+    __slots__ = (
+        "ask_at", "bid_at", "last", "last_at", "reached", "standing", "taken", "traded", "traded_as", "ts_at", "ts_ns",
+    )  # fmt: skip
 
     def __init__(self, instrument: Instrument, series: BarSeries, costs: Costs, rank: int, tape: PriceTape) -> None:
         super().__init__(instrument, series, costs, rank)
@@ -114,6 +127,13 @@ class QuoteDesk(Desk):
         if costs.blow_outs:
             bid, ask = _blown_out(tape, bid, ask, series.price_side, costs)
         self.ts_ns, self.ts_at, self.bid_at, self.ask_at = tape.ts_ns, tape.ts_ns.data, bid.data, ask.data
+        self.last_at = tape.last.data
+        #: What triggers may follow besides the quote, None when nothing was traded.
+        self.traded_as = TRADED_AS.get(tape.side) if tape.has_trades else None
+        #: The last trade, and that of the row that has come just now, NaN where there is none.
+        self.last = self.traded = float("nan")
+        #: The trades that have reached triggers since the last quote, by the id of the order.
+        self.reached: dict[str, float] = {}
         #: How many of them have come.
         self.taken = 0
         self.quotes = self.standing = StandingQuote()
@@ -122,29 +142,54 @@ class QuoteDesk(Desk):
         """Take what came up to an instant as the past: the last quote of it is the price now."""
         self.taken = bisect_right(self.ts_at, instant_ns)
         self.series.ticks = self.taken
+        traded = (self.last_at[k] for k in range(self.taken - 1, -1, -1) if self.last_at[k] == self.last_at[k])
+        self.last = next(traded, float("nan"))
         for k in range(self.taken - 1, -1, -1):
             if self.bid_at[k] == self.bid_at[k]:
                 self._stand(self.bid_at[k], self.ask_at[k])
                 return
         if self.index >= 0:
-            below, above = self._distances(self.mark)
+            below, above = self._distances(self.mark, instant_ns)
             self.standing.move(self.mark - below, self.mark + above, self.mark)
 
-    def _distances(self, price: float) -> tuple[float, float]:
+    def priced_ns(self) -> int:
+        """See `Desk.priced_ns`; at the last quote, where there was one."""
+        for k in range(self.taken - 1, -1, -1):
+            if self.bid_at[k] == self.bid_at[k]:
+                return self.ts_at[k]
+        return super().priced_ns()
+
+    def _distances(self, price: float, instant_ns: int) -> tuple[float, float]:
         """How far bid and ask lie from the close of a bar, before the first quote: the configured spread."""
         below, above = side_shares(self.series.price_side)
         spread = price * self.costs.spread_percent / 100 + self.costs.spread_points
+        if self.costs.spread_by_hour is not None:
+            spread = self.costs.spread_by_hour[instant_ns // HOUR_NS % 24]
         return spread * below, spread * above
 
     def take(self) -> bool:
         """Let the next price come; whether it is a quote."""
         k = self.taken
         self.taken = self.series.ticks = k + 1
+        self.traded = traded = self.last_at[k]
+        if traded == traded:
+            self.last = traded
         bid = self.bid_at[k]
         if bid != bid:
+            if self.resting:
+                self._meet_triggers(traded, self.ts_at[k])
             return False
         self._stand(bid, self.ask_at[k])
         return True
+
+    def _meet_triggers(self, traded: float, instant_ns: int) -> None:
+        """Note what a trade triggers: it fills at the next quote, because the one that stands is older."""
+        for order in self.resting:
+            if order.request.trigger_by is not self.traded_as or order.triggered or order.order_id in self.reached:
+                continue
+            works = order.effective_ns <= instant_ns and order.ending(instant_ns) is None
+            if works and trigger_at_trade(self, order, traded):
+                self.reached[order.order_id] = traded
 
     def _stand(self, bid: float, ask: float) -> None:
         side = self.series.price_side
@@ -152,8 +197,20 @@ class QuoteDesk(Desk):
         self.standing.move(bid, ask, mark)
 
     def _trigger_prices(self) -> dict[TriggerBy, PriceSide]:
-        """See `Desk._trigger_prices`: between two bars no other price is known."""
+        """See `Desk._trigger_prices`: what bars show triggers nothing here."""
         return {}
+
+    def knows(self, by: TriggerBy) -> bool:
+        """See `Desk.knows`."""
+        return by is self.traded_as
+
+    def watched(self, order: WorkingOrder, opened: int) -> float:
+        """See `Desk.watched`: the trade that came with the quote, or the one that reached the order before it."""
+        return self.traded if self.traded == self.traded else self.reached.pop(order.order_id, self.traded)
+
+    def watched_now(self, by: TriggerBy) -> float:
+        """See `Desk.watched_now`."""
+        return self.last if self.knows(by) else float("nan")
 
     def next_open_ns(self, effective_ns: int) -> int | None:
         """See `Desk.next_open_ns`: the first quote to come."""
@@ -202,7 +259,7 @@ def _blown_out(
     return np.where(times > 1, wide, bid), np.where(times > 1, price + (ask - price) * times, ask)
 
 
-class QuoteVenue(Venue):
+class QuoteVenue(SampledVenue):
     """See `Venue`; it takes quotes one by one, in the order of their instants.
 
     Args:
@@ -212,8 +269,6 @@ class QuoteVenue(Venue):
 
     def __init__(self, tapes: Mapping[str, PriceTape], *args: Any) -> None:
         self._tapes = dict(tapes)
-        self._sampled_ns: list[int] = []
-        self._sampled: list[float] = []
         super().__init__(*args)
         latency = self._costs.latency_ns
         self.latency_ns = dict.fromkeys(self.latency_ns, latency)
@@ -256,6 +311,8 @@ class QuoteVenue(Venue):
         """The next price of a symbol comes: what waits for one fills at it, then what it reaches."""
         desk = self.desks[rank]
         self._begin_price(instant_ns)
+        if desk.pending:
+            apply_changes(desk, instant_ns - 1, Moment(instant_ns))  # what came before it met the quote that stood then
         if not desk.take():  # type: ignore[attr-defined]  # all desks are made by `_make_desk`
             return
         ledger = self.ledger
@@ -282,36 +339,13 @@ class QuoteVenue(Venue):
             desk.series.length += 1
         self._end_step(instant_ns)
 
-    def end_orders(self, instant_ns: int) -> None:
-        """See `Venue.end_orders`."""
-        super().end_orders(instant_ns)
-        self._end_step(instant_ns)
-
-    def end_of_data(self, desk: Desk, instant_ns: int) -> None:
-        """See `Venue.end_of_data`."""
-        super().end_of_data(desk, instant_ns)
-        self._end_step(instant_ns)
-
-    def _end_step(self, instant_ns: int) -> None:
-        self._sample(instant_ns)
-
     def _await_open(self, desk: Desk, opens_ns: int) -> None:
         """See `Venue`: quotes are steps in any case, so nobody has to stop for one."""
 
-    # -- equity ------------------------------------------------------------------------------------
-
     def _sample(self, instant_ns: int) -> None:
-        equity = self.ledger.equity()
+        """See `SampledVenue`: where bars closed and money moved."""
+        super()._sample(instant_ns)
         self._paid = len(self.ledger.balances)
-        if self._sampled_ns and self._sampled_ns[-1] == instant_ns:
-            self._sampled[-1] = equity
-        else:
-            self._sampled_ns.append(instant_ns)
-            self._sampled.append(equity)
-
-    def equity_samples(self) -> tuple[IntArray, FloatArray]:
-        """Instants, strictly increasing, and equity, both of shape (n,): where bars closed and money moved."""
-        return np.array(self._sampled_ns, dtype=np.int64), np.array(self._sampled, dtype=np.float64)
 
 
 class FullQuoteVenue(QuoteVenue, FullVenue):
@@ -327,9 +361,6 @@ class FullQuoteVenue(QuoteVenue, FullVenue):
         if len(ledger.balances) != self._paid or self._foreign:
             self._settle(instant_ns)
         super()._end_price(instant_ns)
-
-    def _end_step(self, instant_ns: int) -> None:
-        self._finish_step(instant_ns)
 
 
 def quote_venue_of(

@@ -10,6 +10,7 @@ from src.brokers.simulated.ledger import Ledger
 from src.brokers.simulated.order_terms import (
     distances_refusal,
     nearer,
+    post_only_refusal,
     refused,
     resting_refusal,
     terms_refusal,
@@ -29,13 +30,15 @@ __all__ = ["order_refusal", "protection_refusal", "refused", "refused_while_clos
 
 
 def order_refusal(
-    ledger: Ledger, desk: Desk, request: OrderRequest, *, at: float | None = None, filled: float = 0.0
+    ledger: Ledger, desk: Desk, request: OrderRequest, *, at: float | None = None, filled: float = 0.0,
+    under_way: int = 0,
 ) -> OrderResult | None:  # fmt: skip
     """Judge a new order at the desk's present prices and with the account as it is.
 
     Args:
         at: the quote to judge by when it is not the present one: the price of the order that this one waits for.
         filled: how much of it has filled and needs no margin any more; the instrument's limits are those of the whole.
+        under_way: how long it is under way; whether it would take liquidity is seen when it arrives.
     """
     refusal = _volume_refusal(desk, request)
     if refusal is not None:
@@ -65,10 +68,12 @@ def order_refusal(
             return refusal
     if request.time_in_force is not TimeInForce.GTC or request.post_only or request.expires_ns is not None:
         refusal = terms_refusal(request)
+        if refusal is None and request.post_only and not under_way:
+            refusal = post_only_refusal(request, price, quote)
         if refusal is not None:
             return refusal
     if request.trigger_by is not TriggerBy.QUOTE:
-        refusal = trigger_refusal(request, desk.symbol, desk.series.price_side, desk.triggers)
+        refusal = trigger_refusal(request, desk.symbol, desk.series.price_side, known=desk.knows(request.trigger_by))
         if refusal is not None:
             return refusal
     if request.reduce_only:
@@ -88,15 +93,7 @@ def refused_while_closed(instrument: Instrument, now_ns: int) -> OrderResult | N
 
 def watched_price(desk: Desk, by: TriggerBy, quote: float) -> float:
     """The price now that a trigger follows; the quote where there is none yet, or where it is the quote."""
-    prices = desk.triggers.get(by)
-    if prices is None:
-        return quote
-    index, series = desk.index, desk.series
-    opened = index + 1
-    if desk.worked and opened < series.loaded and series.open_ns_at[opened] <= desk.worked[-1][0]:
-        watched = prices.open(opened)  # a market order waited for this open, so it is the price now
-    else:
-        watched = prices.close(index) if index >= 0 else quote
+    watched = desk.watched_now(by)
     return watched if watched > 0 else quote  # no number where the series has no price yet
 
 
@@ -201,7 +198,8 @@ def _account_refusal(
             return refused("min_notional", message)
     increase = ledger.increase(desk, request, volume)
     if increase > 0:
-        need = ledger.need_of_order(desk, request.side, increase, price, request.client_id if filled else "")
+        identity = request.client_id if filled else ""
+        need = ledger.need_of_order(desk, request.side, increase, price, identity, request.book)
         free = ledger.free() - ledger.margin_reserved()
         if not need <= free:  # written so that a need which is no number is refused too
             return refused("margin", f"the order needs {need:.2f} and {free:.2f} is free")

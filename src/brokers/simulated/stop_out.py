@@ -7,6 +7,7 @@ way is closed there and no longer counts. The worst position is closed where the
 the level is restored.
 """
 
+import math
 from collections.abc import Callable, Container, Mapping, Sequence
 
 from src.brokers.simulated.desk import Desk
@@ -243,9 +244,16 @@ class StopOut:
         return down
 
     def _reached(self, ways: Sequence[_Way], begin: float) -> float | None:
-        """The first share of the way at which positions have to be closed; None when that is nowhere."""
+        """The first share of the way at which positions have to be closed; None when that is nowhere.
+
+        What is closed may leave less room than there was, where it stood against something else: so the room is looked
+        at behind each closing as well, and not only where the way to the next one ends.
+        """
         low = begin
         for high in sorted({1.0, *(way.kink for way in ways if begin < way.kink < 1.0)}):
+            low = math.nextafter(low, 2.0)  # behind the stop that lies there
+            if self._room(ways, low) <= 0:
+                return low
             if self._room(ways, high) <= 0:
                 return self._crossing(ways, low, high)
             low = high
@@ -256,7 +264,7 @@ class StopOut:
         over, under = self._room(ways, low), self._room(ways, high)
         if over <= 0:
             return low
-        # The room falls in a straight line but for a tier on the way, or a stop just at `low`.
+        # The room falls in a straight line but for a tier on the way.
         guess = low + (high - low) * over / (over - under) if over < float("inf") else high
         if abs(self._room(ways, guess)) <= 1e-9 * abs(over):
             return guess

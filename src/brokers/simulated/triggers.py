@@ -15,7 +15,7 @@ from src.brokers.simulated.trailing import trail_of_order
 from src.brokers.simulated.working_order import WorkingOrder
 from src.core.records import OrderType, Side, TriggerBy
 
-__all__ = ["Trigger", "follow_order", "trigger_at_quote", "trigger_inside"]
+__all__ = ["Trigger", "follow_order", "trigger_at_quote", "trigger_at_trade", "trigger_inside"]
 
 
 #: The bars whose prices are what a trigger follows.
@@ -52,7 +52,9 @@ def trigger_at_quote(
     else:
         watched = quote
         if order.request.trigger_by is not TriggerBy.QUOTE:
-            watched = desk.triggers[order.request.trigger_by].open(opened) if opened >= 0 else float("nan")
+            watched = desk.watched(order, opened)
+            if watched != watched and not order.triggered:
+                return None  # none of the prices that its trigger follows came with this quote
         if kind is OrderType.TRAILING_STOP:
             if price is not None and (watched >= price if buy else watched <= price):
                 return quote
@@ -72,6 +74,16 @@ def trigger_at_quote(
     if quote < price if buy else quote > price:
         return quote
     return quote if quote == price and rules.touched(order.order_id, open_ns) else None
+
+
+def trigger_at_trade(desk: Desk, order: WorkingOrder, price: float) -> bool:
+    """Whether a trade reaches an order whose trigger follows trades; that of a trailing stop order moves if not."""
+    level = order.price
+    if level is not None and (price >= level if order.request.side is Side.BUY else price <= level):
+        return True
+    if order.request.type is OrderType.TRAILING_STOP:
+        follow_order(desk, order, price)
+    return False
 
 
 def trigger_inside(desk: Desk, order: WorkingOrder, i: int, open_ns: int, rules: FillRules) -> Trigger | None:

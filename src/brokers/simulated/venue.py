@@ -6,7 +6,9 @@ where the shell takes them from.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
+from src.brokers.simulated.arrivals import Arrival, price_at, would_take
 from src.brokers.simulated.desk import Desk, DesksBySymbol, PendingProtection
 from src.brokers.simulated.desks import desk_for
 from src.brokers.simulated.groups import Links
@@ -26,7 +28,7 @@ from src.brokers.simulated.rejects import Rejects
 from src.brokers.simulated.rules import Costs, FillRules
 from src.brokers.simulated.session_times import after_open_time, end_of_day
 from src.brokers.simulated.triggers import follow_order
-from src.brokers.simulated.volume import VolumeLimits
+from src.brokers.simulated.volume import LimitedLedger
 from src.brokers.simulated.working_order import FAR_NS, REJECTED_LATE, PendingChange, WorkingOrder, changed_request
 from src.core.bars import BarSeries
 from src.core.config import AccountConfig
@@ -63,6 +65,9 @@ class Venue:
         steps_ns: the steps besides the closes of bars, since `start_ns`.
     """
 
+    #: Whether it matters which orders wait in the book and which take liquidity.
+    tells_makers = False
+
     def __init__(
         self, account: AccountConfig, instruments: Mapping[str, Instrument], base: Mapping[str, BarSeries],
         costs: Costs, rules: FillRules,
@@ -90,7 +95,10 @@ class Venue:
         return desk_for(instrument, series, self._costs, rank)
 
     def _make_ledger(self, account: AccountConfig) -> Ledger:
-        return Ledger(account, self.desks)
+        share = self._costs.volume_share
+        if share is None:
+            return Ledger(account, self.desks)
+        return LimitedLedger(account, self.desks, share=share, wait=self._await_price)
 
     def add_desk(self, instrument: Instrument, series: BarSeries) -> None:
         """Trade one more symbol, after all others; the last visible bar of its series is the present."""
@@ -116,14 +124,15 @@ class Venue:
             message = f"no working order {request.parent} to wait for: it was filled, ended or never placed"
             return refused("no_parent", message), None
         refusal = refused_while_closed(desk.instrument, now_ns) if self._refuses_closed else None
+        latency = self._delay(desk, "place", request.client_id)
         if refusal is None:
-            refusal = order_refusal(self.ledger, desk, request, at=parent.price if parent is not None else None)
+            at = parent.price if parent is not None else None
+            refusal = order_refusal(self.ledger, desk, request, at=at, under_way=latency)
         if refusal is None and request.close_by:
             refusal = opposite_refusal(desk, request, hedging=self.ledger.hedging)
             self._opposites = self._opposites or Opposites(self.ledger)
         if refusal is not None:
             return refusal, None
-        latency = self._delay(desk, "place", request.client_id)
         order = WorkingOrder(request, now_ns, now_ns + latency)
         if request.time_in_force is TimeInForce.DAY:
             order.expires_ns = end_of_day(desk.instrument.calendar, order.effective_ns, order.expires_ns)
@@ -139,6 +148,8 @@ class Venue:
                 quote = desk.quotes.ask(desk.mark) if buy else desk.quotes.bid(desk.mark)
                 follow_order(desk, order, watched_price(desk, request.trigger_by, quote))
             desk.resting.append(order)
+            if latency and parent is None:
+                self._await_arrival(desk, order)
             desk.review()
         if order.expires_ns is not None:
             self._await_ending(desk, order, max(order.expires_ns, now_ns))
@@ -151,12 +162,15 @@ class Venue:
         return make_order_result(accepted=True, order_id=order.order_id), order
 
     def cancel(self, order_id: str, now_ns: int) -> OrderResult:
-        """End a working order now, or after the latency; until the request arrives it may still fill."""
+        """End a working order now, or after the latency; until the request arrives it may still fill.
+
+        On a bar that is under way it may fill as well, whose close ends it: its prices may come from before now.
+        """
         desk, order = self._find(order_id)
         if desk is None or order is None:
             return refused("not_working", f"no working order {order_id}: it was filled, ended or never placed")
         latency = self._delay(desk, "cancel", order_id)
-        if latency:
+        if latency or (desk.is_tested(order, now_ns) and desk.ends_within_bar(now_ns)):
             if order.cancel_ns is None:
                 order.cancel_ns = now_ns + latency
                 self._await_ending(desk, order, order.cancel_ns)
@@ -166,7 +180,7 @@ class Venue:
         return make_order_result(accepted=True, order_id=order_id)
 
     def modify(
-        self, order_id: str, price: float | None, volume: float | None, now_ns: int
+        self, order_id: str, price: float | None, limit: float | None, volume: float | None, now_ns: int
     ) -> tuple[OrderResult, Order | WorkingOrder | None]:
         """Change a resting order in its place in the queue, judged as the new order that it becomes.
 
@@ -178,13 +192,15 @@ class Venue:
             return refused("not_working", message), None
         refusal = refused_while_closed(desk.instrument, now_ns) if self._refuses_closed else None
         if refusal is None:
-            refusal = self._change_refusal(desk, order, price, volume)
+            refusal = self._change_refusal(desk, order, price, limit, volume)
         if refusal is not None:
             return refusal, None
-        request = changed_request(order, price, volume)
+        request = changed_request(order, price, limit, volume)
         latency = self._delay(desk, "modify", order_id)
-        if latency:
-            desk.pending.append(PendingChange(order, price, volume, now_ns + latency))
+        # On a bar that is under way the order works as it was: its prices may come from before the change.
+        if latency or desk.is_tested(order, now_ns):
+            judge = partial(self._arrive, desk, order)
+            desk.pending.append(PendingChange(order, price, limit, volume, now_ns + latency, judge))
             under_way = replace(order.snapshot(), request=request, updated_ns=now_ns)
             return make_order_result(accepted=True, order_id=order_id), under_way
         order.change(request, now_ns)
@@ -192,20 +208,24 @@ class Venue:
         return make_order_result(accepted=True, order_id=order_id), order
 
     def _change_refusal(
-        self, desk: Desk, order: WorkingOrder, price: float | None, volume: float | None
+        self, desk: Desk, order: WorkingOrder, price: float | None, limit: float | None, volume: float | None
     ) -> OrderResult | None:
         """Judge a change as a new order that takes the place of the old one, whose reserved margin is free again."""
         filled = order.filled_volume
         if volume is not None and filled and not volume > filled:
             return refused("filled_part", f"{filled:g} of {order.order_id} are filled, {volume:g} is too late")
-        request = changed_request(order, price, volume)
+        if order.triggered and price is not None and limit is not None:
+            message = f"the trigger of {order.order_id} was reached: it has a limit and no other price any more"
+            return refused("unused_price", message)
+        request = changed_request(order, price, limit, volume)
         if filled and request.reduce_only:
             request, filled = replace(request, volume=desk.instrument.round_volume(request.volume - filled)), 0.0
         parent = _parent_in(desk, request) if request.parent else None
         place = desk.resting.index(order)
         del desk.resting[place]
         at = None if parent is None else parent.price
-        refusal = order_refusal(self.ledger, desk, request, at=at, filled=filled)
+        late = self._delay(desk, "modify", order.order_id)
+        refusal = order_refusal(self.ledger, desk, request, at=at, filled=filled, under_way=late)
         desk.resting.insert(place, order)
         return refusal
 
@@ -339,10 +359,6 @@ class Venue:
             desk.market_orders.remove(order)
             self._reopen(desk, now_ns)
 
-    def limit_volume(self, share: float) -> None:
-        """Let at most a share of a bar's volume fill on it; before the first order."""
-        VolumeLimits(self.ledger, share, self._await_price)
-
     def _delay(self, desk: Desk, what: str, identity: str) -> int:
         """How long one request is under way."""
         if self._jitter is None:
@@ -351,7 +367,8 @@ class Venue:
 
     def _reject_later(self, order: WorkingOrder, instant_ns: int) -> None:
         """Let an order end in a step of its own, whatever the bars do."""
-        order.reject_ns = order.ends_ns = instant_ns
+        order.reject_ns = instant_ns
+        order.ends_ns = instant_ns if order.ends_ns is None else min(order.ends_ns, instant_ns)
         if self.next_ending_ns is None or instant_ns < self.next_ending_ns:
             self.next_ending_ns = instant_ns
 
@@ -391,13 +408,38 @@ class Venue:
                 position_id = next((b.position_id for b in desk.books if b.book == request.book), position_id)
             request = order.request = replace(request, position_id=position_id)
         order.effective_ns = begins_ns
-        if takes_at_once(request):
+        if not takes_at_once(request):
+            if begins_ns > when.filled_ns:
+                self._await_arrival(desk, order)
+            elif when.filled_ns == when.from_ns:
+                self._judge(desk, order, desk.mark, when)
+            else:  # inside a bar the price of now is its close
+                self._judge(desk, order, price_at(desk, begins_ns), when)
+        else:
             desk.resting.remove(order)
             if not self._await_price(desk, order):
                 message = f"{desk.symbol} has no bar to come on which the order could fill"
                 self.ledger.finish(desk, order, OrderState.CANCELLED, when, "no_data", message)
                 order.give_up()
         desk.review()
+
+    def _await_arrival(self, desk: Desk, order: WorkingOrder) -> None:
+        """Have an order judged when it reaches the venue, where anything depends on that."""
+        if order.request.type is OrderType.LIMIT and (order.request.post_only or self.tells_makers):
+            desk.pending.append(Arrival(order, partial(self._arrive, desk, order)))
+
+    def _arrive(self, desk: Desk, order: WorkingOrder, arrived_ns: int, when: Moment) -> None:
+        """An order or its change has reached the venue; one that is still under way or asleep is judged later."""
+        if not order.state.is_final and order.effective_ns <= arrived_ns:
+            self._judge(desk, order, price_at(desk, arrived_ns), when)
+
+    def _judge(self, desk: Desk, order: WorkingOrder, price: float, when: Moment) -> None:
+        """Judge an order that begins to work at a price: a post-only one that would take liquidity ends there."""
+        if order.request.post_only and would_take(desk, order, price):
+            message = f"a limit at {order.price:g} would have taken liquidity when it arrived, at a price of {price:g}"
+            self._drop(desk, order, when.filled_ns)
+            self.ledger.finish(desk, order, OrderState.REJECTED, when, "post_only", message)
+            order.give_up()
 
     def _reopen(self, desk: Desk, now_ns: int) -> None:
         """Find the open that the desk's remaining market orders wait for."""

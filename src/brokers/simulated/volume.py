@@ -1,8 +1,9 @@
 """At most a share of a bar's volume fills on that bar; what is left goes on working. Pure.
 
-Made only where a share is configured: it stands between the matching and the ledger, so nobody else pays for it. All
-orders of a symbol share the volume of a bar in the order in which they fill. A fill at an open that somebody waits for
-counts on the volume of the bar before it, because of the bar that opens nothing is known then but its open.
+A ledger that executes no more than there is room for, made in place of the plain one where a share is configured, so
+nobody else pays for it. All orders of a symbol share the volume of a bar in the order in which they fill. A fill at an
+open that somebody waits for counts on the volume of the bar before it, because of the bar that opens nothing is known
+then but its open.
 
 What is left of a limit rests on; of a market order, and of a stop whose trigger was reached, it fills from the next
 open on; of an order that takes what it gets at once it is cancelled, and one that fills as a whole or not at all does
@@ -13,6 +14,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from src.brokers.simulated.desk import Desk
+from src.brokers.simulated.full_ledger import FullLedger
 from src.brokers.simulated.ledger import Ledger, Moment
 from src.brokers.simulated.working_order import WorkingOrder
 from src.core.book import Book
@@ -27,7 +29,7 @@ from src.core.records import (
     make_order_request,
 )
 
-__all__ = ["VolumeLimits"]
+__all__ = ["LimitedFullLedger", "LimitedLedger"]
 
 #: Exits that the venue may make in parts; others, such as the end of the data, take all at once.
 STOP_KINDS = ("stop", "trailing", "break_even")
@@ -44,29 +46,25 @@ class Waiting(Protocol):
         ...
 
 
-class VolumeLimits:
-    """The volume of each symbol's present bar that is left.
+class LimitedLedger(Ledger):
+    """See `Ledger`; it knows the volume of each symbol's present bar that is left.
 
     Args:
-        ledger: whose executions are limited; its methods go through this object from now on.
+        ledger: what a ledger without limits is made of.
         share: of a bar's volume, above 0 and up to 1.
         wait: lets an order wait for an open.
     """
 
-    def __init__(self, ledger: Ledger, share: float, wait: Waiting) -> None:
-        self._ledger = ledger
+    def __init__(self, *ledger: Any, share: float, wait: Waiting) -> None:
+        super().__init__(*ledger)
         self._share = share
         self._wait = wait
         #: The bar that the used volume counts for, and that volume, by symbol.
         self._used: dict[str, tuple[int, float]] = {}
-        self._fills: dict[str, int] = {}
+        self._executions: dict[str, int] = {}
         self._positions: dict[str, int] = {}
         self._rests: dict[str, int] = {}
         self._parts: dict[str, int] = {}
-        self._fill_order, self._exit_book, self._fill = ledger.fill_order, ledger.exit_book, ledger._fill
-        ledger.fill_order = self.fill_order  # type: ignore[method-assign]  # only accounts that need it pay for it
-        ledger.exit_book = self.exit_book  # type: ignore[method-assign]  # as above
-        ledger._fill = self._counted  # type: ignore[method-assign]  # as above
 
     def room(self, desk: Desk) -> float:
         """The volume that may still fill on the desk's present bar, in whole steps."""
@@ -84,20 +82,20 @@ class VolumeLimits:
         """See `Ledger.fill_order`; fills what there is room for, and lets the rest wait or end."""
         room, wanted = self.room(desk), self._wanted(desk, order)
         if wanted <= room:
-            return self._fill_order(desk, order, quote, when, slips=slips, volume=volume)
+            return super().fill_order(desk, order, quote, when, slips=slips, volume=volume)
         request = order.request
         opened = None
         if request.time_in_force is TimeInForce.FOK:
             message = f"{wanted:g} were wanted at once and the bar had {room:g}"
-            self._ledger.finish(desk, order, OrderState.CANCELLED, when, "fok", message)
+            self.finish(desk, order, OrderState.CANCELLED, when, "fok", message)
             return None
         if room > 0:
-            opened = self._fill_order(desk, order, quote, when, slips=slips, volume=room)
+            opened = super().fill_order(desk, order, quote, when, slips=slips, volume=room)
         if order.state.is_final:
             return opened
         if request.time_in_force is TimeInForce.IOC:
             message = f"{wanted - room:g} of {wanted:g} found no volume at once"
-            self._ledger.finish(desk, order, OrderState.CANCELLED, when, "ioc", message)
+            self.finish(desk, order, OrderState.CANCELLED, when, "ioc", message)
         elif request.type in TAKERS:
             if request.type is not OrderType.MARKET:  # its trigger was reached: from now on it takes any price
                 order.request = replace(request, type=OrderType.MARKET, price=None)
@@ -119,11 +117,11 @@ class VolumeLimits:
             return  # its stop was reached before, and the rest is on its way out; no target saves it any more
         if not limited or held <= room:
             part = self._parts.get(key, 0) + 1
-            self._exit_book(desk, book, kind, quote, when, slips=slips, other=other, volume=volume, part=part)
+            super().exit_book(desk, book, kind, quote, when, slips=slips, other=other, volume=volume, part=part)
             return
         if room > 0:
             part = self._parts[key] = self._parts.get(key, 0) + 1
-            self._exit_book(desk, book, kind, quote, when, slips=slips, other=other, volume=room, part=part)
+            super().exit_book(desk, book, kind, quote, when, slips=slips, other=other, volume=room, part=part)
         if kind in STOP_KINDS:
             number = self._rests[book.position_id] = self._rests.get(book.position_id, 0) + 1
             request = make_order_request(
@@ -138,7 +136,7 @@ class VolumeLimits:
     def _wanted(self, desk: Desk, order: WorkingOrder) -> float:
         """What the order would execute if there were room enough."""
         request, left = order.request, order.volume - order.filled_volume
-        book = desk.book_for(request, hedging=self._ledger.hedging)
+        book = desk.book_for(request, hedging=self.hedging)
         against = abs(book.volume) if book.volume * request.side.sign < 0 else 0.0
         if request.reduce_only:
             return against if request.reverse else min(left, against)
@@ -158,16 +156,16 @@ class VolumeLimits:
         order.effective_ns = when.filled_ns + (when.from_ns == when.filled_ns)
         if not self._wait(desk, order):
             message = f"{desk.symbol} has no bar to come on which the rest could fill"
-            self._ledger.finish(desk, order, OrderState.CANCELLED, when, "no_data", message)
+            self.finish(desk, order, OrderState.CANCELLED, when, "no_data", message)
         else:  # whoever moves time has to learn that an open is waited for
-            self._ledger.events.append((desk, make_order_event(order=order.snapshot())))
+            self.events.append((desk, make_order_event(order=order.snapshot())))
 
-    def _counted(
+    def _fill(
         self, desk: Desk, order_id: str, position_id: str, request: OrderRequest, volume: float, *prices: Any,
         kind: str, **more: Any,
     ) -> Fill:  # fmt: skip
         """See `Ledger._fill`; numbers the executions of an order and counts their volume."""
-        number = self._fills[order_id] = self._fills.get(order_id, 0) + 1
+        number = self._executions[order_id] = self._executions.get(order_id, 0) + 1
         fresh = kind == "entry" and all(book.position_id != position_id for book in desk.books)
         if fresh and position_id == request.client_id:
             # A later part of an order whose position was closed in between opens another position.
@@ -178,4 +176,8 @@ class VolumeLimits:
             index = desk.index
             at, used = self._used.get(desk.symbol, (index, 0.0))
             self._used[desk.symbol] = (index, (used if at == index else 0.0) + volume)
-        return self._fill(desk, order_id, position_id, request, volume, *prices, kind=kind, **more)
+        return super()._fill(desk, order_id, position_id, request, volume, *prices, kind=kind, **more)
+
+
+class LimitedFullLedger(LimitedLedger, FullLedger):
+    """A `LimitedLedger` of an account that has more than the plain one."""

@@ -22,7 +22,7 @@ from src.brokers.simulated.working_order import WorkingOrder
 from src.core.book import Book
 from src.core.records import OrderType, Side, TriggerBy
 
-__all__ = ["Move", "Performance", "Rehearsal", "Way"]
+__all__ = ["Move", "Other", "Performance", "Rehearsal", "Way"]
 
 #: Orders that take what the market gives, and so slip.
 STOPS = (OrderType.STOP, OrderType.TRAILING_STOP)
@@ -36,12 +36,25 @@ class Way(NamedTuple):
 
 
 class Move(NamedTuple):
-    """One execution of a rehearsal: of which position, how much with its sign, and at which quote."""
+    """One execution of a rehearsal: of which position, how much with its sign, and at which price."""
 
     position: str
     signed: float
-    quote: float
+    price: float
     opens: bool
+
+
+class Other(NamedTuple):
+    """What another way gives for one execution that reduces a position.
+
+    Attributes:
+        price: the quote of the other outcome, None where there is none.
+        gain: how much more it brings, in the currency of the prices.
+    """
+
+    position: str
+    price: float | None
+    gain: float
 
 
 class _Met(NamedTuple):
@@ -109,15 +122,20 @@ class _Walk(ABC):
         while (met := self._next(at, to, share)) is not None:
             share = met.share
             if self._act(met, at, to) and stop_at_entry:
+                self._follow()  # the price turns here, so what follows it has got as far as it goes
                 return True
         self._bid, self._ask = to
+        self._follow()
+        return False
+
+    def _follow(self) -> None:
+        """Move what follows the price to where it is."""
         for book in self.books:
             if book.trail is not None and book.volume:
                 follow(book, self.desk.instrument, self._bid if book.volume > 0 else self._ask)
         for order in self.orders:
             if order.request.type is OrderType.TRAILING_STOP:
                 follow_order(self.desk, order, self._ask if order.request.side is Side.BUY else self._bid)
-        return False
 
     def _act(self, met: _Met, at: Corners, to: Corners) -> bool:
         """Do what a level asks for; whether something was opened."""
@@ -160,7 +178,7 @@ class _Walk(ABC):
                 if level is not None and (book.position_id, is_limit) not in self._left:
                     found = self._meet(
                         level, at, to, share, ask=not long, rising=long is is_limit,
-                        touches=book.position_id if is_limit else None,
+                        touches=f"{book.position_id}-target" if is_limit else None,
                     )  # fmt: skip
                     if found is not None:
                         met = _Met(found[0], is_limit, False, place, found[1])
@@ -202,7 +220,7 @@ class _Walk(ABC):
 
 
 class Rehearsal(_Walk):
-    """A walk over copies, without costs, margin or limits of volume.
+    """A walk over copies, without commission, margin or limits of volume.
 
     Attributes:
         moves: the executions, in their order.
@@ -225,14 +243,16 @@ class Rehearsal(_Walk):
         bid, ask = self.desk.bids.close(self._i), self.desk.asks.close(self._i)
         total = 0.0
         for move in self.moves:
-            total -= move.signed * move.quote
+            total -= move.signed * move.price
         for book in self.books:
             total += book.volume * (bid if book.volume > 0 else ask)
         return total
 
     def leave(self, book: Book, kind: str, quote: float) -> None:
         """See `_Walk`."""
-        self.moves.append(Move(book.position_id, -book.volume, quote, False))
+        side = Side.SELL if book.volume > 0 else Side.BUY
+        price = self._ledger.price_of(self.desk, side, quote, abs(book.volume), slips=kind != "target")
+        self.moves.append(Move(book.position_id, -book.volume, price, False))
         book.volume = 0.0
 
     def fill(self, order: WorkingOrder, quote: float) -> Book | None:
@@ -246,8 +266,9 @@ class Rehearsal(_Walk):
         opening = 0.0 if request.reduce_only else volume if request.reverse else beyond
         if self._ledger.spot and sign < 0:
             opening = 0.0
+        price = self._ledger.price_of(desk, request.side, quote, closing + opening, slips=request.type in STOPS)
         if closing and book is not None:
-            self.moves.append(Move(book.position_id, sign * closing, quote, False))
+            self.moves.append(Move(book.position_id, sign * closing, price, False))
             book.volume = 0.0 if closing == opposite else book.volume + sign * closing
         if request.group and (closing or opening):
             self.orders = [
@@ -259,14 +280,13 @@ class Rehearsal(_Walk):
         if book is None or not book.volume:
             book = Book(request.book, desk.symbol)
             book.position_id = order.order_id
-        self._protect(book, order, quote, opening)
-        self.moves.append(Move(book.position_id, sign * opening, quote, True))
+        self._protect(book, order, price)
+        self.moves.append(Move(book.position_id, sign * opening, price, True))
         book.volume += sign * opening
         return book
 
-    def _protect(self, book: Book, order: WorkingOrder, quote: float, opening: float) -> None:
+    def _protect(self, book: Book, order: WorkingOrder, price: float) -> None:
         request, sign = order.request, order.request.side.sign
-        price = self._ledger._price(self.desk, request.side, quote, opening, slips=request.type in STOPS)
         stop, target = protection_of(self.desk, request, price)
         if stop is not None and (book.stop is None or not book.volume or sign * (stop - book.stop) > 0):
             book.stop, book.stop_kind = stop, "stop"
@@ -292,21 +312,22 @@ class Performance(_Walk):
     """The walk that counts: what it meets goes through the ledger.
 
     Args:
-        others: for each execution that reduces a position, in their order, the position and the quote of the other
-            outcome, None where there is none; as the rehearsal of this way told it.
+        others: for each execution that reduces a position, in their order, the other outcome, as the rehearsal of this
+            way told it.
+        further: the same of a way that ends on the other side of this one, where there is one; only its gain counts.
     """
 
     def __init__(
         self, ledger: Ledger, desk: Desk, books: Sequence[Book], orders: Sequence[WorkingOrder], i: int, when: Moment,
-        rules: FillRules, others: Sequence[tuple[str, float | None]],
+        rules: FillRules, others: Sequence[Other] = (), further: Sequence[Other] = (),
     ) -> None:  # fmt: skip
         super().__init__(desk, list(books), list(orders), i, when.from_ns, rules)
         self._ledger, self._when = ledger, when
-        self._others = list(others)
+        self._others, self._further = list(others), list(further)
 
     def leave(self, book: Book, kind: str, quote: float) -> None:
         """See `_Walk`."""
-        other = self._other(book.position_id)
+        other = self._other(book)
         self._ledger.exit_book(
             self.desk, book, kind, quote, self._when, slips=kind != "target", other=other
         )  # fmt: skip
@@ -316,15 +337,17 @@ class Performance(_Walk):
         ledger, desk, request = self._ledger, self.desk, order.request
         book = desk.book_for(request, hedging=ledger.hedging)
         if book.volume * request.side.sign < 0:
-            ledger.doubt = self._other(book.position_id)
+            ledger.doubt = self._other(book)
         order.place = desk.resting.index(order)
         del desk.resting[order.place]
         opened = ledger.fill_order(desk, order, quote, self._when, slips=request.type in STOPS)
         ledger.doubt = None
         return opened
 
-    def _other(self, position_id: str) -> float | None:
+    def _other(self, book: Book) -> float | None:
         """The other outcome of the next execution that reduces; None when the ledger has gone another way."""
-        if self._others and self._others[0][0] == position_id:
-            return self._others.pop(0)[1]
+        if self._further and self._further[0].position == book.position_id and (gain := self._further.pop(0).gain):
+            book.doubt(gain)
+        if self._others and self._others[0].position == book.position_id:
+            return self._others.pop(0).price
         return None

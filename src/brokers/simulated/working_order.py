@@ -1,10 +1,12 @@
 """One order at the simulated venue, from its acknowledgement to its end. Pure state: no lock, clock or I/O."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
+from src.brokers.simulated.moment import Moment
 from src.brokers.simulated.order_terms import takes_at_once
 from src.core.order_states import LEGAL, check
-from src.core.records import Order, OrderRequest, OrderState, OrderType, make_order
+from src.core.records import Order, OrderRequest, OrderState, OrderType, TriggerBy, make_order
 
 __all__ = ["FAR_NS", "REJECTED_LATE", "PendingChange", "WorkingOrder", "changed_request"]
 
@@ -116,19 +118,25 @@ class PendingChange:
     """A modification of an order that is under way to the venue; until it arrives the order works as it was.
 
     Args:
-        price, volume: what shall be another; None leaves one as it is then, whatever other changes have made of it.
+        price, limit, volume: what shall be another; None leaves one as it is then, whatever other changes made of it.
+        judge: asked about the order that it makes when it arrives, with that instant and what an end of it carries.
     """
 
-    __slots__ = ("awaited_trigger", "effective_ns", "order", "price", "volume")
+    __slots__ = ("_judge", "awaited_trigger", "effective_ns", "limit", "order", "price", "volume")
 
-    def __init__(self, order: WorkingOrder, price: float | None, volume: float | None, effective_ns: int) -> None:
+    def __init__(
+        self, order: WorkingOrder, price: float | None, limit: float | None, volume: float | None, effective_ns: int,
+        judge: Callable[[int, Moment], None],
+    ) -> None:  # fmt: skip
+        self._judge = judge
         self.order = order
         self.price = price
+        self.limit = limit
         self.volume = volume
         self.effective_ns = effective_ns
         self.awaited_trigger = order.awaits_trigger
 
-    def arrive(self) -> None:
+    def arrive(self, when: Moment) -> None:
         """Take effect, when the order is still what it was sent for and the change leaves something to fill.
 
         What has become a market order takes any price by now, and a price that was meant as a trigger is no limit.
@@ -136,20 +144,26 @@ class PendingChange:
         order = self.order
         if order.state.is_final or takes_at_once(order.request) or order.awaits_trigger is not self.awaited_trigger:
             return
-        request = changed_request(order, self.price, self.volume)
+        request = changed_request(order, self.price, self.limit, self.volume)
         if request.volume > order.filled_volume:
             order.change(request, self.effective_ns)
+            self._judge(self.effective_ns, when)
 
 
-def changed_request(order: WorkingOrder, price: float | None, volume: float | None) -> OrderRequest:
-    """What the order asks for when its price or volume is changed; None leaves one as it is.
+def changed_request(
+    order: WorkingOrder, price: float | None, limit: float | None, volume: float | None
+) -> OrderRequest:  # fmt: skip
+    """What the order asks for when its price, limit or volume is changed; None leaves one as it is.
 
     A stop-limit order whose trigger was reached goes on as the limit order that it is.
     """
     request = order.request
     if volume is None:
         volume = request.volume
+    if limit is None:
+        limit = price if order.triggered and price is not None else request.limit
     if order.triggered:
-        price = request.limit if price is None else price
-        return replace(request, type=OrderType.LIMIT, price=price, limit=None, volume=volume)
-    return replace(request, price=request.price if price is None else price, volume=volume)
+        return replace(
+            request, type=OrderType.LIMIT, price=limit, limit=None, volume=volume, trigger_by=TriggerBy.QUOTE
+        )  # fmt: skip
+    return replace(request, price=request.price if price is None else price, limit=limit, volume=volume)

@@ -39,6 +39,7 @@ class AccountVenue(Venue):
         commission: Commission | None = None,
         spread_points: float = 0.0,
         funding: Mapping[str, FundingRates] | None = None,
+        volume_share: float | None = None,
         minutes: int = 60,
         start_ns: int = START_NS,
     ) -> None:
@@ -52,8 +53,9 @@ class AccountVenue(Venue):
         shift = (start_ns - START_NS) // MINUTE_NS
         base = {symbol: series(symbol, each, first_minute=shift - 1) for symbol, each in bars.items()}
         costs = Costs(
-            commission=commission or Commission(), slippage=Slippage(), spread_percent=0.0, spread_points=spread_points
-        )
+            commission=commission or Commission(), slippage=Slippage(), spread_percent=0.0, spread_points=spread_points,
+            volume_share=volume_share,
+        )  # fmt: skip
         self.broker = SimulatedBroker(
             self.config, instruments, base, {}, costs, FillRules(at_end="keep"), funding=funding
         )  # fmt: skip

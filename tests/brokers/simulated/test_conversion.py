@@ -3,10 +3,14 @@
 import pytest
 
 from src.brokers.simulated import Commission
-from src.brokers.simulated.conversion import conversion_route
+from src.brokers.simulated.conversion import Rates, conversion_route
+from src.brokers.simulated.quotes import QuoteDesk
 from src.core.instrument import Instrument
 from src.core.records import Side
+from src.core.timeframe import HOUR_NS
+from src.testing.worlds import price_tape
 from tests.brokers.simulated.accounts import AccountVenue, still
+from tests.brokers.simulated.venue import START_NS, costs_of, series
 
 YEN = {"USDJPY": {"kind": "fx", "base_currency": "USD", "quote_currency": "JPY"}}
 POUND = {
@@ -116,6 +120,33 @@ def test_an_order_on_a_rate_that_is_too_old_is_refused() -> None:
 
     assert (result.accepted, result.code) == (False, "no_rate")
     assert result.message == "the price of GBPUSD, which converts GBP into USD, is 1.5 h old"
+
+
+def test_the_open_of_a_pair_is_a_fresh_rate_after_a_pause() -> None:
+    """Both markets were closed for longer than a rate may be old, and open at one instant."""
+    bars = {"EURGBP": [still(10)] * 2 + [None] * 90 + [still(11)] * 3, "GBPUSD": [still(1.25)] * 2 + [None] * 90}
+    bars["GBPUSD"] += [still(1.5)] * 3
+    venue = AccountVenue(bars, symbols=POUND, account={"conversion_max_age": "1h"}, minutes=94)
+
+    venue.go_to(1).buy(1, symbol="EURGBP")
+    venue.run()
+
+    assert [(fill.price, fill.rate) for fill in venue.fills] == [(11.0, 1.5)]
+
+
+def test_a_quote_of_a_pair_is_a_fresh_rate() -> None:
+    """Its last bar closed long ago, and it has had a quote since then; without one there is no rate."""
+    tape = price_tape("GBPUSD", [(3 * 3600, 1.24, 1.26)], start=START_NS)
+    desk = QuoteDesk(pair("GBPUSD"), series("GBPUSD", [still(1.25)]), costs_of(), 0, tape)
+    desk.series.length = 1
+    desk.rewind()
+    rates = Rates("USD", lambda symbol: desk, {"GBPUSD": desk.instrument}, HOUR_NS)
+
+    before = rates.missing("GBP", START_NS + 3 * HOUR_NS)
+    desk.take()
+
+    assert before == "the price of GBPUSD, which converts GBP into USD, is 3.0 h old"
+    assert rates.missing("GBP", START_NS + 3 * HOUR_NS) is None
 
 
 def test_an_exit_with_an_old_rate_happens_at_the_last_one() -> None:

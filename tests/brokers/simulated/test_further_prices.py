@@ -125,6 +125,32 @@ def test_a_gap_of_the_mark_triggers_at_the_open() -> None:
     assert world.told() == ["entry 100 @1 from 0"]
 
 
+def test_an_order_that_another_price_does_not_reach_leaves_nothing_to_doubt() -> None:
+    """The mark is far from its trigger, so it plays no part in the bar that stops the position."""
+    bars: list[Prices] = [FLAT, FLAT, [100, 101, 94, 99]]
+    world = Venue(bars, costs={"sides": {"AAA": SideBars(mark=series("AAA", bars))}})
+
+    world.buy(1, stop=95.0)
+    world.place("buy", "stop", price=200.0, trigger_by=TriggerBy.MARK)
+    world.run()
+
+    assert world.told() == ["entry 100 @0", "stop 95 @2 from 1"]
+    assert not world.trades[0].ambiguous
+
+
+def test_a_stop_limit_that_the_mark_has_triggered_can_be_changed() -> None:
+    """From then on it is a limit, which follows no other price any more."""
+    bars: list[Prices] = [FLAT, FLAT, [100, 106, 99, 105], [105, 105, 101.5, 103]]
+    world = Venue(bars, costs={"sides": {"AAA": SideBars(mark=series("AAA", bars))}})
+
+    world.place("buy", "stop_limit", price=103.0, limit=101.0, trigger_by=TriggerBy.MARK)
+    world.go_to(2)
+    changed = world.broker.modify("o1", price=102.0)
+    world.run()
+
+    assert (changed.code, world.told()) == ("", ["entry 102 @3 from 2"])
+
+
 def test_a_trailing_stop_may_follow_the_mark() -> None:
     """Its level moves with the mark, and the bars' own high does not move it."""
     marks: list[Prices] = [FLAT, [100, 100.5, 99.5, 100], [100, 103, 100, 103], [103, 103, 100.5, 101]]
@@ -239,3 +265,31 @@ def test_an_entry_inside_a_bar_is_followed_by_its_exit_in_a_later_shorter_bar() 
     world.run()
 
     assert world.told() == ["entry 99 @1 from 0.333333", "target 97.5 @1 from 0.666667"]
+
+
+#: Minute 2 begins with a shorter bar twenty seconds late.
+LATE_FIRST: list[Prices] = [None] * 7 + [[100, 100, 99, 99], [99, 99, 98, 98.5]]
+LATE_BARS: list[Prices] = [[102.0] * 4, [102.0] * 4, [102.0] * 4, [100, 100, 98, 98.5]]
+
+
+def test_what_counts_before_a_late_first_shorter_bar_gets_its_open() -> None:
+    """The order counts five seconds after the minute has begun; the first price that it meets is 100, not its limit."""
+    rules = {"at_end": "keep", "finer": {"AAA": shorter("AAA", LATE_FIRST)}}
+    world = Venue(LATE_BARS, costs={"latency_s": 65}, rules=rules)
+
+    world.go_to(1).buy(1, limit=101.0)
+    world.run()
+
+    assert world.told() == ["entry 100 @3 from 2.33333"]
+
+
+def test_what_ends_before_a_late_first_shorter_bar_does_not_fill_on_it() -> None:
+    """The cancellation arrives five seconds after the minute has begun, and its prices begin after twenty."""
+    rules = {"at_end": "keep", "finer": {"AAA": shorter("AAA", LATE_FIRST)}}
+    world = Venue(LATE_BARS, costs={"latency_s": 65}, rules=rules)
+
+    world.buy(1, limit=99.5)
+    world.go_to(1).broker.cancel("o1")
+    world.run()
+
+    assert (world.told(), world.broker.orders()[0].code) == ([], "cancelled")

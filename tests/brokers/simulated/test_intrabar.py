@@ -116,6 +116,19 @@ def test_a_seeded_limit_waits_until_its_draw_comes_or_it_is_traded_through() -> 
     assert all(count > 2 for count in counts)
 
 
+def test_a_target_has_another_draw_than_the_entry_that_made_it() -> None:
+    """Both are touched by one bar, which closes at the target; that the entry has filled says nothing about it."""
+    bars: list[Prices] = [[100.0, 101.0, 99.0, 101.0]]
+    told = []
+
+    for seed in range(60):
+        world = venue(bars, limit_fill="seeded", touch_probability=0.5, seed=seed)
+        world.buy(1, limit=99.0, target=101.0)
+        told.append(len(world.run().fills))
+
+    assert [told.count(fills) > 5 for fills in (0, 1, 2)] == [True, True, True]
+
+
 def test_an_unknown_rule_for_limits_is_refused() -> None:
     """The sentence names the rules that there are."""
     with pytest.raises(ConfigError, match="through, touch, seeded"):

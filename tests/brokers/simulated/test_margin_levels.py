@@ -49,6 +49,34 @@ def test_an_order_is_judged_by_the_tier_that_the_whole_position_reaches() -> Non
     assert venue.buy(900).accepted
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("books", ["own", "virtual"])
+def test_turning_around_more_than_can_be_paid_for_is_refused_and_closes_nothing(books: str, reverse: bool) -> None:
+    """50 long tie up 500 of 1,000; 150 short need 1,500, whoever's books they are in."""
+    account = {"balance": 1_000, "leverage": 10, "books": books, "stop_out_percent": 50}
+    venue = AccountVenue({"AAA": [still(100)] * 4}, account=account)
+
+    venue.buy(50)
+    venue.go_to(1)
+    result = venue.sell(150 if reverse else 200, reverse=reverse)
+    venue.run()
+
+    assert (result.code, result.message) == ("margin", "the order needs 1000.00 and 500.00 is free")
+    assert venue.position.volume == 50.0
+
+
+def test_turning_around_is_judged_by_the_tier_that_the_other_side_reaches() -> None:
+    """Of 150 short 100 pay 100:1 and 50 pay 10:1; 100 long tie up a sixth of the money."""
+    tiers = (MarginTier(0.0, 100.0), MarginTier(10_000.0, 10.0))
+    venue = AccountVenue({"AAA": [still(100)] * 4}, account={"balance": 600}, symbols={"AAA": {"margin_tiers": tiers}})
+
+    venue.buy(100)
+    venue.go_to(1)
+
+    assert venue.sell(251).code == "margin"
+    assert venue.sell(250).accepted
+
+
 def test_working_entries_of_a_symbol_reserve_margin_by_the_tier_that_they_reach_together() -> None:
     """Two orders of 10,000 each: the second one has only the dear tier left."""
     venue = AccountVenue(
@@ -238,3 +266,20 @@ def test_a_hedging_account_closes_the_losing_side_first() -> None:
     equity = 1_000 + 100 * (price - 100) + 60 * (100 - price)
     assert equity == pytest.approx(0.5 * 160 * price / 20, abs=1e-9)
     assert [position.volume for position in venue.broker.positions("AAA")] == [-60.0]
+
+
+def test_closing_what_another_book_stood_against_may_close_that_one_as_well() -> None:
+    """100 long and 60 short: at 1000 - 40 d = 100 - d the long one goes, and the short one needs more than is left."""
+    # That it would have gained on the rest of the way is no matter: at that price its margin is not covered.
+    bars = {"AAA": [still(100), still(100), [100, 100, 60, 70], still(70)]}
+    account = {"balance": 1_000, "leverage": 20, "books": "virtual", "stop_out_percent": 50}
+    venue = AccountVenue(bars, account=account)
+
+    venue.buy(100, book="one")
+    venue.sell(60, book="two")
+    venue.run()
+
+    exits = [fill for fill in venue.fills if fill.kind == "stop_out"]
+    assert [(fill.book, fill.volume) for fill in exits] == [("one", 100.0), ("two", 60.0)]
+    assert [fill.price for fill in exits] == pytest.approx([100 - 900 / 39] * 2, abs=1e-9)
+    assert venue.account.balance == pytest.approx(1_000 - 40 * 900 / 39, abs=1e-6)

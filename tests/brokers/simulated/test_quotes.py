@@ -80,6 +80,16 @@ class Quoted:
         return [((fill.filled_ns - START_NS) / 1e9, fill.price, fill.kind) for fill in self.broker.fills()]
 
 
+def test_before_the_first_quote_the_spread_of_the_hour_lies_around_the_close() -> None:
+    """A spread of 2 at midnight, half of it on each side of 100."""
+    venue = Quoted([(5, 100, 100)], costs={"spread_by_hour": (2.0, *[0.0] * 23)})
+
+    quote = venue.broker.quote("AAA")
+
+    assert quote is not None
+    assert (quote.bid, quote.ask) == (99.0, 101.0)
+
+
 def test_margin_is_tested_at_each_quote_and_not_only_where_bars_close() -> None:
     """Between two closes the level is reached once: the position is gone although the price comes back."""
     rows = [(0, 100, 100), (1, 100, 100), (2, 91, 91), (3, 89, 89), (4, 100, 100)]

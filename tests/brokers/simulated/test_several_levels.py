@@ -24,6 +24,12 @@ STORIES: list[tuple[dict[str, Any], list[dict[str, Any]], Prices]] = [
           {"side": "sell", "type_": "limit", "price": 105.0, "volume": 3.0, "group": "g"},
           {"side": "sell", "type_": "stop", "price": 98.0, "group": "g"}], [100, 106, 97, 102]),
     ({"stop": 97.0}, [{"side": "sell", "type_": "stop_limit", "price": 99.0, "limit": 99.5}], [100, 102, 96, 98]),
+    ({"stop": 94.0, "target": 103.0}, [{"side": "buy", "type_": "limit", "price": 97.0, "stop": 92.0, "volume": 2.0}],
+     [100, 105, 91, 95]),
+    ({"stop_trail_distance": 3.0},
+     [{"side": "buy", "type_": "limit", "price": 98.0, "volume": 2.0, "reverse": True}], [100, 104, 94, 98]),
+    ({}, [{"side": "sell", "type_": "trailing_stop", "trail_distance": 5.0, "volume": 2.0, "reverse": True},
+          {"side": "buy", "type_": "stop", "price": 101.0, "reduce_only": True}], [100, 103, 96, 103]),
 ]  # fmt: skip
 
 
@@ -44,9 +50,9 @@ def test_the_interval_holds_what_the_other_assumptions_bring(place: int) -> None
     results = {name: sum(trade.net for trade in venue.trades) for name, venue in made.items()}
 
     assert results["worst"] == min(results.values()) < results["best"] == max(results.values())
-    for name in ("worst", "best"):
-        low = sum(trade.net_worst for trade in made[name].trades)
-        high = sum(trade.net_best for trade in made[name].trades)
+    for venue in made.values():
+        low = sum(trade.net_worst for trade in venue.trades)
+        high = sum(trade.net_best for trade in venue.trades)
         assert low <= results["worst"]
         assert high >= results["best"]
     assert all(any(trade.ambiguous for trade in venue.trades) for venue in made.values())

@@ -138,3 +138,38 @@ def test_a_part_that_leaves_enough_leaves_no_dust() -> None:
 
     assert venue.position.volume == pytest.approx(2.995)
     assert venue.recorded("dust") == []
+
+
+@pytest.mark.parametrize("way", ["close", "stop"])
+def test_what_is_sold_in_parts_leaves_only_what_the_whole_leaves(way: str) -> None:
+    """4.995 coins of which at least 4 are sold by an order, one a bar: each part is less, and so is what is left."""
+    bars = {"AAA": [still(100)] * 6 + [still(90)] * 8}
+    coin = {"AAA": {**COIN["AAA"], "volume_step": 0.1, "min_volume": 4.0}}
+    venue = AccountVenue(
+        bars, account={"type": "spot"}, symbols=coin, commission=Commission(0.1), volume_share=1.0
+    )  # fmt: skip
+
+    venue.buy(5, stop=95.0 if way == "stop" else None)
+    venue.go_to(5)
+    if way == "close":
+        venue.close()
+    venue.run()
+
+    assert [fill.volume for fill in venue.fills if fill.kind != "entry"] == pytest.approx([1, 1, 1, 1, 0.995])
+    assert [values[2] for values in venue.recorded("dust")] == pytest.approx([0.095])
+    assert venue.position.is_flat
+
+
+def test_a_holding_below_the_least_volume_is_dust_as_a_whole() -> None:
+    """The fee has left 3.996 of 4 coins, and less than 4 cannot be sold; for selling nothing nobody pays."""
+    coin = {"AAA": {**COIN["AAA"], "min_volume": 4.0}}
+    venue = AccountVenue(
+        {"AAA": [still(100)] * 4}, account={"type": "spot"}, symbols=coin, commission=Commission(0.1)
+    )  # fmt: skip
+
+    venue.buy(4)
+    venue.go_to(1).close()
+    venue.run()
+
+    assert [values[2] for values in venue.recorded("dust")] == pytest.approx([3.996])
+    assert venue.fills[-1].commission == 0.0
