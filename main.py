@@ -2,7 +2,8 @@
 
 import sys
 
-from src.cli.app import main
-
 if __name__ == "__main__":
+    # Not above: the processes that a suite starts read this file again and have no use for the command line.
+    from src.cli.app import main
+
     sys.exit(main())

@@ -15,6 +15,9 @@ of a bar that opens beyond it; touching the level is enough; the stop comes firs
 an exit the symbol stays flat until its target changes. The market order of a reversal, which fills at an open, comes
 before a stop inside the same bar.
 
+W3 is W1 over its first bars for each of 64 pairs of averages, each on an account of its own; a pair decides from the
+bar with the index of its longer average on.
+
 The data. Ten symbols of 500,000 one-minute bars each, a random walk drawn once and kept in the ignored folder `.bench/`
 as one `.npy` file a column, so that a measured program reads the columns and rows that it needs and nothing else. They
 are drawn and written in a process of their own: the memory which that takes is not the measured program's.
@@ -37,6 +40,11 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "W3_BARS",
+    "W3_ENTRIES",
+    "W3_EQUITY",
+    "W3_FAST",
+    "W3_SLOW",
     "WORKLOADS",
     "Columns",
     "DigestMismatch",
@@ -58,6 +66,12 @@ SIZE_UNITS = 100
 COST_PER_SIDE = 0.00007  # of notional: a commission of 0.002 % and half of a spread of one basis point
 START_CASH = 1_000_000.0
 STOP_DISTANCE, TARGET_DISTANCE = 0.005, 0.01  # of the close at which the entry was decided
+
+# The pairs of averages of W3, its bars, and what all of its accounts come to.
+W3_FAST = (5, 8, 10, 12, 15, 20, 25, 30)
+W3_SLOW = (40, 50, 60, 80, 100, 120, 150, 200)
+W3_BARS = 50_000
+W3_ENTRIES, W3_EQUITY = 63_426, 63_920_590.651694
 
 # The data.
 SEED = 7

@@ -15,7 +15,10 @@ import pytest
 _ENDING_SECONDS = 2.0
 
 # Threads that belong to a library's pool and live as long as the process, each with its reason.
-_POOL_THREADS = ("pytest_timeout",)  # the timer that guards the test which is running
+_POOL_THREADS = (
+    "pytest_timeout",  # the timer that guards the test which is running
+    "Dask-Callback-Thread",  # where the cluster's client tells of what has ended
+)
 
 hypothesis.settings.register_profile("local", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True, database=None)

@@ -25,8 +25,8 @@ CORE_WORDS = ("backtest", "simulat", "replay", "paper")
 # can only lift the whole rule for a file; here each seam opens exactly one door.
 SEAMS: dict[str, frozenset[str]] = {
     "_thread": frozenset({"src/core/sync.py"}),
-    "concurrent": frozenset({"src/research/processes.py"}),
-    "multiprocessing": frozenset({"src/research/processes.py"}),
+    "concurrent": frozenset({"src/research/executors/process.py"}),
+    "multiprocessing": frozenset({"src/research/executors/process.py"}),
     "random": frozenset({"src/core/rng.py"}),
     "threading": frozenset({"src/core/sync.py"}),
     "time": frozenset({"src/core/sync.py"}),

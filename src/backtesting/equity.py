@@ -1,4 +1,4 @@
-"""What an equity curve says: drawdown, daily returns, Sharpe, Sortino and Calmar ratio.
+"""What an equity curve says: drawdown, daily returns and their shape, Sharpe, Sortino and Calmar ratio.
 
 Pure functions over arrays; any thread. A ratio that cannot be computed is None, never 0 and never NaN. Samples come at
 the steps of a run, so an extreme inside a bar is not seen.
@@ -14,7 +14,10 @@ from src.core.calendars import ALWAYS, Calendar
 from src.core.day import AccountDay
 from src.core.timeframe import DAY_NS
 
-__all__ = ["Drawdown", "annual_return", "calmar", "daily_equity", "daily_returns", "drawdown", "sharpe", "sortino"]
+__all__ = [
+    "Drawdown", "annual_return", "calmar", "daily_equity", "daily_returns", "drawdown", "kurtosis", "sharpe", "skew",
+    "sortino",
+]  # fmt: skip
 
 #: Daily returns a year where the market never closes: each calendar day gives one.
 DAYS_PER_YEAR = 365.0
@@ -141,6 +144,33 @@ def sortino(returns: FloatArray | None, days_per_year: float = DAYS_PER_YEAR) ->
         return None
     downside = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
     return None if downside <= _NOISE else float(np.mean(returns)) / downside * math.sqrt(days_per_year)
+
+
+def skew(returns: FloatArray | None) -> float | None:
+    """Skewness of the daily returns, third over second moment to 3/2, moments of the sample as it is (biased).
+
+    None under two days or without variance. Source: Fisher's moment coefficient `g1`.
+    """
+    moments = _moments(returns)
+    return None if moments is None else moments[1] / (moments[0] * math.sqrt(moments[0]))
+
+
+def kurtosis(returns: FloatArray | None) -> float | None:
+    """Kurtosis of the daily returns, fourth over squared second moment: 3 for a normal distribution (not the excess).
+
+    None under two days or without variance. Source: Pearson's moment coefficient `b2`, biased.
+    """
+    moments = _moments(returns)
+    return None if moments is None else moments[2] / (moments[0] * moments[0])
+
+
+def _moments(returns: FloatArray | None) -> tuple[float, float, float] | None:
+    """The second, third and fourth central moment; None under two days or without variance."""
+    if returns is None or len(returns) < 2 or float(np.std(returns, ddof=1)) <= _NOISE:
+        return None
+    from_mean = returns - np.mean(returns)
+    squared = from_mean * from_mean  # products and no powers, which differ between processors
+    return float(np.mean(squared)), float(np.mean(squared * from_mean)), float(np.mean(squared * squared))
 
 
 def annual_return(equity: FloatArray, days_per_year: float = DAYS_PER_YEAR) -> float | None:

@@ -12,6 +12,7 @@ import os
 import platform
 import zoneinfo
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ from src.core.calendars import ALWAYS, FOREX
 from src.core.errors import ConfigError, InternalError, invariant
 
 __all__ = [
-    "canonical_json", "code_hash", "identity_inputs", "run_id", "used_versions", "user_file_hash", "user_files",
-    "versions",
+    "canonical_json", "code_hash", "code_hash_of_this_process", "identity_inputs", "run_id", "used_versions",
+    "user_file_hash", "user_files", "versions",
 ]  # fmt: skip
 
 _ID_LENGTH = 16
@@ -140,14 +141,14 @@ def identity_inputs(
         data_fingerprint: of the rows that the run reads.
         user_files: content hash by the name under which the configuration uses the file (`user_file_hash`).
         changes: symbols added or removed on the way, each with its instant, in order.
-        code: content hash of Lockstep's own source; computed when not given.
+        code: content hash of Lockstep's own source; that of this process when not given.
         used_versions: as `versions()`; taken from this process when not given.
     """
     invariant(bool(data_fingerprint), "a run cannot be identified without the fingerprint of its data")
     invariant(bool(policy), "a run cannot be identified without its schedule policy")
     return {
         "changes": [dict(change) for change in changes],
-        "code": code_hash(_PACKAGE) if code is None else code,
+        "code": code_hash_of_this_process() if code is None else code,
         "configuration": dict(configuration),
         "data_fingerprint": data_fingerprint,
         "policy": policy,
@@ -168,6 +169,12 @@ def code_hash(*roots: Path) -> str:
         found = {path.relative_to(root).as_posix(): path for path in root.rglob("*.py")}
         _add_files(digest, {name: path for name, path in found.items() if "__pycache__" not in Path(name).parts})
     return digest.hexdigest()
+
+
+@cache
+def code_hash_of_this_process() -> str:
+    """`code_hash` of Lockstep's own source, read once: what a process runs is what it loaded first."""
+    return code_hash(_PACKAGE)
 
 
 def user_file_hash(path: Path) -> str:
@@ -223,31 +230,41 @@ def _normalised(path: Path) -> bytes:
 def _beside(file: Path, home: Path) -> Iterator[Path]:
     """The files near `home` that one source file imports."""
     try:
-        tree = ast.parse(_normalised(file), filename=file.name)
+        imported = _imports(_normalised(file))
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         where = f"{file}, line {line}" if line else str(file)
         raise ConfigError(f"{where}: expected Python, found: {getattr(error, 'msg', error)}", path=str(file)) from None
-    for node in ast.walk(tree):
-        for folder, dotted in _imports(node, file, home):
-            yield from _module_files(folder, dotted)
-
-
-def _imports(node: ast.AST, file: Path, home: Path) -> Iterator[tuple[Path, str]]:
-    if isinstance(node, ast.Import):
-        yield from ((home, alias.name) for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
+    for level, dotted in imported:
         folder = home
-        if node.level:
+        if level:
             folder = file.parent
-            for _ in range(node.level - 1):
+            for _ in range(level - 1):
                 folder = folder.parent
-        base = f"{node.module}." if node.module else ""
-        yield from ((folder, f"{base}{alias.name}") for alias in node.names)
-    elif isinstance(node, ast.Call) and _called(node.func) in ("import_module", "__import__") and node.args:
-        first = node.args[0]
-        if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            yield home, first.value.lstrip(".")
+        yield from _module_files(folder, dotted)
+
+
+@lru_cache(maxsize=256)
+def _imports(content: bytes) -> tuple[tuple[int, str], ...]:
+    """What a source imports: the level of a relative import, 0 for the others, and the dotted name.
+
+    A function of the text, which is the same for each of many runs of one file.
+
+    Raises:
+        SyntaxError, ValueError: it is not Python.
+    """
+    found: list[tuple[int, str]] = []
+    for node in ast.walk(ast.parse(content)):
+        if isinstance(node, ast.Import):
+            found += [(0, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = f"{node.module}." if node.module else ""
+            found += [(node.level, f"{base}{alias.name}") for alias in node.names]
+        elif isinstance(node, ast.Call) and _called(node.func) in ("import_module", "__import__") and node.args:
+            first = node.args[0]
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                found.append((0, first.value.lstrip(".")))
+    return tuple(found)
 
 
 def _called(function: ast.expr) -> str:

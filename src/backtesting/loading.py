@@ -10,7 +10,7 @@ from pathlib import Path
 from src.backtesting.account_data import conversion_symbols, with_funding
 from src.backtesting.config import BacktestConfig, CostsSection
 from src.backtesting.fill_data import with_fill_data
-from src.backtesting.generated import bar_opener, ensure_market
+from src.backtesting.generated import BarOpener, bar_opener, ensure_market
 from src.backtesting.newcomers import DataNeeds
 from src.backtesting.price_data import price_edges, with_prices, with_tape_bars
 from src.brokers.simulated import Costs, Slippage
@@ -67,25 +67,29 @@ def costs_of(section: CostsSection) -> Costs:
 
 
 def market_of(
-    config: BacktestConfig, needs: DataNeeds, folder: Path, refused: list[Refusal]
+    config: BacktestConfig, needs: DataNeeds, folder: Path, refused: list[Refusal], opener: BarOpener | None = None
 ) -> tuple[MarketData, int, int]:  # fmt: skip
     """The data of the run and its exact window.
 
     Args:
         refused: is given everything for which the run is refused; the market is what there is without it.
+        opener: opens the bars, which are there; by default the configured store does, in which a synthetic market that
+            is not there yet is written first.
 
     Raises:
         PreflightError: there are no data or no window; `findings` name everything, each with its symbol.
         ConfigError: the synthetic market cannot be generated as it is described, or a calendar does not know the time.
         DataError: the store is not what it must be.
     """
-    ensure_market(config, folder)
-    _refuse_no_store(config, folder)
+    if opener is None:
+        ensure_market(config, folder)
+        _refuse_no_store(config, folder)
+        opener = bar_opener(config, folder)
     timeframes: dict[str, set[int]] = {symbol: set() for symbol in config.symbols}
     for strategy, wanted in zip(config.strategies, needs.timeframes, strict=True):
         for symbol in strategy.symbols or config.symbols:
             timeframes[symbol].update(wanted)
-    with bar_opener(config, folder)() as opened:
+    with opener() as opened:
         store = with_tape_bars(config, opened)
         found, absent = _stored(store, config)
         try:

@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from src.backtesting import equity as curve
@@ -72,6 +73,7 @@ class Metrics:
         sharpe, sortino, calmar: from daily returns, see `src.backtesting.equity`; `days` counts these returns, and
             `days_per_year` is how many a year has: the sessions of the symbols' calendar, or 365 where they differ, or
             where it does not know the window.
+        skew, kurtosis: shape of the daily returns; a normal distribution has 0 and 3.
         exposure_percent: share of the window during which at least one position was open.
         longest_flat_ns: longest time without any position.
         net_worst, net_best: the net if every ambiguous fill had gone the worse, the better way.
@@ -125,6 +127,8 @@ class Metrics:
     sharpe: float | None
     sortino: float | None
     calmar: float | None
+    skew: float | None
+    kurtosis: float | None
     exposure_percent: float | None
     longest_flat_ns: int | None
     average_trade_ns: int | None
@@ -144,17 +148,20 @@ class Metrics:
         return values
 
 
-def compute_metrics(result: BacktestResult, *, day: AccountDay | None = None) -> Metrics:
+def compute_metrics(
+    result: BacktestResult, *, day: AccountDay | None = None, replay: Replay | None = None
+) -> Metrics:  # fmt: skip
     """The figures of `result`.
 
     Args:
         day: when the account's day starts, for the daily returns; midnight UTC by default.
+        replay: of the result's fills, where it is known already.
 
     Raises:
         InternalError: a fill closes more than its position holds.
         ConfigError: a symbol's calendar is none.
     """
-    replay = replay_fills(result.fills)
+    replay = replay_fills(result.fills) if replay is None else replay
     initial, final = result.initial_balance, result.account.equity
     closed = _of_trades(result.trades)
     return Metrics(
@@ -174,8 +181,8 @@ def compute_metrics(result: BacktestResult, *, day: AccountDay | None = None) ->
         turnover=notional / initial if initial > 0 else None,
         exit_kinds=dict(sorted(Counter(trade.exit_kind for trade in result.trades).items())),
         refusals=dict(sorted(result.refusals.items())),
-        per_symbol=_per_symbol(result, replay),
-        per_book=_per_book(result, replay),
+        per_symbol=_per_symbol(result, replay, closed),
+        per_book=_per_book(result, replay, closed),
         **closed,
         **_of_trade_lists(result.trades),
         **_of_open_positions(result, replay),
@@ -194,11 +201,11 @@ def _of_trades(trades: Sequence[Trade]) -> dict[str, Any]:
         "trades": len(trades),
         "wins": wins,
         "win_rate_percent": _percent(wins, len(trades)),
-        "gross": _sum(trades, lambda trade: trade.gross),
-        "spread_cost": _sum(trades, lambda trade: trade.spread_cost),
-        "slippage_cost": _sum(trades, lambda trade: trade.slippage_cost),
-        "commission": _sum(trades, lambda trade: trade.commission),
-        "financing": _sum(trades, lambda trade: trade.financing),
+        "gross": _sum(trades, attrgetter("gross")),
+        "spread_cost": _sum(trades, attrgetter("spread_cost")),
+        "slippage_cost": _sum(trades, attrgetter("slippage_cost")),
+        "commission": _sum(trades, attrgetter("commission")),
+        "financing": _sum(trades, attrgetter("financing")),
         "net": math.fsum(nets),
         "profit_factor": won / lost if lost > 0 else None,
         "expectancy": _mean(nets),
@@ -269,6 +276,8 @@ def _of_equity(result: BacktestResult, day: AccountDay | None) -> dict[str, Any]
         "sharpe": curve.sharpe(returns, year),
         "sortino": curve.sortino(returns, year),
         "calmar": curve.calmar(daily, fall.percent if fall else None, year),
+        "skew": curve.skew(returns),
+        "kurtosis": curve.kurtosis(returns),
         "max_drawdown_percent": fall.percent if fall else None,
         "max_drawdown": fall.money if fall else None,
         "max_drawdown_start_ns": fall.start_ns if fall else None,
@@ -290,7 +299,12 @@ def _of_time(result: BacktestResult, replay: Replay) -> dict[str, Any]:
     return {"exposure_percent": held / (end - start) * 100, "longest_flat_ns": max(flat, end - reached)}
 
 
-def _per_symbol(result: BacktestResult, replay: Replay) -> tuple[GroupMetrics, ...]:
+def _of_group(trades: Sequence[Trade], result: BacktestResult, closed: dict[str, Any]) -> dict[str, Any]:
+    """`_of_trades` of some trades of the run, whose own figures are `closed`: a lone group has them all."""
+    return closed if len(trades) == len(result.trades) else _of_trades(trades)
+
+
+def _per_symbol(result: BacktestResult, replay: Replay, closed: dict[str, Any]) -> tuple[GroupMetrics, ...]:
     summaries = {summary.symbol: summary for summary in result.symbols}
     names = sorted(summaries.keys() | {fill.symbol for fill in result.fills})
     return tuple(
@@ -298,20 +312,20 @@ def _per_symbol(result: BacktestResult, replay: Replay) -> tuple[GroupMetrics, .
             name=name,
             buy_and_hold_percent=_buy_and_hold(summaries[name]) if name in summaries else None,
             open_volume=math.fsum(leg.volume for leg in replay.open_legs if leg.symbol == name),
-            **_of_trades([trade for trade in result.trades if trade.symbol == name]),
+            **_of_group([trade for trade in result.trades if trade.symbol == name], result, closed),
         )
         for name in names
     )
 
 
-def _per_book(result: BacktestResult, replay: Replay) -> tuple[GroupMetrics, ...]:
+def _per_book(result: BacktestResult, replay: Replay, closed: dict[str, Any]) -> tuple[GroupMetrics, ...]:
     names = sorted({trade.book for trade in result.trades} | {leg.book for leg in replay.open_legs})
     return tuple(
         GroupMetrics(
             name=name,
             buy_and_hold_percent=None,
             open_volume=None,
-            **_of_trades([trade for trade in result.trades if trade.book == name]),
+            **_of_group([trade for trade in result.trades if trade.book == name], result, closed),
         )
         for name in names
     )

@@ -4,87 +4,42 @@ Called by one thread; the bot's own threads live only inside `execute`.
 """
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from src.backtesting.account_data import funding_of, joining_instruments
-from src.backtesting.artifacts import ensure_writable, write_free_run, write_run
-from src.backtesting.config import BacktestConfig
+from src.backtesting.artifacts import write_free_run, write_run
 from src.backtesting.engine.backtest_controller import BacktestController
 from src.backtesting.engine.free_controller import FreeTimeController, time_controller_for
 from src.backtesting.engine.latency import Latency, late_participant
 from src.backtesting.engine.pacing import pacer_for
 from src.backtesting.engine.ports import Gate
-from src.backtesting.engine.symbols import Supply, input_of
 from src.backtesting.engine.wakes import EveryStep, polled_participant
 from src.backtesting.fill_data import side_bars_of
-from src.backtesting.generated import bar_opener, market_seed
-from src.backtesting.identity import identity_inputs, run_id, used_versions, user_file_hash
+from src.backtesting.generated import market_seed
+from src.backtesting.identity import run_id
 from src.backtesting.metrics import Metrics, compute_metrics
-from src.backtesting.newcomers import StoreSupply, changes_inside
-from src.backtesting.preflight import Examiner, PreflightReport
+from src.backtesting.prepared import PreparedRun, label_of, prepare
 from src.backtesting.price_data import prices_of
+from src.backtesting.reconcile import Replay, replay_fills
 from src.backtesting.result import BacktestResult
-from src.backtesting.schedules import SchedulePolicy
 from src.backtesting.schedules.accesses import PortLogs
-from src.backtesting.schedules.free import Free
-from src.backtesting.settled import settle
 from src.backtesting.strict import StrictReport, StrictRuntime, StrictWatch, strict_report
 from src.backtesting.tracing import Probe
 from src.brokers.faults import FaultPlan
-from src.brokers.simulated import Costs, FillRules, SimulatedBroker
+from src.brokers.simulated import FillRules, SimulatedBroker
 from src.core.clock import Participant
-from src.core.config_file import ConfigDocument
 from src.core.day import AccountDay
-from src.core.errors import InternalError, PreflightError, StalledThreadError
-from src.core.instrument import Instrument
-from src.core.strategy import Strategy
+from src.core.errors import InternalError, StalledThreadError
 from src.core.sync import runtime_named
-from src.data.market import MarketData
-from src.strategies import LoadedStrategy
 
-__all__ = ["FinishedRun", "PreparedRun", "compose", "execute", "prepare", "synthetic_so_far"]
+__all__ = ["FinishedRun", "PlayedRun", "PreparedRun", "compose", "execute", "keep", "play", "prepare",
+           "synthetic_so_far"]  # fmt: skip
 
 Watch = Callable[[BacktestController], AbstractContextManager[object]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedRun:
-    """A run that passed all checks: everything it reads is in memory, nothing has been written.
-
-    Attributes:
-        run_id: hash of all that decides the result; `free` where that is not decided by what goes in. Symbols that are
-            added or removed from outside while it goes on give it another one.
-        supply: where the bars of symbols come from that join on the way.
-        synthetic: the seed of the synthetic market, see `market_seed`; None for real data. Symbols that are to join
-            count, those that join by somebody's hand are not known yet.
-        user_files: the strategies' files and the modules beside them that they import.
-        preflight: what was found in the data; None when that was skipped.
-    """
-
-    config: BacktestConfig
-    classes: dict[str, type[Strategy]]
-    instruments: dict[str, Instrument]
-    market: MarketData
-    costs: Costs
-    policy: SchedulePolicy
-    start_ns: int
-    end_ns: int
-    run_id: str
-    manifest: dict[str, Any]
-    runs_dir: Path
-    synthetic: int | str | None
-    supply: Supply
-    user_files: tuple[Path, ...] = ()
-    preflight: PreflightReport | None = None
-
-    @property
-    def deterministic(self) -> bool:
-        """False for a run under a free schedule, which has no identity and is never compared."""
-        return not isinstance(self.policy, Free)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +52,7 @@ class FinishedRun:
         timing: real durations and counts of turns, as `timing.json` has them.
         strict: what strict mode found; None when it was not asked for.
         replay: of a run that is not deterministic the order of its turns, as a value of `backtest.schedule`.
+        artifacts: SHA-256 of each file whose bytes are a function of the run, by name.
     """
 
     run_id: str
@@ -107,95 +63,16 @@ class FinishedRun:
     timing: dict[str, Any]
     strict: StrictReport | None = None
     replay: str | None = None
+    artifacts: dict[str, str] = field(default_factory=dict)
 
 
-def prepare(
-    document: ConfigDocument, *, stored: bool = True, preflight: bool = True, synced: bool = False
-) -> PreparedRun:  # fmt: skip
-    """Validate a configuration, load its strategies and its data, judge them, and identify the run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayedRun:
+    """A run that has come to its end and is not stored yet."""
 
-    Args:
-        stored: whether the run is to be stored, so that its folder has to be one that can be written to.
-        preflight: whether the bars are judged; what cannot be loaded is refused all the same.
-        synced: whether the configured source has just been asked, so that asking it again is no advice.
-
-    Raises:
-        ConfigError: the configuration, a strategy file or the runs folder is wrong.
-        DataError: the store is not what it must be.
-        PreflightError: the data lack what the run needs, or a cost has no number; it carries the report, see
-            `PreflightReport.refusal`.
-    """
-    settled = settle(document)
-    config, policy, loaded, own_files = settled.config, settled.policy, settled.loaded, settled.own_files
-    classes, needs, section = settled.classes, settled.needs, config.backtest
-    runs_dir = (document.folder / section.runs).resolve()
-    examiner = Examiner(config, document, needs, judging=preflight, synced=synced)
-    examined = examiner.examine()
-    market, start_ns, end_ns = examined.market, examined.start_ns, examined.end_ns
-    changes_inside(document, config, start_ns, end_ns)
-    opener, judge = bar_opener(config, document.folder), examiner.judge(end_ns)
-    try:
-        supply = StoreSupply(config, needs, opener, end_ns, judge).load(config.changes)
-    except PreflightError as error:
-        raise examiner.refusal(examined.report, error) from None
-    if stored:
-        ensure_writable(runs_dir)  # last of the checks, because it makes the folder: a refused run leaves none behind
-    inputs = identity_inputs(
-        configuration=config.identity(),
-        start_ns=start_ns,
-        end_ns=end_ns,
-        seed=section.seed,
-        policy=policy.describe(),
-        data_fingerprint=market.fingerprint,
-        user_files=_hashes(config, loaded),
-        changes=[input_of(change, supply) for change in config.changes],
-        used_versions=_versions(config, own_files),
-    )
-    manifest = _manifest(config, policy, market, inputs, supply.sources)
-    return PreparedRun(
-        config=config,
-        classes=classes,
-        instruments=settled.instruments,
-        market=market,
-        costs=examined.costs,
-        policy=policy,
-        start_ns=start_ns,
-        end_ns=end_ns,
-        run_id=run_id(inputs) if manifest["deterministic"] else "free",
-        manifest=manifest,
-        runs_dir=runs_dir,
-        synthetic=manifest["synthetic_seed"],
-        supply=supply,
-        user_files=own_files,
-        preflight=examined.report if preflight else None,
-    )
-
-
-def _versions(config: BacktestConfig, own_files: Iterable[Path]) -> dict[str, str]:
-    sessions = [each.session for each in config.strategies if each.session is not None]
-    calendars = [each.calendar for each in config.instruments.values()]
-    calendars += [each.calendar for each in sessions if each.calendar is not None]
-    return used_versions(calendars, [config.risk.day.zone, *(each.zone for each in sessions)], own_files)
-
-
-def _manifest(
-    config: BacktestConfig, policy: SchedulePolicy, market: MarketData, inputs: dict[str, Any],
-    joining: Mapping[str, str],
-) -> dict[str, Any]:  # fmt: skip
-    """What is known of a run before it begins; the settings of a source may hold a key and are left out."""
-    section = config.backtest
-    unsaid: dict[str, Any] = {"paper": True, "live": True, "backtest": {"data": {"sync_options"}}}
-    return {
-        "deterministic": not isinstance(policy, Free),
-        "configuration": config.model_dump(mode="json", by_alias=True, exclude=unsaid),
-        "inputs": inputs,
-        "versions": dict(inputs["versions"]),
-        "seed": section.seed,
-        "policy": policy.describe(),
-        "schedule": policy.describe(),
-        "data_sources": dict(market.sources),
-        **_label(config, (*market.sources.values(), *joining.values())),
-    }
+    controller: BacktestController
+    result: BacktestResult
+    strict: StrictReport | None
 
 
 def synthetic_so_far(prepared: PreparedRun, controller: BacktestController) -> int | str | None:
@@ -204,12 +81,6 @@ def synthetic_so_far(prepared: PreparedRun, controller: BacktestController) -> i
     sources = (*prepared.manifest["data_sources"].values(), *(each.source for each in joined))
     seed = market_seed(prepared.config, sources)
     return prepared.synthetic if seed is None else seed
-
-
-def _label(config: BacktestConfig, sources: Iterable[str]) -> dict[str, Any]:
-    """The manifest's word on generated bars."""
-    seed = market_seed(config, sources)
-    return {"synthetic": seed is not None, "synthetic_seed": seed}
 
 
 def compose(
@@ -288,25 +159,50 @@ def execute(
         ConfigError: the bot found its configuration wrong while it ran; nothing is stored.
         DeterminismError: the same run is stored with another digest.
     """
+    return keep(prepared, play(prepared, watch=watch, probe=probe), report=report)
+
+
+def play(
+    prepared: PreparedRun, *, watch: Watch | None = None, probe: Probe | None = None, pacer: Gate | None = None
+) -> PlayedRun:
+    """Run a prepared backtest to its end and store nothing; arguments as of `execute` and `compose`.
+
+    Raises:
+        ConfigError: the bot found its configuration wrong while it ran.
+    """
     strict = StrictWatch() if prepared.config.backtest.strict else None
-    controller = compose(prepared, probe, strict=strict)
+    controller = compose(prepared, probe, strict=strict, pacer=pacer)
     with (
         watch(controller) if watch is not None else nullcontext(),
         strict.watching() if strict is not None else nullcontext(),
     ):
         result = controller.run()
+    found = None if strict is None else strict_report(strict, prepared.user_files)
+    return PlayedRun(controller=controller, result=result, strict=found)
+
+
+def keep(prepared: PreparedRun, played: PlayedRun, *, report: bool = True) -> FinishedRun:
+    """Store a run that has come to its end, with its figures.
+
+    Raises:
+        LockstepError: see `write_run`.
+    """
+    controller, result = played.controller, played.result
     day = AccountDay(prepared.config.risk.day.zone, prepared.config.risk.day.at)
-    metrics = _figures(result, day)
+    legs = _replay(result)
+    metrics = None if legs is None else compute_metrics(result, day=day, replay=legs)
     timing = _timing(prepared, controller)
     joined = controller.symbol_changes.joined
     # Final only now: who joined or left was known to nobody before.
     inputs = {**prepared.manifest["inputs"], "changes": list(controller.symbol_changes.inputs)}
     sources = {**prepared.manifest["data_sources"], **{symbol: each.source for symbol, each in joined.items()}}
-    label = _label(prepared.config, sources.values())
+    label = label_of(prepared.config, sources.values())
     manifest = {**prepared.manifest, "inputs": inputs, "data_sources": sources, **label}
     series = {**prepared.market.base, **{symbol: each.base for symbol, each in joined.items()}}
+    artifacts: dict[str, str] = {}
     stored: dict[str, Any] = {
         "runs_dir": prepared.runs_dir, "price_series": series, "report": report, "timing": timing,
+        "hashes": artifacts, "replay": legs,
         "control": (*_skipped(prepared), *controller.control_records), "metrics": metrics, "log": controller.log_text,
     }  # fmt: skip
     identity, replay, clock = run_id(inputs), None, controller.time_controller
@@ -314,16 +210,18 @@ def execute(
         replay = clock.order.replay_string()
         identity, folder = write_free_run(result, manifest={**manifest, "replay": replay}, **stored)
     else:
-        folder = write_run(result, run_id=identity, manifest=manifest, renew_timing=probe is not None, **stored)
+        folder = write_run(
+            result, run_id=identity, manifest=manifest, renew_timing=controller.probe is not None, **stored
+        )
     return FinishedRun(
         run_id=identity, result=result, metrics=metrics, folder=folder, synthetic=label["synthetic_seed"],
-        timing=timing, strict=None if strict is None else strict_report(strict, prepared.user_files), replay=replay,
+        timing=timing, strict=played.strict, replay=replay, artifacts=artifacts,
     )  # fmt: skip
 
 
 def _skipped(prepared: PreparedRun) -> tuple[dict[str, Any], ...]:
     """The control record of a run whose data were not judged."""
-    if prepared.preflight is not None:
+    if prepared.judged:
         return ()
     return ({"instant_ns": prepared.start_ns, "action": "skip_preflight"},)
 
@@ -342,19 +240,10 @@ def _timing(prepared: PreparedRun, controller: BacktestController) -> dict[str, 
     return timing
 
 
-def _hashes(config: BacktestConfig, loaded: Mapping[str, LoadedStrategy]) -> dict[str, str]:
-    """The hash of each strategy file of the user's own, by the word of the configuration that names it."""
-    return {
-        strategy.use: user_file_hash(path)
-        for strategy in config.strategies
-        if (path := loaded[strategy.instance].path) is not None
-    }
-
-
-def _figures(result: BacktestResult, day: AccountDay) -> Metrics | None:
-    """The figures; None when the money does not add up, which `write_run` stores and then reports."""
+def _replay(result: BacktestResult) -> Replay | None:
+    """The fills by position; None when they do not add up, which `write_run` stores and then reports."""
     try:
-        return compute_metrics(result, day=day)
+        return replay_fills(result.fills)
     except InternalError:
         return None
 

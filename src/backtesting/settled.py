@@ -4,7 +4,7 @@ Called by one thread, before a run begins. No data are looked at, so that a wron
 fetched or read.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from src.core.strategy import Strategy
 from src.core.symbols import ADD
 from src.strategies import LoadedStrategy, load_strategy
 
-__all__ = ["Settled", "settle"]
+__all__ = ["Settled", "settle", "settled_with"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +53,27 @@ def settle(document: ConfigDocument) -> Settled:
         ConfigError: the configuration or a strategy file is wrong.
     """
     config = document.validate(BacktestConfig)
-    section = config.backtest
-    policy = policy_named(section.schedule, section.seed)
     loaded = {strategy.instance: load_strategy(strategy.use, document.folder) for strategy in config.strategies}
     own_files = _user_files(loaded.values())
-    if section.runtime == "fibers":
+    if config.backtest.runtime == "fibers":
         refuse_real_locks(own_files)
+    return settled_with(document, config, loaded, own_files)
+
+
+def settled_with(
+    document: ConfigDocument, config: BacktestConfig, loaded: Mapping[str, LoadedStrategy], own_files: tuple[Path, ...]
+) -> Settled:
+    """The same for a configuration that has been validated and whose strategies have been loaded.
+
+    Args:
+        loaded: by the name of the instance.
+        own_files: see `Settled`.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+    """
+    section = config.backtest
+    policy = policy_named(section.schedule, section.seed)
     instruments = {symbol: instrument_of(config, symbol) for symbol in (*config.symbols, *conversion_symbols(config))}
     for change in config.changes:
         if change.action == ADD:
@@ -67,7 +82,7 @@ def settle(document: ConfigDocument) -> Settled:
         changes_inside(document, config, section.start_ns, section.end_ns)
     needs = data_needs(config, {name: one.cls for name, one in loaded.items()})
     return Settled(
-        config=config, policy=policy, loaded=loaded, own_files=own_files, instruments=instruments, needs=needs
+        config=config, policy=policy, loaded=dict(loaded), own_files=own_files, instruments=instruments, needs=needs
     )  # fmt: skip
 
 

@@ -47,8 +47,10 @@ from src.cli.options import (
 from src.cli.output import Output, stdout_kept
 from src.cli.preflight_command import preflight_command
 from src.cli.quick import quick_document
+from src.cli.results_command import results_command
 from src.cli.run_command import EXIT_INTERRUPTED, default_config, error_json, run_backtest
 from src.cli.steering import Steering
+from src.cli.suite_command import suite_command
 from src.cli.verify_command import verify_command
 from src.core.config_file import ConfigDocument, read_config
 from src.core.errors import ConfigError, LockstepError
@@ -75,6 +77,8 @@ app.add_typer(data_app, name="data")
 app.command("explore")(explore_command)
 app.command("lookahead")(lookahead_command)
 app.command("preflight")(preflight_command)
+app.command("results")(results_command)
+app.command("suite")(suite_command)
 app.command("verify")(verify_command)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import src
 from src import __version__
+from src.backtesting.artifacts.trial_ledger import ledger_note
 from src.backtesting.preflight import PreflightReport
 from src.backtesting.result import BacktestResult, Outcome
 from src.backtesting.run import FinishedRun, PreparedRun, Watch, execute, is_stuck, prepare
@@ -169,6 +170,8 @@ def _show(finished: FinishedRun, schedule: str, out: Output) -> None:
     report = finished.folder / "report.html"
     if report.is_file():
         out.say(f"report  {report}")
+    if note := ledger_note(finished.folder):
+        out.warn(note)
     for symbol, why in result.failures.items():
         out.error(f"{symbol} was stopped: {why}")
     if result.error is not None:

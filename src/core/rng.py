@@ -8,7 +8,7 @@ import random
 
 import numpy as np
 
-__all__ = ["numpy_stream", "stable_hash", "stream"]
+__all__ = ["forget_global_seeds", "numpy_stream", "stable_hash", "stream"]
 
 
 def stable_hash(*parts: object) -> int:
@@ -25,3 +25,12 @@ def stream(seed: int, component: str, symbol: str = "") -> random.Random:
 def numpy_stream(seed: int, component: str, symbol: str = "") -> np.random.Generator:
     """The numpy counterpart of `stream`."""
     return np.random.default_rng(stable_hash(seed, component, symbol))
+
+
+def forget_global_seeds() -> None:
+    """Seed the streams that `random` and `numpy.random` share with everybody from the system, as in a new process.
+
+    Nothing here draws from them; what somebody else has seeded shall not decide what a third one draws.
+    """
+    random.seed()
+    np.random.seed()  # noqa: NPY002 - the stream is not ours

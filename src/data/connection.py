@@ -16,7 +16,7 @@ from src.core.program import command
 from src.data import schema
 from src.data.lease import Lease
 
-__all__ = ["StoreFile", "first_line", "force_read_only"]
+__all__ = ["StoreFile", "first_line", "force_read_only", "limit_engine"]
 
 
 # A database begins with three headers of one block each; this word stands at byte 8 of the first.
@@ -28,6 +28,7 @@ class _Process:
     """What holds for every store of this process."""
 
     read_only = False
+    engine: dict[str, str | bool | int | float | list[str]] = {}
 
 
 _PROCESS = _Process()
@@ -36,6 +37,20 @@ _PROCESS = _Process()
 def force_read_only(wanted: bool) -> None:
     """From now on refuse, or allow again, to open any store of this process for writing."""
     _PROCESS.read_only = wanted
+
+
+def limit_engine(*, threads: int | None = None, memory_bytes: int | None = None) -> None:
+    """From now on give every store that this process opens so many threads and so much memory; None for its own choice.
+
+    To be called while none is open: the engine does not open a file twice under different limits. By itself it takes
+    every core and most of the machine's memory, in each process anew.
+    """
+    engine: dict[str, str | bool | int | float | list[str]] = {}
+    if threads is not None:
+        engine["threads"] = max(1, threads)
+    if memory_bytes is not None:
+        engine["memory_limit"] = f"{memory_bytes}B"
+    _PROCESS.engine = engine
 
 
 class StoreFile:
@@ -251,7 +266,7 @@ def _clear_torn(path: Path) -> None:
 
 def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
     try:
-        return duckdb.connect(str(path), read_only=read_only)
+        return duckdb.connect(str(path), read_only=read_only, config=_PROCESS.engine)
     except duckdb.ConnectionException:
         raise DataError(
             f"{path} is already open in this program, once for reading and once for writing; close one first",

@@ -4,7 +4,7 @@ Loaded once, before a run begins, in one thread. Nothing is read later, so a run
 columns are read-only; `BarSeries.length`, how much of a series is visible, belongs to whoever advances the market.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,13 +14,16 @@ from src.core.calendars import Calendar, calendar_named
 from src.core.errors import ConfigError, DataError, PreflightError
 from src.core.timeframe import MINUTE_NS, format_duration, format_instant
 from src.core.words import counted
-from src.data.bar_store import BarStore
+from src.data.bar_store import BarStore, DerivingStore
 from src.data.fingerprint import fingerprint_bars
 from src.data.resample import bucket_open_ns, check_divides, count_buckets, resample
 from src.data.stored import SeriesInfo, refuse_overlap
 from src.data.tapes import QuoteTape, RateTape, TradeTape
 
 __all__ = ["MarketData", "Refusal", "load_market", "market_from_series"]
+
+#: Makes longer bars, as `resample` does.
+Maker = Callable[[BarSeries, int, int, Calendar | None], BarSeries]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,7 @@ def load_market(
     derived: dict[tuple[str, int], BarSeries] = {}
     found: list[Refusal] = []
     known = _by_symbol(calendars)
+    make = store.derive if isinstance(store, DerivingStore) else resample
     for symbol in symbols:
         wanted = sorted(set(timeframes_ns.get(symbol, ())))
         try:
@@ -119,7 +123,7 @@ def load_market(
         wrong = _disorder(bars)
         if not wrong:
             try:
-                derived |= _derive(bars, wanted, end_ns, known.get(symbol))
+                derived |= _derive(bars, wanted, end_ns, known.get(symbol), make)
             except DataError as error:  # bars that open inside of those that are made of them
                 wrong = [PreflightError(error.message, code="stamp", symbol=symbol)]
         if wrong:
@@ -199,10 +203,10 @@ def _assemble(
 
 
 def _derive(
-    bars: BarSeries, wanted: Sequence[int], until_ns: int, calendar: Calendar | None
+    bars: BarSeries, wanted: Sequence[int], until_ns: int, calendar: Calendar | None, make: Maker = resample
 ) -> dict[tuple[str, int], BarSeries]:
     return {
-        (bars.symbol, timeframe_ns): resample(bars, timeframe_ns, until_ns, calendar)
+        (bars.symbol, timeframe_ns): make(bars, timeframe_ns, until_ns, calendar)
         for timeframe_ns in wanted
         if timeframe_ns != bars.timeframe_ns
     }

@@ -11,14 +11,14 @@ import numpy as np
 from src.core.bars import BarSeries
 from src.core.errors import PreflightError
 from src.core.timeframe import MINUTE_NS
-from src.data.store import HistoricalDataStore
+from src.data.bar_store import TapeSource
 from src.data.stored import SeriesInfo, TapeInfo
 from src.data.tick_bars import bars_from_quotes, bars_from_trades
 
 __all__ = ["TapeBarStore", "price_tapes"]
 
 
-def price_tapes(store: HistoricalDataStore) -> dict[str, dict[str, TapeInfo]]:
+def price_tapes(store: TapeSource) -> dict[str, dict[str, TapeInfo]]:
     """The stored quotes and trades: by symbol, then by kind."""
     found: dict[str, dict[str, TapeInfo]] = {}
     for info in store.list_tapes():
@@ -37,7 +37,7 @@ class TapeBarStore:
         store: the store itself.
     """
 
-    def __init__(self, store: HistoricalDataStore) -> None:
+    def __init__(self, store: TapeSource) -> None:
         self.store = store
         self._made: dict[str, BarSeries] = {}
 

@@ -17,12 +17,15 @@ from types import ModuleType
 from src.core.errors import ConfigError
 from src.core.strategy import Strategy
 
-__all__ = ["STRATEGIES", "LoadedStrategy", "load_strategy"]
+__all__ = ["STRATEGIES", "LoadedStrategy", "forget_user_code", "load_strategy"]
 
 STRATEGIES = {
     "breakout": "src.strategies.breakout:Breakout",
     "sma_cross": "src.strategies.sma_cross:SmaCross",
 }
+
+#: How the modules of users' files begin.
+_USER = "lockstep_user_"
 
 #: Folders that users' files were loaded from, the latest first; they stand in this order at the end of `sys.path`.
 _FOLDERS: list[Path] = []
@@ -60,6 +63,17 @@ def load_strategy(use: str, folder: Path) -> LoadedStrategy:
     return LoadedStrategy(cls=_class_of(path, name), path=path)
 
 
+def forget_user_code() -> None:
+    """Let go of every user's file, of the modules beside it, and of its folder on `sys.path`, as in a new process."""
+    _forget_neighbours()
+    for name in [name for name in sys.modules if name.startswith(_USER)]:
+        del sys.modules[name]
+    for folder in _FOLDERS:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+    _FOLDERS.clear()
+
+
 def _class_of(path: Path, name: str) -> type[Strategy]:
     module = _load(path)
     own = {
@@ -85,7 +99,7 @@ def _load(path: Path) -> ModuleType:
     # Read anew at each load, and named after place and content, so that two files of one name, or two versions of one
     # file, never meet in sys.modules.
     name = hashlib.sha256(str(path).encode() + b"\0" + path.read_bytes()).hexdigest()[:16]
-    module_name = f"lockstep_user_{name}"
+    module_name = f"{_USER}{name}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path.name} cannot be imported: expected a Python file")
@@ -122,18 +136,25 @@ def _look_first_in(folder: Path) -> None:
 def _forget_neighbours() -> None:
     """Take the modules beside users' files out of the table, so that the next file imports its own and present ones.
 
-    Who has imported them keeps them.
+    Packages with all that is in them too, whether or not they have an `__init__.py`. Who has imported them keeps them.
     """
-    folders = {str(folder) for folder in _FOLDERS}
-    for name, module in list(sys.modules.items()):
-        top = name.partition(".")[0]
-        if top in ("src", "__main__"):
-            continue
-        file = getattr(sys.modules.get(top, module), "__file__", None)
-        if not file:
-            continue
-        folder, base = os.path.split(file)
-        if base == "__init__.py":
-            folder, base = os.path.split(folder)
-        if folder in folders and base in (top, f"{top}.py"):
-            del sys.modules[name]
+    folders = tuple(f"{folder}{os.sep}" for folder in _FOLDERS)
+    # All are found before the first one goes: where a package without a file lies is asked of the one around it.
+    for name in [name for name, module in list(sys.modules.items()) if _is_beside(name, module, folders)]:
+        del sys.modules[name]
+
+
+def _is_beside(name: str, module: object, folders: tuple[str, ...]) -> bool:
+    """Whether a module lies in one of these folders under its own name; one that is no Python source does not count."""
+    top = name.partition(".")[0]
+    if top in ("src", "__main__"):
+        return False
+    file = getattr(module, "__file__", None)
+    places = [str(file)] if file else map(str, getattr(module, "__path__", None) or ())
+    for place in places:
+        if place.startswith(folders):  # hardly any of them
+            for folder in folders:
+                rest = place.removeprefix(f"{folder}{top}")
+                if rest != place and (rest == ".py" or rest[:1] in ("", os.sep)):
+                    return not file or place.endswith(".py")
+    return False

@@ -120,3 +120,36 @@ def test_an_edited_file_and_an_edited_helper_are_loaded_anew(tmp_path: Path) -> 
     versions = [cls.version for cls in (first, again, second)]  # type: ignore[attr-defined]  # the user's own attribute
     assert versions == [(1, "old"), (1, "newer"), (2, "newer")]
     assert first.__module__ != second.__module__
+
+
+@pytest.mark.parametrize("packaged", [True, False])
+@pytest.mark.parametrize("inside", ["part", "part.deeper"])
+def test_what_is_in_a_package_beside_a_file_is_loaded_anew_too(tmp_path: Path, packaged: bool, inside: str) -> None:
+    """With or without an `__init__.py`: neither its state nor an earlier version of it reaches the next load."""
+    place = tmp_path.joinpath("kit_of_mine", *inside.split("."))
+    place.mkdir(parents=True)
+    for folder in [each for each in (place, *place.parents) if tmp_path in each.parents]:
+        if packaged:
+            (folder / "__init__.py").touch()
+    (place / "state.py").write_text("SEEN = []\n", encoding="utf-8")
+    module = f"kit_of_mine.{inside}.state"
+    late = f"    def late(self):\n        from {module} import SEEN\n        SEEN.append(1)\n        return len(SEEN)\n"
+    write(tmp_path, f"from {module} import SEEN\nSEEN.append(1)\nclass A(BarStrategy):\n    seen = len(SEEN)\n{late}")
+
+    classes = [load_strategy("mine.py", tmp_path).cls for _ in range(3)]
+
+    assert [cls.seen for cls in classes] == [1, 1, 1]  # type: ignore[attr-defined]  # the user's own attribute
+    assert classes[0]().late() == 1  # type: ignore[attr-defined]  # as above
+    assert load_strategy("mine.py", tmp_path).cls.seen == 1  # type: ignore[attr-defined]  # as above
+
+
+def test_other_modules_stay_where_they_are(tmp_path: Path) -> None:
+    """Also those of a package that has the name of a folder beside the file."""
+    (tmp_path / "yaml").mkdir()
+    write(tmp_path, "import yaml\nclass A(BarStrategy):\n    where = yaml.__file__\n")
+    before = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in ("yaml", "src")}
+
+    found = load_strategy("mine.py", tmp_path).cls
+
+    assert str(tmp_path) not in found.where  # type: ignore[attr-defined]  # the user's own attribute
+    assert {name: sys.modules.get(name) for name in before} == before

@@ -50,6 +50,5 @@ def backtest(project: Path, *words: str | Path, env: Mapping[str, str] | None = 
 
 
 def run_names(project: Path) -> list[str]:
-    """What stands in the project's folder for runs, locks left out."""
-    folder = project / "runs"
-    return sorted(path.name for path in folder.iterdir() if path.name != ".locks") if folder.is_dir() else []
+    """The runs in the project's folder for them; locks and the trial ledger are none."""
+    return sorted(path.name for path in (project / "runs").glob("*/") if not path.name.startswith("."))

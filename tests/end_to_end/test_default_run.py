@@ -82,7 +82,7 @@ def test_a_second_run_has_the_same_id_and_digest_under_another_hash_seed(
 
     assert f"run id  {value['run_id']}" in default_run.out
     assert f"digest  {value['digest'][:16]}" in default_run.out
-    assert [path.name for path in folder.parent.iterdir() if path.name != ".locks"] == [folder.name]
+    assert [path.name for path in folder.parent.glob("[!.]*/")] == [folder.name]
 
 
 def test_fibers_give_the_digest_of_threads(default_folder: Path, default_json: Ended) -> None:

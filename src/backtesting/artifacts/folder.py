@@ -1,55 +1,30 @@
 """The folder of a run: written beside its place, published by one rename, under a lock per run id.
 
 Called by one thread of a process, by any number of processes at once. A kill at any moment leaves either no `runs/<id>`
-or a whole one; what it leaves besides is a folder named `.tmp-...`, which the next write removes. Nothing here reads a
+or a whole one; what it leaves besides is a folder in `.tmp`, which the next write removes. Nothing here reads a
 clock: how long a run took arrives as a value.
 """
 
 import dataclasses
+import hashlib
 import json
 import math
-import os
 import platform
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from src.backtesting.artifacts import tables
+from src.backtesting.artifacts.trial_ledger import NOT_RECORDED, ledger_note, record_trial
+from src.backtesting.artifacts.workshop import FREE, Workshop, ensure_writable
 from src.backtesting.metrics import Metrics, compute_metrics
-from src.backtesting.reconcile import check_money
+from src.backtesting.reconcile import Replay, check_money
 from src.backtesting.report import write_report
 from src.backtesting.result import BacktestResult, Outcome
 from src.core.bars import BarSeries
-from src.core.errors import ConfigError, DataError, DeterminismError, InternalError, LockstepError
+from src.core.errors import DataError, DeterminismError, InternalError, LockstepError
 
 __all__ = ["ensure_writable", "manifest_of", "write_free_run", "write_run"]
-
-_LOCKS = ".locks"
-_TEMPORARY = ".tmp-"
-#: What stands for the id of runs that have none.
-_FREE = "free"
-
-
-def ensure_writable(runs_dir: Path) -> None:
-    """Make the folder for runs if need be and prove that files can be written into it; call before a run starts.
-
-    Raises:
-        ConfigError: they cannot.
-    """
-    probe = runs_dir / f".writable-{os.getpid()}"
-    try:
-        runs_dir.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise ConfigError(
-            f"expected a folder for runs that can be written at {runs_dir}, found: {error.strerror or error}; "
-            "choose another folder or change its permissions",
-            path=str(runs_dir),
-        ) from None
 
 
 def manifest_of(result: BacktestResult, run_id: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,6 +76,8 @@ def write_run(
     renew_timing: bool = False,
     metrics: Metrics | None = None,
     log: str = "",
+    hashes: dict[str, str] | None = None,
+    replay: Replay | None = None,
 ) -> Path:
     """Store a run and return its folder.
 
@@ -117,6 +94,8 @@ def write_run(
         metrics: the result's figures, computed when not given; where money does not add up and they cannot be
             computed, `metrics.json` holds null and there is no report.
         log: the text of `run.log`.
+        hashes: is given the SHA-256 of each file whose bytes are a function of the run, by name.
+        replay: of the result's fills, where it is known already.
 
     Raises:
         DeterminismError: `<run_id>` holds another digest; the new run is kept as `<run_id>.determinism-<n>`.
@@ -124,8 +103,8 @@ def write_run(
         InternalError: the money of a finished run does not add up; it is kept as `<run_id>.failed-<n>`.
         ConfigError: the folder cannot be written.
     """
-    result, broken = _checked(result)
-    with _Workshop(runs_dir, run_id) as shop:
+    result, broken = _checked(result, replay)
+    with Workshop(runs_dir, run_id) as shop:
         place = runs_dir / run_id
         mismatch: LockstepError | None = broken
         name = shop.next_name(result.outcome.value.lower())
@@ -136,14 +115,17 @@ def write_run(
                 if mismatch is None:
                     if renew_timing:
                         _replace_json(place / "timing.json", _timing(result, timing or {}))
-                    if control:
-                        _replace_text(place / "control.jsonl", _json_lines(control))
+                    _control_again(place, control, metrics or _figures(result), manifest_of(result, run_id, manifest))
+                    if hashes is not None:
+                        hashes.update(_hashes_of(place))
                     return place
                 name = shop.next_name(suffix)
         stored = _Stored(manifest_of(result, run_id, manifest), price_series, report, control, timing, metrics, log)
         folder = shop.temporary()
-        stored.write(result, folder)
+        written = stored.write(result, folder, runs_dir)
         published = shop.publish(folder, name)
+    if hashes is not None:
+        hashes.update(written)
     if mismatch is not None:
         mismatch.details["folder"] = str(published)
         raise mismatch
@@ -161,6 +143,8 @@ def write_free_run(
     timing: Mapping[str, Any] | None = None,
     metrics: Metrics | None = None,
     log: str = "",
+    hashes: dict[str, str] | None = None,
+    replay: Replay | None = None,
 ) -> tuple[str, Path]:
     """Store a run that is not deterministic; returns what it is called, and its folder.
 
@@ -171,14 +155,16 @@ def write_free_run(
         InternalError: the money of a finished run does not add up; it is kept as `free-<n>.failed-1`.
         ConfigError: the folder cannot be written.
     """
-    result, broken = _checked(result)
-    with _Workshop(runs_dir, _FREE) as shop:
+    result, broken = _checked(result, replay)
+    with Workshop(runs_dir, FREE) as shop:
         run_id = shop.next_free()
         completed = result.outcome is Outcome.COMPLETED
         stored = _Stored(manifest_of(result, run_id, manifest), price_series, report, control, timing, metrics, log)
         folder = shop.temporary()
-        stored.write(result, folder)
+        written = stored.write(result, folder, runs_dir)
         published = shop.publish(folder, run_id if completed else f"{run_id}.{result.outcome.value.lower()}-1")
+    if hashes is not None:
+        hashes.update(written)
     if broken is not None:
         broken.details["folder"] = str(published)
         raise broken
@@ -197,23 +183,25 @@ class _Stored:
     metrics: Metrics | None
     log: str
 
-    def write(self, result: BacktestResult, folder: Path) -> None:
-        """Write all files of a run."""
+    def write(self, result: BacktestResult, folder: Path, runs_dir: Path) -> dict[str, str]:
+        """Write all files of a run and its line of the ledger; the SHA-256 of what is a function of it, by name."""
         figures = _figures(result) if self.metrics is None else self.metrics
-        _write_tables(result, folder)
-        _write_json(folder / "manifest.json", self.manifest)
-        _write_json(folder / "metrics.json", figures.as_dict() if figures else None)
+        hashes = _write_tables(result, folder)
+        for name, value in (("manifest.json", self.manifest), ("metrics.json", figures and figures.as_dict())):
+            hashes[name] = hashlib.sha256(_write_json(folder / name, value)).hexdigest()
         _write_json(folder / "timing.json", _timing(result, self.timing or {}))
-        _write_text(folder / "control.jsonl", _json_lines(self.control))
+        control = (*self.control, *record_trial(runs_dir, self.manifest, figures))
+        _write_text(folder / "control.jsonl", _json_lines(control))
         _write_text(folder / "run.log", self.log)
         if self.report and figures:
             write_report(folder / "report.html", result, figures, self.manifest, self.price_series)
+        return hashes
 
 
-def _checked(result: BacktestResult) -> tuple[BacktestResult, InternalError | None]:
+def _checked(result: BacktestResult, replay: Replay | None) -> tuple[BacktestResult, InternalError | None]:
     """The result, FAILED when its money does not add up, and the error to raise once it is stored."""
     try:
-        check_money(result)
+        check_money(result, replay)
     except InternalError as error:
         if result.error is not None:
             return result, None  # the first failure is the one to report
@@ -226,6 +214,24 @@ def _figures(result: BacktestResult) -> Metrics | None:
         return compute_metrics(result)
     except InternalError:
         return None  # fills that close more than was held: `check_money` has said so, and the rest is worth keeping
+
+
+def _control_again(
+    place: Path, control: Sequence[Mapping[str, Any]], figures: Metrics | None, manifest: Mapping[str, Any]
+) -> None:  # fmt: skip
+    """Put this run's control records in the place of those of the stored one, unless there are none.
+
+    A run that is missing in the ledger is recorded now, or says so again.
+    """
+    kept = list(control)
+    if ledger_note(place):
+        if not kept:
+            entries = map(json.loads, (place / "control.jsonl").read_text(encoding="utf-8").splitlines())
+            kept = [entry for entry in entries if entry.get("action") != NOT_RECORDED]
+        kept += record_trial(place.parent, manifest, figures, again=True)
+    elif not kept:
+        return
+    _replace_text(place / "control.jsonl", _json_lines(kept))
 
 
 def _compare(place: Path, run_id: str, result: BacktestResult) -> tuple[LockstepError | None, str]:
@@ -269,82 +275,8 @@ def _shown(row: tuple[int, str, str, str, str]) -> str:
     return f"[{instant_ns} {stream} {kind} by {participant or 'nobody'}: {fields}]"
 
 
-class _Workshop:
-    """The lock of one run id in one folder, and the temporary folder that is made under it."""
-
-    def __init__(self, runs_dir: Path, run_id: str) -> None:
-        self._runs_dir = runs_dir
-        self._run_id = run_id
-        self._lock = FileLock(self._lock_path(run_id))
-        self._temporary: Path | None = None
-
-    def _lock_path(self, run_id: str) -> Path:
-        return self._runs_dir / _LOCKS / f"{run_id}.lock"
-
-    def __enter__(self) -> "_Workshop":
-        ensure_writable(self._runs_dir)
-        (self._runs_dir / _LOCKS).mkdir(exist_ok=True)
-        self._lock.acquire()
-        try:
-            self._sweep()
-        except BaseException:
-            self._lock.release()
-            raise
-        return self
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        try:
-            if self._temporary is not None:
-                shutil.rmtree(self._temporary, ignore_errors=True)
-        finally:
-            self._lock.release()
-        if isinstance(error, OSError):
-            raise ConfigError(
-                f"expected room and permission to store run {self._run_id} in {self._runs_dir}, found: "
-                f"{error.strerror or error}; nothing of it was kept",
-                path=str(self._runs_dir),
-            ) from error
-
-    def _sweep(self) -> None:
-        """Remove the temporary folders of dead writers: who holds an id's lock knows that nobody else writes it."""
-        for left in sorted(self._runs_dir.glob(f"{_TEMPORARY}*")):
-            owner = left.name.removeprefix(_TEMPORARY)
-            if owner == self._run_id:
-                shutil.rmtree(left, ignore_errors=True)
-                continue
-            try:
-                with FileLock(self._lock_path(owner), timeout=0):
-                    shutil.rmtree(left, ignore_errors=True)
-            except Timeout:
-                continue  # its writer lives
-
-    def next_name(self, suffix: str) -> str:
-        """`<id>.<suffix>-<n>` with n above every number in use."""
-        prefix = f"{self._run_id}.{suffix}-"
-        used = [path.name.removeprefix(prefix) for path in self._runs_dir.glob(f"{prefix}*")]
-        return f"{prefix}{max((int(number) for number in used if number.isdigit()), default=0) + 1}"
-
-    def next_free(self) -> str:
-        """`free-<n>` with n above every number in use, whatever became of that run."""
-        names = [path.name.removeprefix(f"{_FREE}-").partition(".")[0] for path in self._runs_dir.glob(f"{_FREE}-*")]
-        return f"{_FREE}-{max((int(number) for number in names if number.isdigit()), default=0) + 1}"
-
-    def temporary(self) -> Path:
-        """A new, empty folder beside the final place."""
-        folder = self._runs_dir / f"{_TEMPORARY}{self._run_id}"
-        folder.mkdir()
-        self._temporary = folder
-        return folder
-
-    def publish(self, folder: Path, name: str) -> Path:
-        """Give the finished folder its name, in one step."""
-        place = self._runs_dir / name
-        folder.rename(place)
-        self._temporary = None
-        return place
-
-
-def _write_tables(result: BacktestResult, folder: Path) -> None:
+def _write_tables(result: BacktestResult, folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file by its name."""
     made = {
         "journal": tables.journal_table(result.records),
         "orders": tables.orders_table(result.orders),
@@ -352,8 +284,15 @@ def _write_tables(result: BacktestResult, folder: Path) -> None:
         "trades": tables.trades_table(result.trades),
         "equity": tables.equity_table(result.equity_ns, result.equity),
     }
-    for name in tables.TABLES:
-        tables.write_table(made[name], folder / f"{name}.parquet")
+    files = {name: f"{name}.parquet" for name in tables.TABLES}
+    return {file: tables.write_table(made[name], folder / file) for name, file in files.items()}
+
+
+def _hashes_of(place: Path) -> dict[str, str]:
+    """The hashes of the files of a stored run as they lie there."""
+    names = [*(f"{name}.parquet" for name in tables.TABLES), "manifest.json", "metrics.json"]
+    there = [path for path in (place / name for name in names) if path.is_file()]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in there}
 
 
 def _timing(result: BacktestResult, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -376,8 +315,8 @@ def _replace_text(path: Path, text: str) -> None:
     beside.replace(path)
 
 
-def _write_json(path: Path, value: Any) -> None:
-    _write_text(path, _json_text(value))
+def _write_json(path: Path, value: Any) -> bytes:
+    return _write_text(path, _json_text(value))
 
 
 def _json_text(value: Any) -> str:
@@ -388,6 +327,8 @@ def _json_lines(entries: Sequence[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(entry, sort_keys=True, ensure_ascii=False) + "\n" for entry in entries)
 
 
-def _write_text(path: Path, text: str) -> None:
+def _write_text(path: Path, text: str) -> bytes:
     # What a strategy raised may hold anything, half of a surrogate pair too.
-    path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+    content = text.encode("utf-8", errors="backslashreplace")
+    path.write_bytes(content)
+    return content

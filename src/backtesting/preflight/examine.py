@@ -10,6 +10,7 @@ from pathlib import Path
 
 from src.backtesting.account_data import conversion_symbols
 from src.backtesting.config import BacktestConfig
+from src.backtesting.generated import BarOpener
 from src.backtesting.loading import costs_of, market_of
 from src.backtesting.newcomers import DataNeeds, Judge
 from src.backtesting.preflight.asking import Askable
@@ -52,16 +53,19 @@ class Examiner:
     Args:
         judging: False skips the checks of bars; what cannot be loaded is refused all the same.
         synced: whether the configured source has just been asked, so that asking it again is no advice.
+        opener: opens the bars; see `market_of`.
     """
 
     def __init__(
-        self, config: BacktestConfig, document: ConfigDocument, needs: DataNeeds, *, judging: bool, synced: bool = False
-    ) -> None:
+        self, config: BacktestConfig, document: ConfigDocument, needs: DataNeeds, *, judging: bool,
+        synced: bool = False, opener: BarOpener | None = None,
+    ) -> None:  # fmt: skip
         data = config.backtest.data
         self._config = config
         self._folder: Path = document.folder
         self._needs = needs
         self._judging = judging
+        self._opener = opener
         self._generated = data.source == _GENERATED
         store = None if self._generated else document.folder / data.path
         self._mender = Mender(document, store, Askable(config, needs, store, synced=synced))
@@ -91,7 +95,7 @@ class Examiner:
         except PreflightError as error:
             report = report.joined(self._told(error))
         try:
-            market, start_ns, end_ns = market_of(self._config, self._needs, self._folder, refused)
+            market, start_ns, end_ns = market_of(self._config, self._needs, self._folder, refused, self._opener)
         except PreflightError as error:
             raise report.joined(self._told(error)).refusal() from None
         for each in refused:

@@ -7,6 +7,7 @@ before the run begins. Called by the thread that composes the run.
 import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from src.backtesting.strict.findings import INSTEAD
@@ -41,12 +42,17 @@ def real_locks(files: Iterable[Path]) -> tuple[RealLock, ...]:
     found: list[RealLock] = []
     for file in files:
         try:
-            tree = ast.parse(file.read_bytes(), filename=str(file))
+            places = _places(file.read_bytes(), str(file))
         except (OSError, SyntaxError, ValueError) as error:
             raise ConfigError(f"{file.name}: expected a Python file, found: {error}") from None
-        places = {(line, name) for line, name in _named(tree)}
-        found += [RealLock(file=file, line=line, name=name, instead=INSTEAD[name]) for line, name in sorted(places)]
+        found += [RealLock(file=file, line=line, name=name, instead=INSTEAD[name]) for line, name in places]
     return tuple(found)
+
+
+@lru_cache(maxsize=256)
+def _places(content: bytes, name: str) -> tuple[tuple[int, str], ...]:
+    # A function of the text, which is the same for each of many runs of one file.
+    return tuple(sorted(set(_named(ast.parse(content, filename=name)))))
 
 
 def refuse_real_locks(files: Iterable[Path]) -> None:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from src.backtesting.equity import (
     annual_return,
@@ -12,7 +13,9 @@ from src.backtesting.equity import (
     daily_equity,
     daily_returns,
     drawdown,
+    kurtosis,
     sharpe,
+    skew,
     sortino,
 )
 from src.core.calendars import calendar_named
@@ -105,6 +108,22 @@ def test_sharpe_and_sortino_by_hand() -> None:
 
     assert sharpe(returns) == pytest.approx(0.005 / (0.01 * math.sqrt(3)) * math.sqrt(365))
     assert sortino(returns) == pytest.approx(0.005 / (0.01 * math.sqrt(0.5)) * math.sqrt(365))
+
+
+@pytest.mark.parametrize("scale", [1e-9, 0.01, 30.0])
+def test_skew_and_kurtosis_are_the_moments_that_scipy_finds(scale: float) -> None:
+    """Biased moments, kurtosis 3 of a normal distribution, whatever the size of the returns."""
+    returns = np.random.default_rng(5).standard_gamma(2.0, size=300) * scale
+
+    assert skew(returns) == pytest.approx(stats.skew(returns), rel=1e-12)
+    assert kurtosis(returns) == pytest.approx(stats.kurtosis(returns, fisher=False), rel=1e-12)
+
+
+def test_skew_and_kurtosis_are_undefined_where_the_sharpe_is() -> None:
+    """Without returns, under two days, without variance, and where equity was lost."""
+    for returns in (None, np.array([]), np.array([0.1]), np.full(5, 0.1), np.zeros(4)):
+        assert skew(returns) is None
+        assert kurtosis(returns) is None
 
 
 @pytest.mark.parametrize("returns", [[], [0.01], [0.0, 0.0, 0.0], [0.01, 0.01, 0.01]])

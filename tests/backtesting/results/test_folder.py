@@ -30,8 +30,9 @@ def store(result: BacktestResult, runs: Path, **more: Any) -> Path:
 
 
 def names(runs: Path) -> list[str]:
-    """What stands in the folder for runs, locks aside."""
-    return sorted(path.name for path in runs.iterdir() if path.name != ".locks")
+    """What stands in the folder for runs, locks aside, and what is being made or was left there."""
+    left = [f".tmp/{path.name}" for path in (runs / ".tmp").glob("*")]
+    return sorted([*left, *(path.name for path in runs.iterdir() if path.name not in (".locks", ".tmp"))])
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -212,14 +213,14 @@ def test_the_first_failure_of_a_run_is_not_hidden_by_its_money(tmp_path: Path) -
 
 def test_left_over_temporary_folders_are_removed_unless_their_writer_lives(tmp_path: Path) -> None:
     """Those of this id and of dead writers go; one whose lock is held stays."""
-    for name in (f".tmp-{ID}", ".tmp-dead", ".tmp-alive"):
-        (tmp_path / name / "sub").mkdir(parents=True)
+    for name in (ID, "dead", "alive"):
+        (tmp_path / ".tmp" / name / "sub").mkdir(parents=True)
     (tmp_path / ".locks").mkdir()
 
-    with FileLock(tmp_path / ".locks" / "alive.lock"):
+    with FileLock(tmp_path / ".locks" / "al.lock"):
         store(busy_world().result(), tmp_path)
 
-    assert names(tmp_path) == [".tmp-alive", ID]
+    assert names(tmp_path) == [".tmp/alive", ID]
 
 
 def test_a_write_that_fails_leaves_nothing_half_written(tmp_path: Path) -> None:
@@ -269,7 +270,7 @@ def counted(function):
 
 folder._write_text = counted(folder._write_text)
 folder.tables.write_table = counted(folder.tables.write_table)
-folder._Workshop.publish = counted(folder._Workshop.publish)
+folder.Workshop.publish = counted(folder.Workshop.publish)
 folder.write_run(busy_world().result(), run_id="k", manifest={}, runs_dir=Path(sys.argv[1]), report=False)
 """
 
@@ -281,7 +282,7 @@ def test_a_kill_at_any_moment_leaves_no_run_or_a_whole_one(tmp_path: Path, last:
     process = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(last)], check=False)
 
     assert process.returncode == (0 if last == 11 else 9)
-    assert names(tmp_path) == (["k"] if last == 11 else [".tmp-k"])
+    assert names(tmp_path) == (["k"] if last == 11 else [".tmp/k"])
     folder = store(busy_world().result(), tmp_path, run_id="k")
     assert names(tmp_path) == ["k"]
     assert sorted(path.name for path in folder.iterdir()) == [name for name in FILES if name != "report.html"]

@@ -137,6 +137,9 @@ def test_daily_ratios_of_a_run_by_hand() -> None:
         returns.mean() / np.sqrt(((returns - returns.mean()) ** 2).sum() / 3) * 365**0.5
     )
     assert metrics.sortino == pytest.approx(returns.mean() / np.sqrt((6 / 1009) ** 2 / 4) * 365**0.5)
+    apart = (returns - returns.mean()) / returns.std()
+    assert metrics.skew == pytest.approx((apart**3).mean())
+    assert metrics.kurtosis == pytest.approx((apart**4).mean())
     assert metrics.annual_return_percent == pytest.approx((1.004 ** (365 / 4) - 1) * 100)
     assert metrics.calmar == pytest.approx((1.004 ** (365 / 4) - 1) / (8 / 1009))
 
@@ -172,7 +175,8 @@ def test_a_run_without_trades_has_undefined_figures_not_zeros() -> None:
     metrics = compute_metrics(World().result(refusals={"margin": 7}))
 
     undefined = ("win_rate_percent", "average_win", "average_loss", "profit_factor", "expectancy", "average_r",
-                 "total_r", "sharpe", "sortino", "calmar", "average_trade_ns", "max_drawdown_start_ns")  # fmt: skip
+                 "total_r", "sharpe", "sortino", "calmar", "skew", "kurtosis", "average_trade_ns",
+                 "max_drawdown_start_ns")  # fmt: skip
     assert {name: getattr(metrics, name) for name in undefined} == dict.fromkeys(undefined)
     assert (metrics.trades, metrics.net, metrics.exposure_percent, metrics.longest_flat_ns) == (0, 0.0, 0.0, 4 * DAY_NS)
     assert metrics.refusals == {"margin": 7}

@@ -152,4 +152,4 @@ def test_a_trace_that_fails_at_the_end_is_an_error_of_its_own(
     code = backtest(config, "--trace", str(tmp_path / "trace.json"))
 
     assert (code, "the run itself is not affected" in capsys.readouterr().err) == (2, True)
-    assert len([path for path in (config.parent / "runs").iterdir() if not path.name.startswith(".")]) == 1
+    assert len([path for path in (config.parent / "runs").glob("*/") if not path.name.startswith(".")]) == 1

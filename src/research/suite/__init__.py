@@ -1,0 +1,1 @@
+"""Suites: many independent backtests over one frozen snapshot of the market data."""
