@@ -54,7 +54,7 @@ from src.cli.suite_command import suite_command
 from src.cli.verify_command import verify_command
 from src.core.config_file import ConfigDocument, read_config
 from src.core.errors import ConfigError, LockstepError
-from src.core.program import program
+from src.core.program import command, program
 from src.core.sync import interrupts_raise
 from src.data.importing import ImportAnswers
 
@@ -232,4 +232,10 @@ def _configured(config: Path | None, overrides: list[str]) -> ConfigDocument:
             "expected --config FILE, because this installation has no configs/default.yaml; "
             f"`{program()} init DIR` writes a configuration"
         )
-    return read_config(path, overrides)
+    document = read_config(path, overrides)
+    if "base" in document.values and "backtest" not in document.values:
+        raise ConfigError(
+            f"{document.name} is the manifest of a suite, expected the configuration of one run; "
+            f"`{command('suite', str(path))}` runs a suite"
+        )
+    return document

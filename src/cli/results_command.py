@@ -81,12 +81,13 @@ def results_command(
 
 
 def show_ranking(
-    path: Path, out: Output, *, suite: str | None = None, top: int | None = None, ledger: Path | None = None
-) -> list[dict[str, Any]]:
-    """Print the best runs of a database by their Sharpe ratio; the same as plain values.
+    path: Path, out: Output, *, by: str = "sharpe", suite: str | None = None, top: int | None = None,
+    ledger: Path | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Print the best runs of a database; the same as plain values.
 
     Args:
-        suite, top: see `read_results`.
+        by, suite, top: see `read_results`.
         ledger: the trial ledger; the one beside the database by default.
 
     Raises:
@@ -94,7 +95,7 @@ def show_ranking(
         DataError: the database or the ledger cannot be read.
     """
     ledger = ledger or path.with_name(LEDGER)
-    ranking = read_results(path, top=top, suite=suite, ledger=ledger)
+    ranking = read_results(path, by=by, top=top, suite=suite, ledger=ledger)
     _show(ranking, ledger, out)
     return [_run_dict(run) for run in ranking.rows]
 

@@ -81,7 +81,7 @@ def suite_command(
         out.error(f"interrupted after {watch.text}; what is done is kept, `{again}` goes on from there")
         out.result({"suite": read.name, "exit_code": _EXIT_INTERRUPTED, "outcome": "INTERRUPTED"})
         return _EXIT_INTERRUPTED
-    ranking = _show(report, again, out)
+    ranking = _show(report, read.section.search.figure, again, out)
     out.result(_as_dict(report, ranking))
     return report.exit_code
 
@@ -115,10 +115,10 @@ class _Watch:
         if known:
             self._out.notice(f"{counted(known, 'run')} taken from the earlier attempt")
         if dropped:
-            them = (
-                "is made again; --resume would take it" if dropped == 1 else "are made again; --resume would take them"
+            them, it = ("is", "it") if dropped == 1 else ("are", "them")
+            self._out.notice(
+                f"{counted(dropped, 'run')} of an earlier attempt {them} made again; --resume would take {it}"
             )
-            self._out.notice(f"{counted(dropped, 'run')} of an earlier attempt {them}")
         self.text = f"{counted(known, 'run')} of an earlier attempt" if known else self.text
         self.progress.begin(known)
 
@@ -137,14 +137,17 @@ def _plan(rounds: Rounds, out: Output) -> int:
     told = _told_search(rounds) if distinct is None else f", {counted(distinct, 'different one')}"
     out.say(f"{manifest.name}: {counted(rounds.runs, 'run')}{told}")
     out.say()
+    several = len(plan.stores) > 1
     rows = [
         (
+            *((str(each.store or "in memory"),) if several else ()),
             each.symbol, ", ".join(format_duration(one) for one in each.timeframes_ns),
             format_instant(each.from_ns)[:16], format_instant(each.to_ns)[:16],
         )
         for each in plan.union
     ]  # fmt: skip
-    out.table(("symbol", "timeframes", "from, with warm-up", "to"), rows)
+    columns = ("symbol", "timeframes", "from, with warm-up", "to")
+    out.table(("store", *columns) if several else columns, rows)
     out.say()
     out.table(
         ("data of", "window", "runs", "bars"),
@@ -162,6 +165,7 @@ def _plan(rounds: Rounds, out: Output) -> int:
             "stores": fingerprints,
             "union": [
                 {
+                    "store": None if each.store is None else str(each.store),
                     "symbol": each.symbol, "timeframes": [format_duration(one) for one in each.timeframes_ns],
                     "from": format_instant(each.from_ns), "to": format_instant(each.to_ns),
                 }
@@ -203,9 +207,9 @@ def _tell_findings(plan: Plan, out: Output) -> None:
         out.notice(f"preflight: {sentence}")
 
 
-def _show(report: SuiteReport, again: str, out: Output) -> list[dict[str, Any]]:
+def _show(report: SuiteReport, by: str, again: str, out: Output) -> list[dict[str, Any]]:
     out.say()
-    ranking = show_ranking(report.results, out, suite=report.suite_id, top=_TOP, ledger=report.ledger)
+    ranking = show_ranking(report.results, out, by=by, suite=report.suite_id, top=_TOP, ledger=report.ledger)
     out.say()
     for name, why in list(report.failures.items())[:_MOST_FAILURES]:
         out.error(f"{name}: {why}")

@@ -212,3 +212,13 @@ def test_a_wrong_break_condition_is_refused_before_anything_is_drawn(
     assert (code, out) == (2, "")
     assert "did you mean BTCUSDT?" in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_manifest_is_no_configuration_of_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentence has the command that it is for."""
+    path = tmp_path / "many.yaml"
+    path.write_text("base: config.yaml\nruns: [{name: one}]\n", encoding="utf-8")
+    code = main(["--mode", "backtest", "--config", str(path)])
+
+    assert code == 2
+    assert "many.yaml is the manifest of a suite" in capsys.readouterr().err

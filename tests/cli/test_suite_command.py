@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
+import duckdb
 import pytest
 
 from src.cli.app import main
-from src.research.suite import suite as suite_module
+from src.research.suite.executor import executor_for
 from tests.research.suite.manifests import write
 
 MANIFEST = "sample: 0\nproduct: {params: {fast: [3, 4]}}"
@@ -45,11 +46,11 @@ class Here:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Here:
     """The executor of every suite; another name than the manifest's is looked up as ever."""
-    made, others = Here(), suite_module.executor_for
+    made = Here()
     monkeypatch.setattr(
-        suite_module, "executor_for",
-        lambda name, *words, **named: made if name == "processes" else others(name, *words, **named),
-    )  # fmt: skip
+        "src.research.suite.suite.executor_for",
+        lambda name, *words, **named: made if name == "processes" else executor_for(name, *words, **named),
+    )
     return made
 
 
@@ -90,12 +91,10 @@ def test_the_command_that_goes_on_after_an_interrupt_is_of_the_same_suite(
     assert (code, found["outcome"]) == (130, "INTERRUPTED")
     assert "interrupted after 1 of 3 runs" in errors
     assert f"suite {path} --set 'product.params.fast=[3, 4, 5]' --workers 2 --resume`" in errors
-    here.interrupted_at = 1
-    assert "interrupted after 1 of 3 runs" in told(
-        capsys, path, "--set", "product.params.fast=[3, 4, 5]", "--workers", "2", "--resume"
-    )[2]  # fmt: skip
+    words = (path, "--set", "product.params.fast=[3, 4, 5]", "--resume")
+    assert "interrupted after 1 run of an earlier attempt; what is done is kept" in told(capsys, *words)[2]
     here.interrupted_at = None
-    code, found, _ = told(capsys, path, "--set", "product.params.fast=[3, 4, 5]", "--resume")
+    code, found, _ = told(capsys, *words)
     assert (code, found["known"], found["distinct"]) == (0, 1, 3)
 
 
@@ -150,10 +149,44 @@ def test_a_suite_whose_folder_goes_away_ends_with_a_sentence(
     assert "leave a suite's folder alone" in found["error"]["message"]
 
 
+def test_results_that_another_program_holds_open_are_stored_by_resuming(
+    tmp_path: Path, here: Here, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence says so, and no run is made again."""
+    path = write(tmp_path, MANIFEST)
+    with monkeypatch.context() as patched:
+        patched.setattr("src.research.suite.results._write", _refused)
+        code, found, _ = told(capsys, path)
+    assert (code, here.calls) == (2, 2)
+    assert "--resume stores them and makes no run again" in found["error"]["message"]
+
+    code, found, _ = told(capsys, path, "--resume")
+
+    assert (code, found["known"], here.calls) == (0, 2, 2)
+
+
+def _refused(*given: Any) -> None:
+    raise duckdb.IOException("Could not set lock on file")
+
+
+def test_a_plan_over_several_stores_says_what_is_read_from_which(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same symbol of two markets is two rows; nothing is written where the runs would be."""
+    path = write(tmp_path, "product: {set: {backtest.data.store: [market.duckdb], backtest.data.seed: [1, 2]}}")
+
+    code, found, errors = told(capsys, path, "--plan")
+
+    assert (code, len({each["store"] for each in found["union"]}), len(found["stores"])) == (0, 2, 2)
+    assert {each["store"] for each in found["union"]} == set(found["stores"])
+    assert "store" in next(line for line in errors.splitlines() if "timeframes" in line)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_run_that_lost_a_symbol_says_why(tmp_path: Path, here: Here, capsys: pytest.CaptureFixture[str]) -> None:
     """A degraded run did not end by an error, and is not told without a reason."""
-    path = write(tmp_path, 'sample: 0\nproduct: {strategies: [{use: "bots.py:Bad", timeframe: 5m}]}')
-    (tmp_path / "bots.py").write_text(
+    path = write(tmp_path, 'sample: 0\nproduct: {strategies: [{use: "lone_mood.py:Bad", timeframe: 5m}]}')
+    (tmp_path / "lone_mood.py").write_text(
         "from src.core.strategy import BarStrategy\n\n\nclass Bad(BarStrategy):\n    timeframe = '5m'\n\n"
         "    def on_bar(self, bar):\n        if self.symbol == 'BTCUSDT':\n            raise ValueError('no mood')\n"
     )

@@ -115,7 +115,7 @@ def test_a_suite_that_is_interrupted_says_how_to_go_on(folder: Path) -> None:
 
     assert process.returncode == 130, said
     assert re.search(r"interrupted after [34] of 5 runs; what is done is kept", said)
-    assert "suite suite.yaml --resume" in said
+    assert "suite suite.yaml --workers 2 --resume" in said
     assert not alive
 
 

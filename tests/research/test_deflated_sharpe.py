@@ -117,7 +117,8 @@ def test_a_run_that_was_cut_short_takes_no_figure_away() -> None:
 
     for trials in ([cut, whole, other], [whole, other, cut], [whole, other, more], [more, other, whole]):
         found = TrialBook(trials).of((("AAA", "exchange"),), 0, 100)
-        assert (found.count, found.sharpe_variance) == (2, pytest.approx(0.02))
+        assert found.count == 2
+        assert found.sharpe_variance == pytest.approx(0.02)
 
 
 def test_copies_of_a_trial_make_no_other_one_better() -> None:

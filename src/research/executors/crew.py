@@ -198,7 +198,9 @@ class Crew:
             self._start_process(slot, own or {})
         elif slot.begun:
             self._begin(slot, slot.worker)
-        return slot.worker is not None  # one that still begins takes the job as soon as it has
+        else:  # it takes the job as soon as it has begun; it may have, long ago, and nobody has looked since
+            slot.since_ns = monotonic_ns()
+        return slot.worker is not None
 
     def _start_process(self, slot: _Slot[Any], own: Mapping[str, str]) -> None:
         slot.since_ns, slot.verdict, life = monotonic_ns(), None, slot.life

@@ -61,9 +61,8 @@ def heat_map(
         if place[0] is None or place[1] is None:
             continue
         first = cells.get(place)
-        if first is None or (first[3] is None and row[3] is not None):
-            cells[place] = row
-        elif first[2] is None and row[3] == first[3]:  # the same run, which failed in another suite
+        # A run comes before none, and one that failed in another suite after itself.
+        if first is None or (first[3] is None and row[3] is not None) or (first[2] is None and row[3] == first[3]):
             cells[place] = row
         elif row[3] is not None and row[3] != first[3]:
             raise _shared(x, y, first, row, tuple(others))

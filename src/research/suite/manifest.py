@@ -117,6 +117,11 @@ def read_manifest(path: Path, overrides: list[str]) -> Manifest:
         ConfigError: no such file, or something in it or in its base is wrong; a sentence with file and line for each.
     """
     source = read_config(path, overrides)
+    if "base" not in source.values and "backtest" in source.values:
+        raise ConfigError(
+            f"{source.name} is the configuration of one run, expected the manifest of a suite; write one with "
+            f"base: {source.name} and product or runs beside it, as configs/suite.yaml does"
+        )
     section = source.validate(SuiteSection)
     base, config = _base_of(source, section)
     strategies = OwnStrategies(base.folder)
@@ -205,8 +210,18 @@ def _problems_by_hand(source: ConfigDocument, section: SuiteSection) -> list[str
         f"{source.where(('runs', i, 'set', key))}: runs.{i}.set.{key}: {reason}"
         for i, one in enumerate(section.runs)
         for key in one.set
-        if (reason := refused_key(key))
+        if (reason := refused_key(key) or _written_over(key, list(one.set)))
     ]
+
+
+def _written_over(key: str, keys: list[str]) -> str:
+    """Why a run would not have what one of its keys says; empty where it would."""
+    other = next((each for each in keys[keys.index(key) + 1 :] if key.startswith(f"{each}.")), None)
+    if other is None:
+        return ""
+    return (
+        f"the run would not have this value, because {other} stands later and writes over it; let {other} stand first"
+    )
 
 
 def _by_hand(source: ConfigDocument) -> list[RunSpec]:

@@ -111,13 +111,14 @@ def write_suite(
             _write(connection, suite, rows, answers, runs_dir)
     except duckdb.Error as error:
         raise DataError(
-            f"writing the results of {suite.name} to {path} failed and nothing of it was stored: {first_line(error)}",
+            f"writing the results of {suite.name} to {path} failed and nothing of it was stored: {first_line(error)}; "
+            "when that is mended, --resume stores them and makes no run again",
             path=str(path),
         ) from error
     except OSError as error:
         raise DataError(
-            f"expected to write the results of {suite.name} to {path}, found: {error.strerror or error}; name a file "
-            "in a folder you may write to",
+            f"expected to write the results of {suite.name} to {path}, found: {error.strerror or error}; "
+            "mend that or name another file, and go on with --resume, which makes no run again",
             path=str(path),
         ) from error
 

@@ -7,7 +7,6 @@ Called by one thread; killed at any moment, the same suite with `resume` ends wi
 clock to tell how long it took.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,15 +22,14 @@ from src.backtesting.identity import code_hash_of_this_process, run_id, versions
 from src.backtesting.result import Outcome
 from src.core.errors import DataError, DeterminismError
 from src.core.sync import monotonic_ns
-from src.core.words import counted
 from src.data.stores import store_snapshot
 from src.research.executors.port import Executor, Lost
 from src.research.suite.executor import executor_for, mirror_for
-from src.research.suite.manifest import Manifest
+from src.research.suite.index import LOST, listed_rows, why_lost, write_index, write_json
 from src.research.suite.plan import Plan
 from src.research.suite.ports import RunAnswer, RunTask
 from src.research.suite.records import RecordBook
-from src.research.suite.results import SuiteRow, SuiteRunRow, write_suite
+from src.research.suite.results import SuiteRow, write_suite
 from src.research.suite.results_file import check_target
 from src.research.suite.rounds import Rounds
 from src.research.suite.task import run_task
@@ -39,8 +37,6 @@ from src.research.suite.timing import SuiteClock, SuiteTiming
 
 __all__ = ["LOST", "SuiteReport", "SuiteWatch", "run_suite"]
 
-#: The status of a run without an answer, which is no result of it.
-LOST = "LOST"
 _COMPLETED = Outcome.COMPLETED.value
 _RECORDS = "records.jsonl"
 #: Of so many runs one is made by itself, at most.
@@ -144,7 +140,7 @@ def run_suite(
             with RecordBook(folder / _RECORDS) as book:
                 known = _still_there(book, runs_dir)
                 about = _about(rounds, identity, fingerprints)
-                _write_json(folder / "suite.json", about | {"outcome": "RUNNING"})
+                write_json(folder / "suite.json", about | {"outcome": "RUNNING"})
                 watch.prepared(rounds, folder, made.workers, len(known), dropped)
                 clock.begin_runs(monotonic_ns())
                 runs, prepared = _Runs(made, book, known, clock, watch), rounds.plan
@@ -157,7 +153,7 @@ def run_suite(
                     stores.close()
                 except DataError as error:  # the data have changed on the way, so none of this belongs together
                     why = {"outcome": Outcome.FAILED.value, "error": error.message}
-                    _write_json(folder / "suite.json", about | why)
+                    write_json(folder / "suite.json", about | why)
                     raise
                 return _store(rounds, book, folder, about, clock, len(known))
 
@@ -310,7 +306,7 @@ def _store(
         status = LOST if answer is None else answer.outcome
         statuses[status] = statuses.get(status, 0) + 1
         if answer is None:
-            failures[name] = _why_lost(lost.get(key))
+            failures[name] = why_lost(lost.get(key))
         elif status != _COMPLETED:
             failures[name] = answer.error
             differing += [name] if answer.error_type == DeterminismError.__name__ else []
@@ -318,65 +314,19 @@ def _store(
     suite = SuiteRow(suite_id=identity, name=manifest.name, outcome=outcome)
     wanted = list(dict.fromkeys(key for key in plan.keys if key in answered))
     write_suite(
-        manifest.results, suite, _rows(manifest, plan, book, lost),
+        manifest.results, suite, listed_rows(manifest, plan, book, lost),
         (answer for key in wanted if (answer := book.answer(key)) is not None), manifest.runs_dir,
     )  # fmt: skip
-    _write_index(folder / "index.json", manifest, plan, book, lost, identity, outcome)
+    write_index(folder / "index.json", manifest, plan, book, lost, identity, outcome)
     timing = clock.timing(monotonic_ns(), _peak_bytes())
-    _write_json(folder / "suite.json", about | {"outcome": outcome})
-    _write_json(folder / "timing.json", timing.as_dict())
+    write_json(folder / "suite.json", about | {"outcome": outcome})
+    write_json(folder / "timing.json", timing.as_dict())
     return SuiteReport(
         suite_id=identity, name=manifest.name, folder=folder, outcome=outcome, runs=len(plan.keys),
         distinct=len(names), known=known, left=rounds.left, statuses=dict(sorted(statuses.items())),
         failures=failures, differing=tuple(differing),
         fingerprints=about["fingerprints"], results=manifest.results, ledger=manifest.runs_dir / LEDGER, timing=timing,
     )  # fmt: skip
-
-
-def _rows(manifest: Manifest, plan: Plan, book: RecordBook, lost: dict[str, Lost]) -> Iterator[SuiteRunRow]:
-    for spec, key in zip(manifest.specs, plan.keys, strict=True):
-        answer = book.answer(key)
-        if answer is None:
-            yield SuiteRunRow(
-                position=spec.position, name=spec.name, labels=spec.labels, run_id=None, status=LOST,
-                error=_why_lost(lost.get(key)),
-            )  # fmt: skip
-        else:
-            yield SuiteRunRow(
-                position=spec.position, name=spec.name, labels=spec.labels, run_id=answer.run_id or None,
-                status=answer.outcome, error=answer.error,
-            )  # fmt: skip
-
-
-def _why_lost(lost: Lost | None) -> str:
-    return "it was never begun" if lost is None else f"{lost.reason} ({counted(lost.attempts, 'attempt')})"
-
-
-def _write_index(
-    path: Path, manifest: Manifest, plan: Plan, book: RecordBook, lost: dict[str, Lost], identity: str, outcome: str
-) -> None:
-    """The runs in the order of the manifest, one line each; written beside its place and renamed."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        head = json.dumps({"suite_id": identity, "name": manifest.name, "outcome": outcome}, sort_keys=True)
-        file.write(head[:-1] + ', "runs": [')
-        for row, key in zip(_rows(manifest, plan, book, lost), plan.keys, strict=True):
-            answer = book.answer(key)
-            entry = {
-                "position": row.position, "name": row.name, "labels": dict(row.labels), "status": row.status,
-                "key": key, "error": row.error or None, "run_id": row.run_id,
-                "digest": None if answer is None else answer.digest or None,
-                # Of the others the folder has a number, which counts the attempts.
-                "folder": answer.folder if answer is not None and row.status == _COMPLETED else None,
-                "fingerprint": None if answer is None else answer.fingerprint or None,
-                "artifacts": {} if answer is None else answer.artifacts,
-            }  # fmt: skip
-            comma = ",\n" if row.position else "\n"
-            file.write(comma + json.dumps(entry, sort_keys=True, ensure_ascii=True))
-        file.write("\n]}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _about(rounds: Rounds, identity: str, fingerprints: dict[str, str]) -> dict[str, Any]:
@@ -386,13 +336,6 @@ def _about(rounds: Rounds, identity: str, fingerprints: dict[str, str]) -> dict[
         "manifest": manifest.section.model_dump(mode="json", by_alias=True),
         "fingerprints": fingerprints, "code": code_hash_of_this_process(), "versions": versions(),
     }  # fmt: skip
-
-
-def _write_json(path: Path, value: Any) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-    partial.replace(path)
 
 
 def _peak_bytes() -> int | None:

@@ -15,6 +15,8 @@ import psutil
 import pytest
 
 from src.core.errors import InternalError
+from src.core.sync import monotonic_ns
+from src.research.executors import crew
 from src.research.executors.port import Executor, Lost
 from src.research.executors.processes import LocalProcesses
 from tests.research.executors import calls
@@ -49,6 +51,25 @@ def test_each_item_is_answered_once(two: LocalProcesses) -> None:
     assert sorted(item for item, _ in told) == list(range(20))
     assert {tuple(slots) for _, (slots, _) in told} <= {(0,), (1,)}
     assert len({process for _, (_, process) in told}) <= 2
+
+
+def test_a_process_that_waited_long_for_its_first_call_is_not_taken_for_one_that_does_not_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is judged before the first run may take longer than a process may take to begin."""
+    later_ns = 0
+    monkeypatch.setattr(crew, "monotonic_ns", lambda: monotonic_ns() + later_ns)
+    told: list[tuple[Any, int]] = []
+    with crew.Crew(1) as made:
+        made.begin()
+        ahead = {child.pid for child in psutil.Process().children()}
+        later_ns = 3600 * 10**9
+        made.run(calls.process_of, [1, 2], lambda item, answer, attempts: told.append((answer, attempts)))
+
+    (first, _), (second, _) = told
+    assert first == second
+    assert told[0][1] == told[1][1] == 1
+    assert first in ahead
 
 
 def test_processes_that_are_started_ahead_make_the_calls_whichever_of_them_is_asked_first(two: LocalProcesses) -> None:

@@ -105,6 +105,8 @@ def test_manifest_overrides_are_part_of_it(tmp_path: Path) -> None:
         ("product: {params: {fast: {from: 2, to: 200, step: 1}, slow: {from: 3, to: 500, step: 1}, length: [5, 6, 7, "
          "8, 9, 10, 11, 12, 13, 14, 15]}}",
          "suite.yaml:2: product: expected at most 1,000,000 combinations, found 1,090,122"),
+        ("runs: [{name: a, set: {risk.size.risk_percent: 1, risk: {size: {risk_percent: 2}}}}]",
+         "suite.yaml:2: runs.0.set.risk.size.risk_percent: the run would not have this value, because risk stands"),
         ("product:\n  params: {fast: [3, 4], sma_cross.fast: [5]}",
          "suite.yaml:3: product.params.fast: no run would have these values, because product.params.sma_cross.fast "
          "(suite.yaml:3) stands later and writes over them"),
@@ -160,6 +162,14 @@ def test_a_base_that_is_not_there_or_free_is_refused(tmp_path: Path) -> None:
     assert "base.yaml:12 has schedule: free, under which a run has no identity" in refusal_of(
         tmp_path, "runs: [{name: a}]", free
     )
+
+
+def test_the_configuration_of_one_run_is_no_manifest(tmp_path: Path) -> None:
+    """Said in one sentence, and not in one for each of its keys."""
+    (tmp_path / "mine.yaml").write_text(BASE, encoding="utf-8")
+
+    with pytest.raises(ConfigError, match=r"^mine.yaml is the configuration of one run, .* base: mine.yaml"):
+        read_manifest(tmp_path / "mine.yaml", [])
 
 
 def test_the_shipped_manifest_is_read() -> None:
