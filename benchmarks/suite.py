@@ -9,7 +9,8 @@ equity of every pair has to be the same, and the sums the documented ones.
 
 **recorded**: runs over the recorded bars of five symbols, once 100 and once 500 of them. `speed_up` is what the
 parallel section gained over a sample of its runs made one at a time just before, `linear` that over the number of
-workers, `loads_per_run` how often the store was read, `overhead_ms` what a run costs besides the simulation, and
+workers, `loads_per_run` how often the store was read, `overhead_ms` what a run costs its worker beyond
+the backtest itself (playing and storing it), `unsimulated_ms` all but the time from its first turn to its last, and
 `parent_growth` the peak memory of the suite's process with the many runs over that with the few.
 
 Everything is made in an ignored folder. Prints one JSON object; progress goes to the standard error. One measurement at
@@ -198,6 +199,7 @@ def measure_w3(options: argparse.Namespace) -> Row:
         "backtesting_seconds": [other["seconds"] for _, other in rounds],
         "wall_seconds": [round(mine["wall_seconds"], 3) for mine, _ in rounds],
         "overhead_ms": [round(mine["overhead_mean_seconds"] * 1e3, 1) for mine, _ in rounds],
+        "unsimulated_ms": [round(mine["unsimulated_mean_seconds"] * 1e3, 1) for mine, _ in rounds],
         "pairs": len(equities),
         "entries": entries,
         "final_equity": round(sum(equities.values()), 6),
@@ -332,6 +334,8 @@ def recorded_row(found: Row, workers: int) -> Row:
         if found["serial_mean_seconds"] is None
         else round(found["serial_mean_seconds"] * 1e3, 1),
         "overhead_ms": round(found["overhead_mean_seconds"] * 1e3, 1),
+        "storing_ms": round(found["storing_mean_seconds"] * 1e3, 1),
+        "unsimulated_ms": round(found["unsimulated_mean_seconds"] * 1e3, 1),
         "loads_per_run": round(found["loads"] / found["runs"], 4),
         "peak_mb": None if peak is None else round(peak / 2**20, 1),
         "wall_seconds": round(found["wall_seconds"], 3),

@@ -29,6 +29,8 @@ _USER = "lockstep_user_"
 
 #: Folders that users' files were loaded from, the latest first; they stand in this order at the end of `sys.path`.
 _FOLDERS: list[Path] = []
+#: Modules with a file that lie beside no user's file, by the folders that were asked about: nearly all there are.
+_ELSEWHERE: dict[tuple[str, ...], dict[str, ModuleType]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +140,20 @@ def _forget_neighbours() -> None:
 
     Packages with all that is in them too, whether or not they have an `__init__.py`. Who has imported them keeps them.
     """
+    if not _FOLDERS:
+        return
     folders = tuple(f"{folder}{os.sep}" for folder in _FOLDERS)
+    elsewhere = _ELSEWHERE.setdefault(folders, {})
+    beside: list[str] = []
     # All are found before the first one goes: where a package without a file lies is asked of the one around it.
-    for name in [name for name, module in list(sys.modules.items()) if _is_beside(name, module, folders)]:
+    for name, module in list(sys.modules.items()):
+        if elsewhere.get(name) is module and module is not None:
+            continue
+        if _is_beside(name, module, folders):
+            beside.append(name)
+        elif getattr(module, "__file__", None) and not name.startswith(_USER):
+            elsewhere[name] = module
+    for name in beside:
         del sys.modules[name]
 
 

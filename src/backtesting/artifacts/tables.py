@@ -37,7 +37,8 @@ TABLES = ("journal", "orders", "fills", "trades", "equity")
 
 _TEXT, _INT, _FLOAT, _TRUTH = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
-# A column: its name, its type, and where the value is found on the record when that is another name.
+# A column: its name, its type, and where the value is found on the record when that is another name. Enumerations are
+# texts themselves.
 _Column = tuple[str, Any, str]
 
 
@@ -66,14 +67,14 @@ _ORDERS = _columns(
 
 _FILLS = _columns(
     ("fill_id", _TEXT), ("order_id", _TEXT), ("position_id", _TEXT), ("book", _TEXT), ("symbol", _TEXT),
-    ("side", _TEXT, "side"), ("volume", _FLOAT), ("price", _FLOAT), ("filled_ns", _INT),
+    ("side", _TEXT), ("volume", _FLOAT), ("price", _FLOAT), ("filled_ns", _INT),
     ("filled_from_ns", _INT), ("commission", _FLOAT), ("spread_cost", _FLOAT), ("slippage_cost", _FLOAT),
     ("kind", _TEXT), ("reason", _TEXT), ("ambiguous", _TRUTH), ("other_price", _FLOAT), ("rate", _FLOAT),
     ("fee_volume", _FLOAT),
 )  # fmt: skip
 
 _TRADES = _columns(
-    ("trade_id", _TEXT), ("book", _TEXT), ("symbol", _TEXT), ("side", _TEXT, "side"), ("volume", _FLOAT),
+    ("trade_id", _TEXT), ("book", _TEXT), ("symbol", _TEXT), ("side", _TEXT), ("volume", _FLOAT),
     ("entry_ns", _INT), ("exit_ns", _INT), ("entry_price", _FLOAT), ("exit_price", _FLOAT), ("gross", _FLOAT),
     ("commission", _FLOAT), ("spread_cost", _FLOAT), ("slippage_cost", _FLOAT), ("net", _FLOAT), ("risk", _FLOAT),
     ("r", _FLOAT), ("initial_stop", _FLOAT), ("exit_kind", _TEXT), ("entry_reason", _TEXT), ("exit_reason", _TEXT),
@@ -169,7 +170,7 @@ def write_table(table: pa.Table, path: Path) -> str:
         table,
         made,
         compression="zstd",
-        compression_level=3,
+        compression_level=1,
         version="2.6",
         row_group_size=262_144,
         write_statistics=True,

@@ -192,14 +192,14 @@ def _locked(path: Path, seconds: float, *, may_lack: bool = False) -> Iterator[N
         lock.release()
 
 
-#: What a suite of a thousand runs writes is small: what it takes must not grow with the number of runs. What is more
-#: than this goes to the disk.
-_ENGINE: dict[str, str | int | float | list[str]] = {"threads": 1, "memory_limit": "256MB"}
+#: What is more than this goes to the disk: what a suite takes to be written must not grow with the number of its runs.
+_WRITING, _READING = "96MB", "256MB"
 
 
 @contextmanager
 def _connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-    connection = duckdb.connect(str(path), read_only=read_only, config=dict(_ENGINE))
+    memory = _READING if read_only else _WRITING
+    connection = duckdb.connect(str(path), read_only=read_only, config={"threads": 1, "memory_limit": memory})
     try:
         yield connection
     finally:

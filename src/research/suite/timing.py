@@ -29,7 +29,10 @@ class SuiteTiming:
         parallel_runs: the runs that were made beside each other.
         speed_up: by how much they were done sooner than one at a time; None without a measure.
         runs_per_s: of the runs beside each other; None without any.
-        overhead_mean_seconds: what a run cost its worker besides the simulation itself; None without any.
+        overhead_mean_seconds: what a run cost its worker beyond the backtest itself, which is to play it and to store
+            it: loading, and letting go of everything; None without any.
+        storing_mean_seconds: what figures and folder cost, as they do in a backtest by itself; None without any.
+        unsimulated_mean_seconds: all that it cost besides the time from its first turn to its last; None without any.
         loads: how often the store was read.
         peak_bytes: the most memory that the process of the suite held, where the system tells it.
     """
@@ -44,6 +47,8 @@ class SuiteTiming:
     speed_up: float | None
     runs_per_s: float | None
     overhead_mean_seconds: float | None
+    storing_mean_seconds: float | None
+    unsimulated_mean_seconds: float | None
     loads: int
     peak_bytes: int | None
 
@@ -62,7 +67,7 @@ class SuiteClock:
     def __init__(self, began_ns: int) -> None:
         self._began_ns = began_ns
         self._runs_ns = self._parallel_ns = self._ended_ns = began_ns
-        self._seconds = self._overhead = self._serial_seconds = 0.0
+        self._seconds = self._overhead = self._storing = self._unsimulated = self._serial_seconds = 0.0
         self._serial = self._parallel = self._loads = self._runs = 0
         self._is_parallel = False
 
@@ -77,9 +82,12 @@ class SuiteClock:
 
     def count(self, answer: RunAnswer, now_ns: int, *, warm: bool) -> None:
         """A run has ended; `warm` when its worker had made another one before."""
-        task, engine = float(answer.timing.get("task", 0.0)), float(answer.timing.get("engine", 0.0))
+        parts = ("task", "play", "keep", "engine")
+        task, play, keep, engine = (float(answer.timing.get(part, 0.0)) for part in parts)
         self._seconds += task
-        self._overhead += task - engine
+        self._overhead += task - play - keep
+        self._storing += keep
+        self._unsimulated += task - engine
         self._loads += int(answer.timing.get("loads", 0))
         self._runs += 1
         if self._is_parallel:
@@ -105,6 +113,8 @@ class SuiteClock:
             speed_up=(mean or 0.0) * self._parallel / parallel if known else None,
             runs_per_s=self._parallel / parallel if self._parallel and parallel > 0 else None,
             overhead_mean_seconds=self._overhead / self._runs if self._runs else None,
+            storing_mean_seconds=self._storing / self._runs if self._runs else None,
+            unsimulated_mean_seconds=self._unsimulated / self._runs if self._runs else None,
             loads=self._loads,
             peak_bytes=peak_bytes,
         )

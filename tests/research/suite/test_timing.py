@@ -8,9 +8,10 @@ from src.research.suite.timing import SuiteClock
 SECOND = 1_000_000_000
 
 
-def answer(task: float, engine: float, *, loads: int = 0) -> RunAnswer:
-    """A run that took so many seconds."""
-    return RunAnswer(key="k", outcome="COMPLETED", timing={"task": task, "engine": engine, "loads": loads})
+def answer(task: float, play: float, *, loads: int = 0) -> RunAnswer:
+    """A run that took so many seconds, a quarter of one to be stored."""
+    timing = {"task": task, "engine": play - 0.125, "play": play, "keep": 0.25, "loads": loads}
+    return RunAnswer(key="k", outcome="COMPLETED", timing=timing)
 
 
 def test_the_speed_up_is_what_the_runs_would_have_taken_one_at_a_time() -> None:
@@ -28,7 +29,9 @@ def test_the_speed_up_is_what_the_runs_would_have_taken_one_at_a_time() -> None:
     assert (timing.serial_runs, timing.serial_mean_seconds) == (1, 2.0)
     assert (timing.parallel_runs, timing.parallel_seconds, timing.runs_per_s) == (4, 5.0, pytest.approx(0.8))
     assert (timing.wall_seconds, timing.prepare_seconds, timing.run_seconds) == (21.0, 10.0, 15.0)
-    assert timing.overhead_mean_seconds == pytest.approx((1.0 + 0.5 + 4 * 0.5) / 6)
+    assert timing.overhead_mean_seconds == pytest.approx((1.0 + 0.5 + 4 * 0.5) / 6 - 0.25)
+    assert timing.storing_mean_seconds == 0.25
+    assert timing.unsimulated_mean_seconds == pytest.approx((1.0 + 0.5 + 4 * 0.5) / 6 + 0.125)
     assert (timing.loads, timing.peak_bytes) == (1, 4096)
 
 
