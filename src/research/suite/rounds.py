@@ -11,6 +11,7 @@ from itertools import islice, product
 from typing import Any, Protocol
 
 from src.backtesting.result import Outcome
+from src.core.errors import InternalError
 from src.research.suite.expand import STRATEGIES, SYMBOLS, Dimension
 from src.research.suite.manifest import SEARCHED, Manifest
 from src.research.suite.plan import Plan, plan_of
@@ -121,8 +122,8 @@ class SearchRounds:
 
     def __init__(self, manifest: Manifest, seen: Manifest, plan: Plan) -> None:
         search, space = manifest.section.search, manifest.product
-        assert space is not None  # the section refuses anything else
-        assert search.samples is not None
+        if space is None or search.samples is None:
+            raise InternalError("a search without a product or without samples, which its section refuses")
         self.manifest, self.plan = manifest, plan
         self._search, self._dimensions = search, space.dimensions
         self._samples = search.samples
