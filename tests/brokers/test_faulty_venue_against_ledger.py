@@ -416,4 +416,4 @@ TestFaultyVenueAndLedger.settings = settings(
     max_examples=60, stateful_step_count=25, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 TestManyFaultyVenues = pytest.mark.soak(ManyFaultyVenues.TestCase)
-TestManyFaultyVenues.settings = settings(TestFaultyVenueAndLedger.settings, max_examples=2000, derandomize=False)
+TestManyFaultyVenues.settings = settings(TestFaultyVenueAndLedger.settings, max_examples=500)

@@ -82,4 +82,4 @@ TestGuardedVenueAndLedger.settings = settings(
     max_examples=30, stateful_step_count=20, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 TestManyGuardedVenues = pytest.mark.soak(ManyGuardedVenues.TestCase)
-TestManyGuardedVenues.settings = settings(TestGuardedVenueAndLedger.settings, max_examples=1000, derandomize=False)
+TestManyGuardedVenues.settings = settings(TestGuardedVenueAndLedger.settings, max_examples=300)
