@@ -193,7 +193,7 @@ def _locked(path: Path, seconds: float, *, may_lack: bool = False) -> Iterator[N
 
 
 #: What is more than this goes to the disk: what a suite takes to be written must not grow with the number of its runs.
-_WRITING, _READING = "96MB", "256MB"
+_WRITING, _READING = "48MB", "256MB"
 
 
 @contextmanager
