@@ -31,6 +31,7 @@ def restored_surroundings() -> Iterator[None]:
     Global streams of random numbers get a new seed from the system, as a new process has. What is changed inside of a
     library or of Lockstep itself is not found.
     """
+    forget_user_code()  # else the folders of files that were loaded before would be put back on the path for good
     before = _here()
     path, environment = list(sys.path), dict(os.environ)
     filters, handlers = list(warnings.filters), list(logging.root.handlers)

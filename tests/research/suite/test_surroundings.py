@@ -10,6 +10,7 @@ import pytest
 from src.core.config_file import read_config
 from src.research.suite.ports import RunTask
 from src.research.suite.task import forget_data, run_task
+from src.strategies.loader import forget_user_code, load_strategy
 from tests.research.projects import write_project
 
 #: What a user's file does when it is executed; each bot trades a volume that tells whether it was done before.
@@ -50,6 +51,7 @@ def test_what_a_users_file_sets_for_the_whole_process_is_put_back(
     monkeypatch.chdir(tmp_path)
     write_project(tmp_path, "Healthy")
     write_bot(tmp_path, "odd.py", DONE[what])
+    forget_user_code()  # of other tests
     before = (os.getcwd(), dict(os.environ), list(sys.path), sys.getrecursionlimit())
 
     answers = [run_task(task(tmp_path, "odd.py")) for _ in range(2)]
@@ -77,6 +79,18 @@ def test_a_module_beside_another_runs_file_is_not_found(tmp_path: Path) -> None:
     forget_data()
     assert alone.digest != other.digest
     assert (after.outcome, after.digest) == ("COMPLETED", alone.digest)
+
+
+def test_a_file_that_was_loaded_before_the_first_run_leaves_no_folder_on_the_path(tmp_path: Path) -> None:
+    """Nor does it come back with what is put back after the run."""
+    write_project(tmp_path / "before", "Healthy")
+    write_project(tmp_path / "run", "Healthy")
+    write_bot(tmp_path / "run", "odd.py", "how = 1")
+    load_strategy("bots.py:Healthy", tmp_path / "before")
+    assert run_task(task(tmp_path / "run", "odd.py")).outcome == "COMPLETED"
+
+    forget_data()
+    assert not [place for place in sys.path if str(tmp_path) in place]
 
 
 DRAWS = """
