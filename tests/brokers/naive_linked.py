@@ -159,6 +159,9 @@ class LinkedLedger(NaiveLedger):
 
     def fill(self, paper: Paper, quote: Fraction, now: Fraction, since: Fraction, *, slips: bool) -> Stock | None:
         """See `NaiveLedger.fill`; the others of its group end, and those that waited for it wake."""
+        if paper.at_once and paper.expires is not None and paper.expires <= now:
+            self.end(paper, "expired expired", now)  # what ends at an instant ends before anything opens then
+            return None
         if paper.at_once and paper.price is not None:  # a limit that takes its first price, and nothing worse
             slips = False
             if paper.sign * (quote - paper.price) > 0:
