@@ -1,4 +1,4 @@
-"""The folder of a run: written beside its place, published by one rename, under a lock per run id.
+"""The folder of a run: written beside its place, published by one rename, under the lock of its run id.
 
 Called by one thread of a process, by any number of processes at once. A kill at any moment leaves either no `runs/<id>`
 or a whole one; what it leaves besides is a folder in `.tmp`, which the next write removes. Nothing here reads a
@@ -107,19 +107,19 @@ def write_run(
     with Workshop(runs_dir, run_id) as shop:
         place = runs_dir / run_id
         mismatch: LockstepError | None = broken
-        name = shop.next_name(result.outcome.value.lower())
-        if result.outcome is Outcome.COMPLETED:
-            name = run_id
-            if place.exists():
-                mismatch, suffix = _compare(place, run_id, result)
-                if mismatch is None:
-                    if renew_timing:
-                        _replace_json(place / "timing.json", _timing(result, timing or {}))
-                    _control_again(place, control, metrics or _figures(result), manifest_of(result, run_id, manifest))
-                    if hashes is not None:
-                        hashes.update(_hashes_of(place))
-                    return place
-                name = shop.next_name(suffix)
+        name = run_id
+        if result.outcome is not Outcome.COMPLETED:
+            name = shop.next_name(result.outcome.value.lower())
+        elif place.exists():
+            mismatch, suffix = _compare(place, run_id, result)
+            if mismatch is None:
+                if renew_timing:
+                    _replace_json(place / "timing.json", _timing(result, timing or {}))
+                _control_again(place, control, metrics or _figures(result), manifest_of(result, run_id, manifest))
+                if hashes is not None:
+                    hashes.update(_hashes_of(place))
+                return place
+            name = shop.next_name(suffix)
         stored = _Stored(manifest_of(result, run_id, manifest), price_series, report, control, timing, metrics, log)
         folder = shop.temporary()
         written = stored.write(result, folder, runs_dir)

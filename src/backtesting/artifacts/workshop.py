@@ -1,7 +1,8 @@
-"""Where the folder of a run is made: under a lock per run id, beside its place, published by one rename.
+"""Where the folder of a run is made: under the lock of its run id, beside its place, published by one rename.
 
 Called by one thread of a process, by any number of processes at once. What a kill leaves is a folder in `.tmp`, which
-the next write removes. What a write costs does not depend on how many runs there are. No clock is read.
+the next write removes. What a run that completed costs to write does not depend on how many runs there are; for the
+others, which have a number, the folder is looked through. No clock is read.
 """
 
 import os
@@ -42,7 +43,7 @@ def ensure_writable(runs_dir: Path) -> None:
 
 
 class Workshop:
-    """The lock of one run id in one folder, and the temporary folder that is made under it."""
+    """The lock of a run id in a folder, which ids that begin alike share, and the temporary folder made under it."""
 
     def __init__(self, runs_dir: Path, run_id: str) -> None:
         self._runs_dir = runs_dir
