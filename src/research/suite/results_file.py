@@ -6,7 +6,7 @@ reads no clock.
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -19,17 +19,17 @@ from src.backtesting.artifacts import trades_table
 from src.backtesting.metrics import Metrics
 from src.core.errors import DataError
 from src.core.program import program
+from src.core.record import record
 from src.data.connection import first_line
 
 __all__ = [
-    "KEYS", "METRIC_COLUMNS", "RESULTS", "TABLES", "TRADE_COLUMNS", "Schema", "check_target", "listed", "open_results",
-    "quoted", "writing",
+    "KEYS", "METRIC_COLUMNS", "RESULTS", "TABLES", "TRADE_COLUMNS", "FileKind", "Schema", "check_target",
+    "check_version", "connected", "create", "listed", "locked", "open_results", "quoted", "transaction", "writing",
 ]  # fmt: skip
 
 #: The database's name inside a folder for runs.
 RESULTS = "results.duckdb"
 
-_VERSION = 1
 _READ_SECONDS = 60.0
 
 _SQL = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.float64(): "DOUBLE", pa.bool_(): "BOOLEAN"}
@@ -78,6 +78,33 @@ KEYS = {
 }  # fmt: skip
 
 
+@record
+class FileKind:
+    """What tells one kind of database from another.
+
+    Attributes:
+        what: what it is a database of.
+        version_table, version: the table that holds nothing but the version, and the version that is understood.
+        tables: the others.
+        otherwise: what to do where another version is found, or something else.
+    """
+
+    what: str
+    version_table: str
+    version: int
+    tables: Mapping[str, Schema]
+    otherwise: str
+
+
+_RESULTS = FileKind(
+    what="results", version_table="results_version", version=1, tables=TABLES,
+    otherwise=(
+        "name another file with --results, or move this one away and run the suites again: what is computed already is "
+        "not run anew"
+    ),
+)  # fmt: skip
+
+
 @contextmanager
 def writing(path: Path, lock_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
     """The database, open for writing inside one transaction; made when absent, its folder too.
@@ -87,24 +114,24 @@ def writing(path: Path, lock_seconds: float) -> Iterator[duckdb.DuckDBPyConnecti
         OSError, duckdb.Error: it cannot be written; nothing has changed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path, lock_seconds):
+    with locked(path, lock_seconds):
         if not path.exists():
-            _create(path)
-        with _connected(path, read_only=False) as connection:
-            _check_version(connection, path)
+            create(path, _RESULTS)
+        with connected(path, read_only=False) as connection:
+            check_version(connection, path, _RESULTS)
             _add_columns(connection)
-            with _transaction(connection):
+            with transaction(connection):
                 yield connection
             connection.execute("CHECKPOINT")
 
 
-def check_target(path: Path) -> None:
-    """Refuse a file that no results can be written to, before hours of work go into them.
+def check_target(path: Path, kind: FileKind = _RESULTS) -> None:
+    """Refuse a file that nothing can be written to, before hours of work go into it.
 
     What is not known now is left to the writing: somebody else may be writing to the file at the moment.
 
     Raises:
-        DataError: it is a folder or something else than a database of results, or its folder cannot be written.
+        DataError: it is a folder or something else than such a database, or its folder cannot be written.
     """
     probe = path.with_name(f".writable-{os.getpid()}")
     try:
@@ -115,23 +142,24 @@ def check_target(path: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise DataError(
-            f"expected to write results to {path}, found: {error.strerror or error}; name a file in a folder you may "
-            "write to",
+            f"expected to write {kind.what} to {path}, found: {error.strerror or error}; name a file in a folder you "
+            "may write to",
             path=str(path),
         ) from None
     if not path.exists():
         return
     lock = FileLock(path.with_name(path.name + ".lock"))
     try:
-        with lock.acquire(timeout=0), _connected(path, read_only=True) as connection:
-            _check_version(connection, path)
+        with lock.acquire(timeout=0), connected(path, read_only=True) as connection:
+            check_version(connection, path, kind)
     except Timeout:
         return
     except duckdb.Error as error:
         if "lock" in str(error):
             return
         raise DataError(
-            f"expected a database of results at {path}, found something else ({first_line(error)}); name another file",
+            f"expected a database of {kind.what} at {path}, found something else ({first_line(error)}); name another "
+            "file",
             path=str(path),
         ) from None
 
@@ -149,10 +177,10 @@ def open_results(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             "--results FILE names another file",
             path=str(path),
         )
-    with _locked(path, _READ_SECONDS, may_lack=True):
+    with locked(path, _READ_SECONDS, may_lack=True):
         try:
-            with _connected(path, read_only=True) as connection:
-                _check_version(connection, path)
+            with connected(path, read_only=True) as connection:
+                check_version(connection, path, _RESULTS)
                 connection.execute("SET enable_external_access = false")
                 connection.execute("SET lock_configuration = true")
                 _lend_columns(connection)
@@ -172,8 +200,13 @@ def listed(names: Iterable[str]) -> str:
 
 
 @contextmanager
-def _locked(path: Path, seconds: float, *, may_lack: bool = False) -> Iterator[None]:
-    """Hold the lock beside the file; with `may_lack` go without it where no file can be made."""
+def locked(path: Path, seconds: float, *, may_lack: bool = False) -> Iterator[None]:
+    """Hold the lock beside the file; with `may_lack` go without it where no file can be made.
+
+    Raises:
+        DataError: somebody else holds it for too long.
+        OSError: no file can be made there.
+    """
     lock = FileLock(path.with_name(path.name + ".lock"))
     try:
         lock.acquire(timeout=seconds)
@@ -197,7 +230,8 @@ _WRITING, _READING = "48MB", "256MB"
 
 
 @contextmanager
-def _connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+def connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The file, open with one thread and little memory until the block ends."""
     memory = _READING if read_only else _WRITING
     connection = duckdb.connect(str(path), read_only=read_only, config={"threads": 1, "memory_limit": memory})
     try:
@@ -207,7 +241,8 @@ def _connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnec
 
 
 @contextmanager
-def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All that happens inside happens together, or not at all."""
     connection.execute("BEGIN TRANSACTION")
     try:
         yield
@@ -219,30 +254,35 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         raise
 
 
-def _create(path: Path) -> None:
+def create(path: Path, kind: FileKind) -> None:
     """Make an empty database under another name first: one that was killed on the way is not taken for a whole one."""
     partial = path.with_name(path.name + ".partial")
     for left in (partial, partial.with_name(partial.name + ".wal")):
         left.unlink(missing_ok=True)
-    with _connected(partial, read_only=False) as connection:
-        for table, schema in TABLES.items():
-            columns = ", ".join(f"{quoted(name)} {_SQL[kind]}" for name, kind in schema.items())
+    with connected(partial, read_only=False) as connection:
+        for table, schema in kind.tables.items():
+            columns = ", ".join(f"{quoted(name)} {_SQL[each]}" for name, each in schema.items())
             connection.execute(f"CREATE TABLE {table} ({columns})")
-        connection.execute(f"CREATE TABLE results_version AS SELECT {_VERSION} AS version")
+        connection.execute(f"CREATE TABLE {kind.version_table} AS SELECT {kind.version} AS version")
         connection.execute("CHECKPOINT")
     partial.replace(path)
 
 
-def _check_version(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def check_version(connection: duckdb.DuckDBPyConnection, path: Path, kind: FileKind) -> None:
+    """Refuse a file of another version, or of another kind.
+
+    Raises:
+        DataError: it is one.
+    """
     try:
-        found = connection.execute("SELECT version FROM results_version").fetchall()
+        found = connection.execute(f"SELECT version FROM {kind.version_table}").fetchall()
     except duckdb.CatalogException:
         found = []
-    if found != [(_VERSION,)]:
+    if found != [(kind.version,)]:
         version = f"version {found[0][0]}" if found else "something else"
         raise DataError(
-            f"expected a database of results of version {_VERSION} at {path}, found {version}; name another file with "
-            "--results, or move this one away and run the suites again: what is computed already is not run anew",
+            f"expected a database of {kind.what} of version {kind.version} at {path}, found {version}; "
+            f"{kind.otherwise}",
             path=str(path),
         )
 

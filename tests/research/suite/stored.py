@@ -23,22 +23,22 @@ def inputs(chosen: dict[str, Any], *, start_ns: int = START_NS, **more: Any) -> 
     }  # fmt: skip
 
 
-def world(*nets: float, days: float = 6.0, start_ns: int = START_NS) -> World:
+def world(*nets: float, days: float = 6.0, start_ns: int = START_NS, stop: float | None = None) -> World:
     """One trade a day that brings so much, marked at its end."""
     made = World(days=days, start_ns=start_ns)
     for day, net in enumerate(nets):
-        made.trade(net, hours=day * 24 + 1)
+        made.trade(net, hours=day * 24 + 1, stop=stop)
         made.sample(day * 24 + 24, made.balance + made.realised)
     return made
 
 
 def stored_run(
     runs: Path, chosen: dict[str, Any], *nets: float, outcome: Outcome = Outcome.COMPLETED,
-    sources: dict[str, str] | None = None, start_ns: int = START_NS, **more: Any,
+    sources: dict[str, str] | None = None, start_ns: int = START_NS, stop: float | None = None, **more: Any,
 ) -> RunAnswer:  # fmt: skip
     """A run in the folder for runs, with what a worker would say of it."""
     error = StrategyError("Mine raised on bar 3", symbol="AAA") if outcome is Outcome.FAILED else None
-    result = world(*nets, start_ns=start_ns).result(outcome=outcome, error=error)
+    result = world(*nets, start_ns=start_ns, stop=stop).result(outcome=outcome, error=error)
     given = inputs(chosen, start_ns=start_ns, **more)
     identity = run_id(given)
     folder = write_run(

@@ -1,0 +1,178 @@
+"""Candidates side by side: a few at a time for each worker, and one by one where a worker did not survive them.
+
+Called by the thread of the validation; reads the real clock for people alone.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, Self
+
+import psutil
+
+from src.core.errors import ConfigError
+from src.core.record import record
+from src.core.sync import monotonic_ns
+from src.core.words import counted
+from src.research.executors import executor_factory
+from src.research.executors.port import Executor, Lost
+from src.research.processes import cores
+from src.research.suite.worker import Limits, begin
+from src.research.validation.judge import JudgeAnswer, JudgeTask
+from src.research.validation.section import ValidationSection
+
+__all__ = ["Judged", "Judges", "judges_for"]
+
+#: So many candidates make one call: enough to be worth a connection of its own, few enough to lose little.
+_AT_ONCE = 32
+_MOST_WORKERS = 8
+_SHARE = 0.8
+_CLUSTER = "dask"
+#: Calls that are made one at a time to know what one takes; of these the first is no measure of the others.
+_SAMPLE = 3
+#: Without so many more there is nothing to be compared.
+_LEAST_CALLS = 24
+
+Append = Callable[[Iterable[Mapping[str, Any]]], object]
+
+
+@record
+class Judged:
+    """How long it took; see `Timing`."""
+
+    seconds: float
+    sum_seconds: float
+    speed_up: float | None
+
+
+class Judges:
+    """The workers of a validation; a context manager. See `Executor`."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def __enter__(self) -> Self:
+        self._executor.__enter__()
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        self._executor.__exit__(*problem)
+
+    @property
+    def workers(self) -> int:
+        """How many there are."""
+        return self._executor.workers
+
+    def begin(self) -> None:
+        """Start them, and do not wait."""
+        self._executor.begin()
+
+    def judge(
+        self, function: Callable[[JudgeTask], JudgeAnswer], candidates: Sequence[tuple[int, str]], path: str,
+        parameters: str, append: Append, told: Callable[[int, int], object],
+    ) -> Judged:  # fmt: skip
+        """Have candidates judged.
+
+        Args:
+            candidates: number and id of each.
+            path, parameters: see `JudgeTask`.
+            append: given what became of some of them, before anything else is done.
+            told: how many are done, and how many of these broke.
+        """
+        work = _Work(self._executor, function, append, told)
+        return work.run([JudgeTask(candidates=some, path=path, parameters=parameters) for some in _some(candidates)])
+
+
+class _Work:
+    def __init__(
+        self, executor: Executor, function: Callable[[JudgeTask], JudgeAnswer], append: Append,
+        told: Callable[[int, int], object],
+    ) -> None:  # fmt: skip
+        self._executor, self._function, self._append, self._say = executor, function, append, told
+        self._done = self._failed = 0
+        self._lost: list[JudgeTask] = []
+        self._sum = 0.0
+
+    def run(self, tasks: Sequence[JudgeTask]) -> Judged:
+        began = monotonic_ns()
+        sample = _SAMPLE if self._executor.workers > 1 and len(tasks) >= _LEAST_CALLS else 0
+        single = 0.0
+        if sample:
+            self._each(tasks[:1], at_once=1)
+            before, since = self._done, monotonic_ns()
+            self._each(tasks[1:sample], at_once=1)
+            single = (monotonic_ns() - since) / 1e9 / max(1, self._done - before)
+        before, since = self._done, monotonic_ns()
+        self._each(tasks[sample:])
+        beside = (monotonic_ns() - since) / 1e9
+        count = self._done - before
+        self._one_by_one()
+        return Judged(
+            seconds=(monotonic_ns() - began) / 1e9, sum_seconds=self._sum,
+            speed_up=single * count / beside if sample and beside > 0 and count else None,
+        )  # fmt: skip
+
+    def _each(self, tasks: Sequence[JudgeTask], at_once: int | None = None) -> None:
+        self._executor.each(self._function, tasks, self._ended, at_once=at_once)
+
+    def _one_by_one(self) -> None:
+        """Find out which of the candidates of a lost call it was; the others have done nothing."""
+        lost, self._lost = self._lost, []
+        singles = [
+            JudgeTask(candidates=(one,), path=task.path, parameters=task.parameters)
+            for task in lost
+            for one in task.candidates
+        ]
+        self._executor.each(self._function, singles, self._ended)
+
+    def _ended(self, task: JudgeTask, answer: JudgeAnswer | Lost) -> None:
+        if not isinstance(answer, Lost):
+            self._sum += answer.seconds
+            entries: Sequence[Mapping[str, Any]] = answer.entries
+        elif len(task.candidates) > 1:
+            self._lost.append(task)
+            return
+        else:
+            why = f"{answer.reason} ({counted(answer.attempts, 'attempt')})"
+            entries = [{"number": number, "id": name, "error": why} for number, name in task.candidates]
+        self._append(entries)
+        self._done += len(entries)
+        self._failed += sum("error" in each for each in entries)
+        self._say(self._done, self._failed)
+
+
+def judges_for(section: ValidationSection, workers: int | None, executor: str | None) -> Judges:
+    """The workers that a configuration asks for, to be entered.
+
+    Args:
+        workers: how many; as the configuration says by default, else one less than there are cores, at most 8.
+        executor: another one than it says.
+
+    Raises:
+        ConfigError: there is no such executor, its library is missing, or the configuration names no cluster.
+    """
+    name = executor or section.executor
+    factory = executor_factory(name)
+    deadline_s = section.deadline_ns / 1e9
+    if name == _CLUSTER:
+        if not section.dask.address:
+            raise ConfigError(
+                "executor dask: expected dask.address in the configuration, found none; write dask: {address: "
+                "tcp://10.0.0.1:8786}; its workers have to see the folder of runs under the same path"
+            )
+        made: Executor = factory(
+            section.dask.address, deadline_s=deadline_s, start=partial(begin, limits=Limits(pin=False))
+        )
+        return Judges(made)
+    count = workers or section.workers or max(1, min(_MOST_WORKERS, cores() - 1))
+    share = int(psutil.virtual_memory().total * _SHARE) // count
+    local: Executor = factory(
+        count, deadline_s=deadline_s, memory_bytes=share, start=partial(begin, limits=Limits(memory_bytes=share))
+    )
+    return Judges(local)
+
+
+def _some(candidates: Sequence[tuple[int, str]]) -> Iterator[tuple[tuple[int, str], ...]]:
+    source = iter(candidates)
+    while some := tuple(islice(source, _AT_ONCE)):
+        yield some

@@ -1,0 +1,60 @@
+"""What the Sharpe ratios of survivors are worth, and how often the best of one half of the time is bad in the other.
+
+None of it decides: it stands beside the verdicts. Pure; any thread.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from src.research.deflated_sharpe import deflated_sharpe, expected_maximum
+from src.research.validation.figures import figure
+from src.research.validation.overfitting import OverfittingBlocks
+from src.research.validation.ports import Candidate
+from src.research.validation.sharpe_ratios import SharpeShape, Variant, minimum_track_record, probabilistic_sharpe
+
+__all__ = ["VARIANT", "overfitting_of", "sharpes_of"]
+
+#: Of the two published ones it is this; reports name it.
+VARIANT: Variant = "at_estimate"
+
+
+def sharpes_of(
+    candidates: Sequence[Candidate], wanted: set[str], shapes: Mapping[int, SharpeShape | None], trials: int
+) -> dict[str, dict[str, Any]]:
+    """The figures of the candidates that are wanted, by id.
+
+    Args:
+        shapes: by number, of all candidates: their spread is what the deflated ratio measures luck by.
+        trials: how many were tried in all.
+    """
+    known = [shape.sharpe for each in candidates if (shape := shapes.get(each.number)) is not None]
+    variance = _variance(known)
+    found: dict[str, dict[str, Any]] = {}
+    for each in candidates:
+        shape = shapes.get(each.number)
+        if each.candidate_id not in wanted or shape is None:
+            continue
+        bar = None if variance is None and trials > 1 else figure(expected_maximum(trials, variance or 0.0))
+        found[each.candidate_id] = {
+            "days": shape.observations, "sharpe_daily": shape.sharpe, "skew": shape.skew, "kurtosis": shape.kurtosis,
+            "probabilistic": probabilistic_sharpe(shape, variant=VARIANT),
+            "deflated": figure(
+                deflated_sharpe(shape.sharpe, shape.observations, shape.skew, shape.kurtosis, trials, variance)
+            ),
+            "luck_sharpe_daily": bar, "minimum_track_record": minimum_track_record(shape, variant=VARIANT),
+            "trials": trials, "variant": VARIANT,
+        }  # fmt: skip
+    return dict(sorted(found.items()))
+
+
+def _variance(values: Sequence[float]) -> float | None:
+    """Over one less than there are; None of fewer than two."""
+    return float(statistics.variance(values)) if len(values) > 1 else None
+
+
+def overfitting_of(blocks: OverfittingBlocks | None) -> dict[str, Any] | None:
+    """The probability of backtest overfitting, as plain values; None where there is nothing to be compared."""
+    found = None if blocks is None else blocks.compare()
+    return None if found is None else asdict(found)

@@ -1,0 +1,140 @@
+"""The trades of candidates as Arrow columns, and back; what all tables of trades inside a validation look like.
+
+In a column of numbers null is what nobody knows; NaN stays NaN. Pure; any thread.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from src.research.validation.ports import Candidate, CandidateTrades
+
+__all__ = ["TRADE_COLUMNS", "TradesHash", "in_order", "split_trades", "trades_table"]
+
+#: The columns of a trade in their order, each with its Arrow type; see `CandidateTrades`.
+TRADE_COLUMNS: dict[str, Any] = {
+    "entry_ns": pa.int64(), "exit_ns": pa.int64(), "r_net": pa.float64(), "cost_r": pa.float64(),
+    "atr": pa.float64(), "session": pa.string(), "side": pa.int64(),
+}  # fmt: skip
+
+
+def in_order(trades: CandidateTrades) -> CandidateTrades:
+    """The same trades by entry, then exit, then as they stood."""
+    entry, later = trades.entry_ns, trades.exit_ns
+    before, after = entry[:-1], entry[1:]
+    if bool(np.all((before < after) | ((before == after) & (later[:-1] <= later[1:])))):
+        return trades
+    order = np.lexsort((later, entry))  # stable
+    return CandidateTrades(
+        entry_ns=entry[order], exit_ns=later[order], r_net=trades.r_net[order],
+        cost_r=None if trades.cost_r is None else trades.cost_r[order],
+        atr=None if trades.atr is None else trades.atr[order],
+        session=None if trades.session is None else trades.session[order],
+        side=None if trades.side is None else trades.side[order],
+    )  # fmt: skip
+
+
+def trades_table(numbered: Sequence[tuple[int, CandidateTrades]]) -> pa.Table:
+    """The trades of some candidates one below the other: `number`, then `TRADE_COLUMNS`."""
+    counts = [len(trades) for _, trades in numbered]
+    columns = [pa.array(np.repeat(np.array([number for number, _ in numbered], dtype=np.int64), counts))]
+    for name, kind in TRADE_COLUMNS.items():
+        parts = [_part(getattr(trades, name), kind, len(trades)) for _, trades in numbered]
+        columns.append(pa.concat_arrays(parts) if parts else pa.array([], type=kind))
+    return pa.Table.from_arrays(columns, names=["number", *TRADE_COLUMNS])
+
+
+def split_trades(table: pa.Table, counts: Iterable[int]) -> list[CandidateTrades]:
+    """The other way: the first so many rows are the trades of the first candidate, and so on.
+
+    Of a candidate a column counts only if it is known of all its trades; a session, if it is of any: it is empty for
+    the others.
+
+    Args:
+        table: has `TRADE_COLUMNS`, and each candidate's rows in order.
+    """
+    columns = {name: _Column(table.column(name)) for name in TRADE_COLUMNS}
+    split, begin = [], 0
+    for count in counts:
+        part = slice(begin, begin + count)
+        begin += count
+        split.append(
+            CandidateTrades(
+                entry_ns=columns["entry_ns"].values[part], exit_ns=columns["exit_ns"].values[part],
+                r_net=columns["r_net"].values[part], cost_r=columns["cost_r"].known(part),
+                atr=columns["atr"].known(part), session=columns["session"].known(part, some=True),
+                side=columns["side"].known(part),
+            )
+        )  # fmt: skip
+    return split
+
+
+class TradesHash:
+    """SHA-256 of candidates and their trades, one after the other.
+
+    Args:
+        kind: what else tells them from others.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._hash = hashlib.sha256(f"{kind}\n".encode())
+
+    def add(self, candidate: Candidate, trades: CandidateTrades) -> None:
+        """One more candidate: its id, what was given of it, and its trades in their order."""
+        told = json.dumps([candidate.candidate_id, candidate.given, len(trades)], separators=(",", ":"))
+        self._hash.update(told.encode("ascii"))
+        for name, kind in TRADE_COLUMNS.items():
+            values = getattr(trades, name)
+            # What is not known of any trade, and what is known of no trade, are the same.
+            known = values is not None and len(trades) > 0
+            self._hash.update(b"+" + _bytes(values, kind) if known else b"-")
+
+    def hexdigest(self) -> str:
+        """64 hexadecimal characters."""
+        return self._hash.hexdigest()
+
+
+class _Column:
+    """One column of a table, ready to be cut into pieces."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        self._unknown = column.null_count
+        self._length = len(column)
+        self._present = column.is_valid().to_numpy() if 0 < self._unknown < self._length else None
+        self.values = _numpy(column)
+
+    def known(self, part: slice, *, some: bool = False) -> Any:
+        """The piece; None where it counts for nothing."""
+        if self._unknown == self._length or part.start == part.stop:
+            return None
+        if self._present is not None:
+            present = self._present[part]
+            if not (present.any() if some else present.all()):
+                return None
+        return self.values[part]
+
+
+def _numpy(column: pa.ChunkedArray) -> Any:
+    if pa.types.is_string(column.type):
+        filled = column.fill_null("").to_numpy()
+        return filled.astype(str) if len(filled) else np.empty(0, dtype="U1")
+    # A null in a column of whole numbers would make floats of all of them.
+    return column.fill_null(0).to_numpy()
+
+
+def _part(values: Any, kind: Any, count: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(count, type=kind)
+    if pa.types.is_string(kind):
+        return pa.array([None if each is None else str(each) for each in values], type=kind)
+    return pa.array(values, type=kind, from_pandas=False)  # NaN is a number that nobody should use, and no null
+
+
+def _bytes(values: Any, kind: Any) -> bytes:
+    if pa.types.is_string(kind):
+        return json.dumps([str(each) for each in values]).encode("ascii")
+    return np.asarray(values, dtype="<f8" if pa.types.is_floating(kind) else "<i8").tobytes()
