@@ -5,6 +5,7 @@ comes back is a function of the candidate and the parameters alone. A candidate 
 """
 
 import json
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from src.core.record import record
 from src.core.sync import monotonic_ns
 from src.core.timeframe import DAY_NS
 from src.research.validation.daylight import daylight_split
+from src.research.validation.figures import total_r
 from src.research.validation.ports import CandidateTrades, Period
+from src.research.validation.purged_splits import purged_splits
 from src.research.validation.pvalues import p_value
 from src.research.validation.section import ValidationSection
 from src.research.validation.stability import stability
@@ -105,8 +108,8 @@ def judged(candidate_id: str, number: int, trades: CandidateTrades, parameters: 
         phase, windows = stability(trades, section.walkforward, parameters.period, section.discovery_cutoff_ns)
         told |= {
             "status": phase.status.value, "reason": phase.reason, "warning": phase.warning,
-            "figures": [list(each) for each in phase.figures], "windows": list(windows),
-            "daylight": list(daylight_split(trades, section.daylight)),
+            "figures": [list(each) for each in (*phase.figures, *_combinations(trades, section))],
+            "windows": list(windows), "daylight": list(daylight_split(trades, section.daylight)),
         }  # fmt: skip
         if section.discovery_cutoff_ns is not None:
             told["p"] = significance(candidate_id, trades, section)
@@ -115,6 +118,19 @@ def judged(candidate_id: str, number: int, trades: CandidateTrades, parameters: 
     except Exception as error:
         return {"number": number, "id": candidate_id, "error": why_broken(error)}
     return told
+
+
+def _combinations(trades: CandidateTrades, section: ValidationSection) -> Iterator[tuple[str, Any]]:
+    """How many of the combinatorial tests are positive, where that is asked for and there are trades enough."""
+    asked = section.walkforward.combinatorial
+    if asked is None or len(trades) < asked.groups:
+        return
+    sums = [
+        total_r(trades.r_net[each.test])
+        for each in purged_splits(trades.entry_ns, trades.exit_ns, groups=asked.groups, tested=asked.tested)
+    ]
+    yield "combinations", len(sums)
+    yield "combinations_positive", sum(each is not None and each > 0 for each in sums)
 
 
 def significance(candidate_id: str, trades: CandidateTrades, section: ValidationSection) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from src.core.record import record
 from src.core.words import counted
 from src.research.suite.index import write_json
 from src.research.validation.family import Family
-from src.research.validation.ports import Candidate, PhaseResult, Status, Verdict
+from src.research.validation.ports import Candidate, Period, PhaseResult, Status, Verdict
 from src.research.validation.screen import Screened
 from src.research.validation.setup import ValidationSetup
 from src.research.validation.sources.port import CandidateSource
-from src.research.validation.survivors import overfitting_of, sharpes_of
+from src.research.validation.survivors import overfitting_of, reality_check_of, sharpes_of
 from src.research.validation.verdict_store import ValidationRow, VerdictRow, write_verdicts
 from src.research.validation.verdicts import STABILITY, Found, funnel_of, verdicts_of
 from src.research.validation.windows_file import write_lines
@@ -42,6 +42,7 @@ class Outcome:
     sharpes: Mapping[str, dict[str, Any]]
     notes: Mapping[str, int]
     pbo: dict[str, Any] | None
+    reality_check: dict[str, Any] | None
     funnel: tuple[tuple[str, int, int, int], ...]
     warnings: tuple[str, ...]
     planted: tuple[int, int] | None
@@ -50,8 +51,8 @@ class Outcome:
 
 
 def outcome_of(
-    setup: ValidationSetup, candidates: Sequence[Candidate], screened: Screened, judged: Iterable[Mapping[str, Any]],
-    broken: Mapping[int, str], family: Family | None, *, walkforward: bool,
+    setup: ValidationSetup, period: Period, candidates: Sequence[Candidate], screened: Screened,
+    judged: Iterable[Mapping[str, Any]], broken: Mapping[int, str], family: Family | None, *, walkforward: bool,
 ) -> Outcome:  # fmt: skip
     """Put together what all phases found out.
 
@@ -96,7 +97,8 @@ def outcome_of(
         windows={name: windows[name] for name in sorted(passed & windows.keys())},
         daylight={name: daylight[name] for name in sorted(passed & daylight.keys())},
         sharpes=sharpes_of(candidates, passed, screened.shapes, len(candidates) if family is None else family.size),
-        notes=dict(sorted(notes.items())), pbo=overfitting_of(screened.blocks), funnel=funnel_of(verdicts),
+        notes=dict(sorted(notes.items())), pbo=overfitting_of(screened.blocks),
+        reality_check=reality_check_of(section, screened, period), funnel=funnel_of(verdicts),
         warnings=_warnings(verdicts),
         planted=(len(passed.intersection(planted)), len(planted)) if any(
             each.planted is not None for each in candidates
@@ -171,5 +173,6 @@ def _rows(outcome: Outcome) -> Iterator[VerdictRow]:
         yield VerdictRow(
             candidate_id=candidate.candidate_id, number=candidate.number, status=verdict.status, reason=verdict.reason,
             phase="" if verdict.status is Status.PASS else decided, p_value=verdict.p_value,
-            adjusted=verdict.adjusted, labels=candidate.labels, given=candidate.given, figures=tuple((figures | more).items()),
+            adjusted=verdict.adjusted, labels=candidate.labels, given=candidate.given,
+            figures=tuple((figures | more).items()),
         )  # fmt: skip

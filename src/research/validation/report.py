@@ -84,6 +84,7 @@ class ValidationReport:
         family: None without a cut-off.
         method_note: what the correction and the p-value assume; empty if nothing is to be said.
         pbo: the probability of backtest overfitting and what belongs to it; None where it is not defined.
+        reality_check: whether the best of all is better than none; None where nobody asked.
         funnel: for each phase in order how many candidates came to it, were rejected by it, and could not be asked.
         planted: of generated candidates how many of those with an edge pass, and how many there are.
         reoptimised: what became of the windows whose parameters were chosen; None for candidates from elsewhere.
@@ -108,6 +109,7 @@ class ValidationReport:
     cutoff_ns: int | None
     method_note: str = ""
     pbo: dict[str, Any] | None = None
+    reality_check: dict[str, Any] | None = None
     funnel: tuple[tuple[str, int, int, int], ...] = ()
     warnings: tuple[str, ...] = ()
     timing: Timing

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from src.core.bars import FloatArray, IntArray
 from src.core.timeframe import DAY_NS
 from src.research.validation.judge import why_broken
 from src.research.validation.overfitting import OverfittingBlocks
@@ -19,8 +20,9 @@ from src.research.validation.section import ValidationSection
 from src.research.validation.sharpe_ratios import SharpeShape, sharpe_shape
 from src.research.validation.windows import entered_in
 
-__all__ = ["Screened", "screen"]
+__all__ = ["WEEK_NS", "Screened", "screen"]
 
+WEEK_NS = 7 * DAY_NS
 #: The time is cut into so many blocks to ask how the best of one half does in the other: 924 ways to choose six.
 _BLOCKS = 12
 
@@ -33,12 +35,14 @@ class Screened:
         shapes: of the net R of the days on which trades were entered, after the cut-off where there is one; None
             where too few or all equal.
         blocks: net R by day of all candidates that did not break; None where the period is too short to be cut.
+        weeks: net R in the weeks after the cut-off, only where a reality check is to be made of them.
     """
 
     phases: dict[int, tuple[PhaseResult, ...]] = field(default_factory=dict)
     errors: dict[int, str] = field(default_factory=dict)
     shapes: dict[int, SharpeShape | None] = field(default_factory=dict)
     blocks: OverfittingBlocks | None = None
+    weeks: dict[int, tuple[IntArray, FloatArray]] = field(default_factory=dict)
 
 
 def screen(
@@ -52,6 +56,7 @@ def screen(
     """
     days = -((period.start_ns - period.end_ns) // DAY_NS)  # a part of a day is one
     found = Screened(blocks=OverfittingBlocks(days, _BLOCKS) if days >= _BLOCKS else None)
+    wanted = section.multiple_testing.reality_check is not None and section.discovery_cutoff_ns is not None
     for candidate, trades in candidates:
         number = candidate.number
         try:
@@ -60,12 +65,21 @@ def screen(
             found.shapes[number] = _shape(inside, section.discovery_cutoff_ns)
             if found.blocks is not None:
                 found.blocks.add((inside.entry_ns - period.start_ns) // DAY_NS, inside.r_net)
+            if wanted:
+                found.weeks[number] = _weeks(inside, section.discovery_cutoff_ns or 0)
             found.phases[number] = phases
         except MemoryError:
             raise
         except Exception as error:
             found.errors[number] = why_broken(error)
     return found
+
+
+def _weeks(trades: CandidateTrades, cutoff_ns: int) -> tuple[IntArray, FloatArray]:
+    """The weeks after the cut-off with trades, from 0, and the net R of each."""
+    begin = int(np.searchsorted(trades.entry_ns, cutoff_ns))
+    weeks = (trades.entry_ns[begin:] - cutoff_ns) // WEEK_NS
+    return np.unique(weeks), day_sums(trades.r_net[begin:], weeks)
 
 
 def _shape(trades: CandidateTrades, cutoff_ns: int | None) -> SharpeShape | None:

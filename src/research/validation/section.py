@@ -9,8 +9,8 @@ from src.core.timeframe import MINUTE_NS
 from src.research.suite.section import NAME, DaskSection
 
 __all__ = [
-    "CandidatesSection", "CostStressSection", "DaylightSection", "DormantSection", "DrawdownSection",
-    "ExpectancySection", "GeneratedSection", "MultipleTestingSection", "PeriodSection", "PhasesSection",
+    "CandidatesSection", "CombinatorialSection", "CostStressSection", "DaylightSection", "DormantSection",
+    "DrawdownSection", "ExpectancySection", "GeneratedSection", "MultipleTestingSection", "PeriodSection", "PhasesSection",
     "ReoptimiseSection", "SampleSection", "SharpeSection", "ValidationSection", "WalkforwardSection", "YearsSection",
 ]  # fmt: skip
 
@@ -144,12 +144,26 @@ class PhasesSection(Section):
     drawdown: DrawdownSection = DrawdownSection()
 
 
+class CombinatorialSection(Section):
+    """Combinatorial purged splits: each candidate's trades in so many groups, of which so many at a time are tested."""
+
+    groups: Annotated[int, Field(ge=2, le=16)] = 6
+    tested: Count = 2
+
+    @model_validator(mode="after")
+    def _fewer_tested(self) -> "CombinatorialSection":
+        if self.tested >= self.groups:
+            raise ValueError(f"expected tested below groups, {self.groups}, found {self.tested}")
+        return self
+
+
 class WalkforwardSection(Section):
     """How the windows are cut, and what they have to show.
 
     `anchored`: train from the beginning of the period, which grows; `rolling`: train of one length; `trades`: both are
     so many trades instead of months. A window counts when it has `minimum_trades` in its test and is whole.
-    `embargo` before a test: the longest holding time in its train, or a duration.
+    `embargo` before a test: the longest holding time in its train, or a duration. With `combinatorial` the share of
+    positive combinatorial tests is told beside them; it decides nothing.
     """
 
     windows: Literal["anchored", "rolling", "trades"] = "anchored"
@@ -162,6 +176,7 @@ class WalkforwardSection(Section):
     positive_share: Share = 0.6
     expectancy_above: float = 0.0
     embargo: Literal["longest"] | DurationNs = "longest"
+    combinatorial: CombinatorialSection | None = None
 
     @field_validator("embargo", mode="before")
     @classmethod
@@ -197,6 +212,7 @@ class MultipleTestingSection(Section):
     worst_r: Annotated[float, Field(ge=0)] = 1.0
     resamples: Annotated[int, Field(ge=99)] = 9999
     seed: int = 7
+    reality_check: Literal["spa", "white"] | None = None
 
 
 class DaylightSection(Section):

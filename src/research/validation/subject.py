@@ -32,6 +32,8 @@ Stream = Callable[[], Iterator[tuple[Candidate, CandidateTrades]]]
 
 @record
 class Options:
+    """How it was asked for; see `run_validation`."""
+
     workers: int | None
     resume: bool
     walkforward: bool
@@ -56,6 +58,7 @@ class Subject:
 
 
 def key_of(setup: ValidationSetup, source: CandidateSource, options: Options) -> str:
+    """Hash of all that verdicts are a function of, but the family and the program."""
     return run_id(
         {
             "section": setup.decisive(), "candidates": source.identity(), "walkforward": options.walkforward,
@@ -102,6 +105,7 @@ def family_now(setup: ValidationSetup, source: CandidateSource, candidates: Sequ
 
 
 def refuse_coarse(setup: ValidationSetup, family: Family | None) -> None:
+    """Refuse p-values that are too coarse for the family; see `refuse_floor`."""
     testing = setup.section.multiple_testing
     if family is not None:
         refuse_floor(resampled_floor(testing), family.size, testing.level, testing.method)
@@ -129,6 +133,7 @@ def prepared_of(
     setup: ValidationSetup, source: CandidateSource, subject: Subject, folder: Path | None, family: Family | None,
     survivors: int, workers: int,
 ) -> Prepared:  # fmt: skip
+    """What is told when the cheap phases are over."""
     return Prepared(
         name=setup.section.name, folder=folder, candidates=len(subject.candidates), trades=subject.count,
         source=source.label, synthetic=source.synthetic, survivors=survivors, known=0, dropped=0, workers=workers,

@@ -121,8 +121,8 @@ def _dry(
     seconds = (monotonic_ns() - since) / 1e9
     broken = {each["number"]: str(each["error"]) for each in entries if "error" in each}
     outcome = outcome_of(
-        setup, subject.candidates, found, (each for each in entries if "error" not in each), broken, family,
-        walkforward=options.walkforward,
+        setup, subject.period, subject.candidates, found, (each for each in entries if "error" not in each), broken,
+        family, walkforward=options.walkforward,
     )  # fmt: skip
     timing = Timing(
         wall_seconds=(monotonic_ns() - began) / 1e9, cheap_seconds=cheap, walkforward_seconds=seconds,
@@ -157,7 +157,14 @@ def _choosing(setup: ValidationSetup, watch: ValidationWatch, options: Options, 
         entry = entry_of(chosen, section)
         broken = {0: str(entry["error"])} if "error" in entry else {}
         outcome = outcome_of(
-            setup, subject.candidates, found, [] if broken else [entry], broken, family, walkforward=True
+            setup,
+            subject.period,
+            subject.candidates,
+            found,
+            [] if broken else [entry],
+            broken,
+            family,
+            walkforward=True,
         )
         written(setup, folder, about_of(setup, source, key, family), outcome, windows_of([entry]))
     timing = Timing(
@@ -205,7 +212,8 @@ class _Validation:
                     lambda done, failed: self._watch.done(len(known) + done, failed, len(wanted)),
                 )  # fmt: skip
                 outcome = outcome_of(
-                    setup, subject.candidates, found, (each for each in book.judged() if each["number"] in wanted),
+                    setup, subject.period, subject.candidates, found,
+                    (each for each in book.judged() if each["number"] in wanted),
                     {number: why for number, why in book.broken().items() if number in wanted}, family,
                     walkforward=options.walkforward,
                 )  # fmt: skip
@@ -268,7 +276,8 @@ def _report(
         source=source.label, verdicts=outcome.verdicts, candidates=subject.candidates, windows=outcome.windows,
         daylight=outcome.daylight, sharpes=outcome.sharpes, family=family, method=testing.method, level=testing.level,
         p_value=testing.p_value, cutoff_ns=setup.section.discovery_cutoff_ns,
-        method_note="" if family is None else _notes(testing.method, outcome.notes), pbo=outcome.pbo,
+        method_note="" if family is None else _notes(testing.method, outcome.notes),
+        pbo=outcome.pbo, reality_check=outcome.reality_check,
         funnel=outcome.funnel, warnings=outcome.warnings, timing=timing, planted=outcome.planted,
     )  # fmt: skip
 

@@ -49,7 +49,8 @@ def test_a_family_is_stored_with_its_hash_and_read_again(tmp_path: Path) -> None
 
     found = stored_family(path)
     assert found == Family(members=("a", "ü"), untold=2, stored=True)
-    assert found is not None and found.hash == family.hash
+    assert found is not None
+    assert found.hash == family.hash
     assert [each.name for each in path.parent.iterdir()] == ["family.json"]
 
 

@@ -1,5 +1,6 @@
 """Candidates from a table of trades: what is read, what stays the same, and what is refused with which sentence."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -301,3 +302,29 @@ def test_a_name_in_the_configuration_makes_its_source(tmp_path: Path) -> None:
     assert set(SOURCES) == {"generated", "table", "results"}
     with pytest.raises(ConfigError, match="expected candidates"):
         source_for(none, tmp_path)
+
+
+def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sorted trades go with their source; those of a table that was refused at once."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    source = TableSource(csv_file(tmp_path, row("a")))
+    source.candidates()
+    held = list(place.iterdir())
+
+    refused(csv_file(tmp_path, row("a", r="x"), name="bad.csv"))
+    after = list(place.iterdir())
+    del source
+    gc.collect()
+
+    assert len(held) == 1
+    assert after == held
+    assert list(place.iterdir()) == []
+
+
+def test_a_place_for_sorting_that_is_absent_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the place."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+
+    assert "could not be sorted in" in refused(csv_file(tmp_path, row("a")))

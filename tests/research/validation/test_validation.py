@@ -65,7 +65,9 @@ def run(path: Path, *overrides: str, watch: Watch | None = None, **more: Any) ->
 
 
 def told(report: ValidationReport) -> list[tuple[str, str, str, float | None, float | None]]:
-    return [(each.candidate_id, each.status.value, each.reason, each.p_value, each.adjusted) for each in report.verdicts]
+    return [
+        (each.candidate_id, each.status.value, each.reason, each.p_value, each.adjusted) for each in report.verdicts
+    ]
 
 
 def files(report: ValidationReport) -> dict[str, bytes]:
@@ -235,5 +237,3 @@ def test_a_wrong_configuration_is_told_with_its_line(tmp_path: Path, text: str, 
     with pytest.raises(ConfigError, match=sentence):
         run(path)
     assert [each.name for each in tmp_path.iterdir()] == ["validate.yaml"]
-
-

@@ -29,7 +29,8 @@ def test_a_rejection_comes_before_a_skip_and_an_error_before_both() -> None:
     """The reason is that of the first phase that decided."""
     both = (*SKIPPED, phase("late", Status.REJECT, "no"), phase("later", Status.REJECT, "never"))
     verdicts = verdicts_of(
-        candidates("a", "b", "c"), {0: found(phases=both), 1: found(phases=both, error="broke"), 2: found(phases=SKIPPED)},
+        candidates("a", "b", "c"),
+        {0: found(phases=both), 1: found(phases=both, error="broke"), 2: found(phases=SKIPPED)},
         family=None, method="by", level=0.05,
     )  # fmt: skip
 
