@@ -92,11 +92,16 @@ def test_planted_candidates_pass_and_others_are_told_why_not(done: ValidationRep
     """Every candidate has a verdict, and every one that does not pass a sentence."""
     counts = Counter(each.status for each in done.verdicts)
 
-    assert done.exit_code == 0 and done.kind == "validation" and done.synthetic
-    assert sum(counts.values()) == 120 and counts[Status.PASS] > 0
-    assert done.planted is not None and 0 < done.planted[0] <= done.planted[1] == 8
+    assert done.exit_code == 0
+    assert done.kind == "validation"
+    assert done.synthetic
+    assert sum(counts.values()) == 120
+    assert counts[Status.PASS] > 0
+    assert done.planted is not None
+    assert 0 < done.planted[0] <= done.planted[1] == 8
     assert all(each.reason for each in done.verdicts if each.status is not Status.PASS)
-    assert done.family is not None and done.family.size == 120
+    assert done.family is not None
+    assert done.family.size == 120
     assert set(done.sharpes) == set(done.windows) == {
         each.candidate_id for each in done.verdicts if each.status is Status.PASS
     }  # fmt: skip
@@ -122,7 +127,8 @@ def test_two_workers_and_a_dry_run_come_to_the_same(done: ValidationReport, tmp_
 @pytest.mark.slow
 def test_a_second_run_changes_no_byte(done: ValidationReport, tmp_path: Path) -> None:
     """Neither in the folder nor in the database, which is not even opened for writing."""
-    assert done.folder is not None and done.database is not None
+    assert done.folder is not None
+    assert done.database is not None
     runs = tmp_path / "runs"
     shutil.copytree(done.folder.parents[1], runs)
     path = configured(tmp_path)
@@ -130,7 +136,8 @@ def test_a_second_run_changes_no_byte(done: ValidationReport, tmp_path: Path) ->
     contents = files(done)
     again = run(path)
 
-    assert again.family is not None and again.family.stored
+    assert again.family is not None
+    assert again.family.stored
     assert files(again) == contents
     assert before == {each: (each.read_bytes(), each.stat().st_mtime_ns) for each in before}
 
