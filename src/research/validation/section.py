@@ -11,7 +11,8 @@ from src.research.suite.section import NAME, DaskSection
 __all__ = [
     "CandidatesSection", "CombinatorialSection", "CostStressSection", "DaylightSection", "DormantSection",
     "DrawdownSection", "ExpectancySection", "GeneratedSection", "MultipleTestingSection", "PeriodSection",
-    "PhasesSection", "ReoptimiseSection", "SampleSection", "SharpeSection", "ValidationSection", "WalkforwardSection", "YearsSection",
+    "PhasesSection", "ReoptimiseSection", "SampleSection", "SharpeSection", "ValidationSection",
+    "WalkforwardSection", "YearsSection",
 ]  # fmt: skip
 
 Share = Annotated[float, Field(ge=0, le=1)]
