@@ -94,6 +94,8 @@ class Story:
         self.venue.bind(clock, Journal())
         self.bars: dict[int, dict[str, Bar | None]] = {}
         self.now = Fraction(0)
+        #: The minute up to which all bars of the ledger have ended.
+        self.closed = 0
         self.wire = Wire(self.venue, self.naive, self.clock_minute, START_NS, self.is_under_way)
         self.plan = NaivePlan(rows)
         wire: Any = self.wire
@@ -121,8 +123,8 @@ class Story:
 
     def is_under_way(self, symbol: str) -> bool:
         """Whether a bar of the symbol has opened and is not over."""
-        now = self.clock_minute()
-        return now.denominator == 2 and self.bars[int(now)][symbol] is not None
+        # What was on its way arrives at an instant before the bars that end then have ended.
+        return self.clock_minute() > self.closed and self.bars[self.closed][symbol] is not None
 
     def write(self, minute: int, prices: list[list[float]]) -> None:
         """Make up the bars of a minute; those of the venue lie ready and get their prices only now."""
@@ -176,6 +178,7 @@ class Story:
 
     def _close(self, at: Fraction, minute: int) -> None:
         self.naive.closes(at, self.bars[minute])
+        self.closed = minute + 1
 
     def _open(self, at: Fraction, minute: int) -> None:
         self.naive.opens(at, self.bars[minute])

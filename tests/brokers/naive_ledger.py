@@ -7,8 +7,10 @@ are asked for. Time is in minutes; bars are one minute long. It imports nothing 
 
 from copy import copy, deepcopy
 from fractions import Fraction
+from math import ceil
 
-from tests.brokers.naive_records import Bar, Execution, Guard, Paper, Stock, Tie, Way
+from tests.brokers import naive_margin
+from tests.brokers.naive_records import Bar, Execution, Guard, Paper, Stock, Tie
 from tests.brokers.naive_walker import Walker
 
 __all__ = ["NaiveLedger"]
@@ -187,7 +189,7 @@ class NaiveLedger:
         paper = self.find(name)
         if paper is None:
             return "not_working"
-        if self.latency or (inside and not paper.at_once and paper.counts_from <= now - now % 1):
+        if self.latency or (inside and not paper.at_once and paper.counts_from <= ceil(now) - 1):
             paper.cancel_at = now + self.latency if paper.cancel_at is None else paper.cancel_at
         else:
             self.end(paper, "cancelled cancelled", now)
@@ -205,10 +207,11 @@ class NaiveLedger:
         before = paper.price, paper.volume
         paper.price, paper.volume = price, volume
         code = self.objection(paper)
-        if not code:
+        ends = [each for each in (paper.cancel_at, paper.expires) if each is not None and each <= now]
+        if not code and not ends:  # what is over by then is not changed any more
             paper.coming.append((now, price, volume))
         paper.price, paper.volume = before
-        if not inside or paper.counts_from > now - now % 1:
+        if not inside or paper.counts_from > ceil(now) - 1:
             self.land(paper, now)
         return code
 
@@ -285,11 +288,11 @@ class NaiveLedger:
                     opened = self.fill(paper, quote, now, began, slips=paper.slips)
                     if opened is not None:
                         self.leave_at_open(opened, bar[0], now)
-        self.stop_out_at_marks(now, ended)
+        naive_margin.at_marks(self, now, ended)
         nets = dict.fromkeys(self.symbols, Fraction(0))
         for each in self.stocks():
             nets[each.symbol] += each.volume
-        share = self.stop_out_on_the_way(ended, now, nets, set(), Fraction(0))
+        share = naive_margin.on_the_way(self, ended, now, nets, set(), Fraction(0))
         before = {each.name: abs(each.volume) for each in self.stocks()}
         for symbol, bar in ended.items():
             self.inside(symbol, bar, now)
@@ -300,11 +303,11 @@ class NaiveLedger:
             if fresh:
                 for each in self.stocks():
                     nets[each.symbol] = nets[each.symbol] or each.volume
-                self.stop_out_on_the_way(ended, now, nets, fresh, share)
+                naive_margin.on_the_way(self, ended, now, nets, fresh, share)
         for symbol, bar in ended.items():
             self.arrive(symbol, now)
             self.mark[symbol] = bar[3]
-        self.stop_out_at_marks(now, ended)
+        naive_margin.at_marks(self, now, ended)
 
     def resting(self, symbol: str, began: Fraction) -> list[Paper]:
         """Limits and stops that counted when the bar began."""
@@ -454,94 +457,6 @@ class NaiveLedger:
             self.leave(stock, "stop", guard.stop, now)
         elif reached and guard.target is not None and (certain or self.through(way * (last - guard.target))):
             self.leave(stock, "target", guard.target, now)
-
-    # -- margin --------------------------------------------------------------------------------------------------------
-
-    def stop_out_at_marks(self, now: Fraction, ended: dict[str, Bar]) -> None:
-        """While equity is too little for the margin at the marks, the largest loss that has a price is closed."""
-        while self.stop_out is not None and self.stocks() and self.lacks(self.equity() - self.margin() * self.stop_out):
-            profits = [
-                (each.volume * (self.leaving(each, self.mark[each.symbol]) - each.average), each)
-                for each in self.stocks()
-                if each.symbol in ended
-            ]
-            if not profits:
-                return
-            worst = self.worst(profits)
-            self.leave(worst, "stop_out", self.leaving(worst, self.mark[worst.symbol]), now)
-
-    def stop_out_on_the_way(
-        self, ended: dict[str, Bar], now: Fraction, nets: dict[str, Fraction], began: set[str], share: Fraction
-    ) -> Fraction:
-        """All symbols go evenly from their opens to their adverse extremes; stops on the way close their positions.
-
-        Which extreme that is follows from what was held at first, `nets`; what `began` inside the bar comes from its
-        entry. It begins at a share of the way and tells where it ended.
-        """
-        while self.stop_out is not None and self.stocks():
-            ways = [self.way_of(each, ended, nets[each.symbol], each.name in began) for each in self.stocks()]
-            found = self.breach(ways, share)
-            if found is None:
-                break
-            share = found
-            standing = [way for way in ways if way.stopped >= share and way.stock.symbol in ended]
-            if not standing:
-                break
-            worst = self.worst([(way.profit(share), way.stock) for way in standing])
-            way = next(each for each in ways if each.stock is worst)
-            self.leave(worst, "stop_out", way.quote(share), now)
-        return share
-
-    def way_of(self, stock: Stock, ended: dict[str, Bar], net: Fraction, began: bool) -> Way:
-        """The way of a position through the bar of its symbol, to where all that is held of it loses most."""
-        bar, mark = ended.get(stock.symbol), self.mark[stock.symbol]
-        to = mark if bar is None else bar[2] if net >= 0 else bar[1]
-        way, stop, stopped = (1 if stock.volume > 0 else -1), self.guards[stock.name].stop, Fraction(2)
-        first, last = self.leaving(stock, mark), self.leaving(stock, to)
-        if began:
-            half = self.half_of(stock.symbol)
-            entered = stock.average - way * 2 * half
-            first = max(entered, last) if way > 0 else min(entered, last)
-            mark = first + way * half
-        if stop is not None and way * (last - stop) <= 0 and first != last:
-            stopped = max(Fraction(0), (first - stop) / (first - last))
-        return Way(stock, first, last, mark, to, stop, stopped)
-
-    def breach(self, ways: list[Way], begin: Fraction) -> Fraction | None:
-        """The first share of the way at which equity is too little, None when there is none."""
-
-        def room(share: Fraction, *, after: Fraction) -> Fraction:
-            # Between two stops everything is a straight line; `after` says between which.
-            needed = sum(
-                (abs(way.stock.volume) * way.shown(share) / self.leverage for way in ways if way.stopped > after),
-                Fraction(0),
-            )
-            if not needed:
-                return Fraction(1)
-            equity = self.balance() + sum((way.profit(share, after=after) for way in ways), Fraction(0))
-            return equity - needed * (self.stop_out or 0)
-
-        edges = sorted({begin, Fraction(1), *(way.stopped for way in ways if begin < way.stopped < 1)})
-        for low, high in zip(edges, edges[1:], strict=False):
-            over, under = room(low, after=low), room(high, after=low)
-            if self.lacks(over):
-                return low
-            if self.lacks(under):
-                return low + (high - low) * over / (over - under)
-        return None
-
-    def lacks(self, room: Fraction) -> bool:
-        """Whether nothing is left; a rest that floats cannot show ends the story."""
-        if abs(room) < Fraction(1, 10**9):
-            raise Tie
-        return room < 0
-
-    def worst(self, profits: list[tuple[Fraction, Stock]]) -> Stock:
-        """The position with the largest loss; of two that are equal rounding decides, which ends the story."""
-        ordered = sorted(profits, key=lambda each: each[0])
-        if len(ordered) > 1 and ordered[1][0] - ordered[0][0] < Fraction(1, 10**9):
-            raise Tie
-        return ordered[0][1]
 
     # -- executions --------------------------------------------------------------------------------------------------
 

@@ -146,7 +146,9 @@ class LinkedLedger(NaiveLedger):
     def cancellations(self, now: Fraction, under_way: set[str]) -> None:
         """See `NaiveLedger.cancellations`; the same for the orders whose time is over."""
         for symbol in self.symbols:
-            for paper in self.working(symbol):
+            # Market orders end before others, oldest first; one that sleeps waits for no price, so it rests like these.
+            papers = [each for each in self.papers if each.symbol == symbol]
+            for paper in sorted(papers, key=lambda each: not each.at_once or each.counts_from == NEVER):
                 if paper.at_once or symbol not in under_way:
                     self.end_in_time(paper, now)
 

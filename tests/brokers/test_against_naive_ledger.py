@@ -18,6 +18,9 @@ from tests.brokers.naive_ledger import NaiveLedger
 from tests.brokers.naive_records import Paper, Tie
 from tests.generators import bars
 
+#: A run that finds nothing takes seconds; the shortest telling of a failure is looked for during five minutes.
+pytestmark = pytest.mark.timeout(900)
+
 #: The last one is the price of the money that CCC's profit may be; nobody trades it.
 SYMBOLS = ("AAA", "BBB", "CCC")
 PAIR = "EURUSD"

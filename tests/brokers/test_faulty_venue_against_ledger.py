@@ -17,6 +17,9 @@ from tests.brokers.naive_linked import NEVER
 from tests.brokers.naive_records import Tie
 from tests.generators import bars
 
+#: A run that finds nothing takes seconds; the shortest telling of a failure is looked for during five minutes.
+pytestmark = pytest.mark.timeout(900)
+
 HALF = Fraction(1, 2)
 #: A power of two, so that fees are exact in binary and equal amounts are equal; so is the share by which stops follow.
 FEE = Fraction(1, 1024)

@@ -119,10 +119,10 @@ def match_interior(
         _work_levels(ledger, desk, i, when, rules)
     else:
         _work_each(ledger, desk, list(desk.books), list(orders), i, when, rules)
-    if desk.resting:
-        _end_orders(ledger, desk, close_ns, when)
     if desk.pending:
         apply_changes(desk, close_ns, when)  # the bars to come open at or after this close
+    if desk.resting:
+        _end_orders(ledger, desk, close_ns, when)
 
 
 def _work_each(

@@ -84,6 +84,7 @@ class Venue:
         self.start_ns = 0
         self.steps_ns: list[int] = []
         self._opens: dict[str, int] = {}
+        self._placed = 0
         jitter = costs.latency_jitter_ns
         self._jitter = Jitter(costs.latency_ns, jitter, rules.seed) if jitter else None
         self._rejects = Rejects(costs.reject_percent, rules.seed) if costs.reject_percent else None
@@ -134,6 +135,8 @@ class Venue:
         if refusal is not None:
             return refusal, None
         order = WorkingOrder(request, now_ns, now_ns + latency)
+        order.number = self._placed
+        self._placed += 1
         if request.time_in_force is TimeInForce.DAY:
             order.expires_ns = end_of_day(desk.instrument.calendar, order.effective_ns, order.expires_ns)
         if parent is not None:
@@ -199,8 +202,9 @@ class Venue:
         latency = self._delay(desk, "modify", order_id)
         # On a bar that is under way the order works as it was: its prices may come from before the change.
         if latency or desk.is_tested(order, now_ns):
-            judge = partial(self._arrive, desk, order)
-            desk.pending.append(PendingChange(order, price, limit, volume, now_ns + latency, judge))
+            if order.ending(now_ns + latency) is None:  # else it finds an order whose end is known by then
+                judge = partial(self._arrive, desk, order)
+                desk.pending.append(PendingChange(order, price, limit, volume, now_ns + latency, judge))
             under_way = replace(order.snapshot(), request=request, updated_ns=now_ns)
             return make_order_result(accepted=True, order_id=order_id), under_way
         order.change(request, now_ns)
@@ -417,7 +421,11 @@ class Venue:
                 self._judge(desk, order, price_at(desk, begins_ns), when)
         else:
             desk.resting.remove(order)
-            if not self._await_price(desk, order):
+            if self._await_price(desk, order):
+                waiting = desk.market_orders  # the oldest first, however long one of them has slept
+                place = next(k for k, each in enumerate(waiting) if each.number >= order.number)
+                waiting.insert(place, waiting.pop())
+            else:
                 message = f"{desk.symbol} has no bar to come on which the order could fill"
                 self.ledger.finish(desk, order, OrderState.CANCELLED, when, "no_data", message)
                 order.give_up()

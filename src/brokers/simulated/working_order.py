@@ -22,6 +22,7 @@ class WorkingOrder:
     Attributes:
         price: the limit or trigger that it works at now; None for a market order, and for a trailing stop that has seen
             no price yet, whose trigger it is afterwards.
+        number: how many orders of the account were placed before it; what the venue itself makes has 0.
         arrives_ns: when it reaches the venue.
         effective_ns: it is tested on prices from this instant on; `FAR_NS` while it sleeps or when it has ended.
         triggered: the trigger of a stop-limit order was reached, so it is a limit order now.
@@ -35,8 +36,8 @@ class WorkingOrder:
     """
 
     __slots__ = ("arrives_ns", "average_price", "cancel_ns", "code", "effective_ns", "ends_ns", "expires_ns",
-                 "filled_volume", "hole_ns", "message", "only_closes", "order_id", "place", "placed_ns", "price",
-                 "reject_ns", "request", "state", "triggered", "updated_ns", "volume")  # fmt: skip
+                 "filled_volume", "hole_ns", "message", "number", "only_closes", "order_id", "place", "placed_ns",
+                 "price", "reject_ns", "request", "state", "triggered", "updated_ns", "volume")  # fmt: skip
 
     def __init__(self, request: OrderRequest, placed_ns: int, effective_ns: int) -> None:
         self.order_id = request.client_id
@@ -46,6 +47,7 @@ class WorkingOrder:
         self.state = OrderState.WORKING
         self.placed_ns = placed_ns
         self.place = 0
+        self.number = 0
         self.arrives_ns = self.effective_ns = effective_ns
         self.updated_ns = placed_ns
         self.filled_volume = 0.0
@@ -144,6 +146,8 @@ class PendingChange:
         order = self.order
         if order.state.is_final or takes_at_once(order.request) or order.awaits_trigger is not self.awaited_trigger:
             return
+        if order.cancel_ns is not None and order.cancel_ns < self.effective_ns:
+            return  # the cancellation has overtaken it
         request = changed_request(order, self.price, self.limit, self.volume)
         if request.volume > order.filled_volume:
             order.change(request, self.effective_ns)

@@ -110,6 +110,43 @@ def test_with_latency_a_change_and_a_cancellation_arrive_in_their_order() -> Non
     assert (ended.state, ended.request.price) == (OrderState.CANCELLED, 96.0)
 
 
+@pytest.mark.parametrize(("calls", "price"), [("change, cancel", 96.0), ("cancel, change", 95.0)])
+def test_a_change_and_a_cancellation_inside_a_bar_act_in_their_order(calls: str, price: float) -> None:
+    """The bar's close changes the order before it ends it, unless the change was sent after the cancellation."""
+    venue = Venue([flat(100.0)] * 4)
+    order = venue.buy(limit=95.0).order_id
+    venue.go_to(1.5)
+    for call in calls.split(", "):
+        if call == "change":
+            venue.broker.modify(order, price=96.0)
+        else:
+            venue.broker.cancel(order)
+    venue.run()
+
+    ended = venue.broker.orders()[-1]
+
+    assert (ended.state, ended.request.price) == (OrderState.CANCELLED, price)
+
+
+def test_a_change_that_its_cancellation_overtakes_changes_nothing() -> None:
+    """With jitter the later call may be there first, and what comes after it finds nothing; also inside one bar."""
+    overtaken = 0
+    for seed in range(40):
+        jitter = 4 * MINUTE_NS
+        venue = Venue([flat(100.0)] * 12, costs={"latency_jitter_ns": jitter}, rules={"at_end": "keep", "seed": seed})
+        drawn = [Jitter(0, jitter, seed=seed).of("AAA", what, "o1") for what in ("modify", "cancel")]
+        changes, cancels = (delay if delay >= MINUTE_NS else 0 for delay in drawn)
+        order = venue.buy(limit=95.0).order_id
+        venue.broker.modify(order, price=96.0)
+        venue.broker.cancel(order)
+        venue.run()
+        ended = venue.broker.orders()[-1]
+        overtaken += cancels < changes and cancels // MINUTE_NS == changes // MINUTE_NS
+
+        assert (ended.state, ended.request.price) == (OrderState.CANCELLED, 95.0 if cancels < changes else 96.0)
+    assert overtaken
+
+
 def test_a_change_that_overtakes_its_order_lets_it_fill_no_earlier() -> None:
     """With jitter the change may be there first; the order is tested from its own arrival on all the same."""
     dip: Prices = [100.0, 100.0, 94.0, 100.0]
