@@ -52,6 +52,7 @@ from src.cli.run_command import EXIT_INTERRUPTED, default_config, error_json, ru
 from src.cli.steering import Steering
 from src.cli.suite_command import suite_command
 from src.cli.verify_command import verify_command
+from src.cli.walkforward_command import walkforward_command
 from src.core.config_file import ConfigDocument, read_config
 from src.core.errors import ConfigError, LockstepError
 from src.core.program import command, program
@@ -80,6 +81,7 @@ app.command("preflight")(preflight_command)
 app.command("results")(results_command)
 app.command("suite")(suite_command)
 app.command("verify")(verify_command)
+app.command("walkforward")(walkforward_command)
 
 
 @app.callback(invoke_without_command=True)
@@ -233,6 +235,11 @@ def _configured(config: Path | None, overrides: list[str]) -> ConfigDocument:
             f"`{program()} init DIR` writes a configuration"
         )
     document = read_config(path, overrides)
+    if "backtest" not in document.values and {"candidates", "reoptimise"} & document.values.keys():
+        raise ConfigError(
+            f"{document.name} is the configuration of a validation, expected that of one run; "
+            f"`{command('walkforward', str(path))}` judges its candidates"
+        )
     if "base" in document.values and "backtest" not in document.values:
         raise ConfigError(
             f"{document.name} is the manifest of a suite, expected the configuration of one run; "

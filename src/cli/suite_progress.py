@@ -25,10 +25,12 @@ class SuiteProgress:
     Args:
         console: where people read.
         shown: None draws on a terminal and writes lines elsewhere, False does neither.
+        one: what is counted, as one of it is called.
     """
 
-    def __init__(self, console: Console, *, shown: bool | None = None) -> None:
+    def __init__(self, console: Console, *, shown: bool | None = None, one: str = "run") -> None:
         self._console = console
+        self._one = one
         self._shown = shown is not False
         self._bar = (
             Progress(
@@ -38,7 +40,7 @@ class SuiteProgress:
             if self._shown and (shown or console.is_terminal)
             else None
         )  # fmt: skip
-        self._task = None if self._bar is None else self._bar.add_task("runs", total=None, speed="")
+        self._task = None if self._bar is None else self._bar.add_task(f"{one}s", total=None, speed="")
         self._began_ns = self._told_ns = monotonic_ns()
         self._before = 0
 
@@ -66,15 +68,18 @@ class SuiteProgress:
         if not self._shown or (now - self._told_ns < wait_ns and done < total):
             return
         self._told_ns = now
-        text = speed_text(done, failed, total, self._before, (now - self._began_ns) / 1e9)
+        text = speed_text(done, failed, total, self._before, (now - self._began_ns) / 1e9, self._one)
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total, description=f"{done}/{total} runs", speed=text)
+            told = f"{done}/{total} {self._one}s"
+            self._bar.update(self._task, completed=done, total=total, description=told, speed=text)
             self._bar.refresh()
         elif done < total:
-            self._console.print(f"{done} of {counted(total, 'run')} done{', ' if text else ''}{text}", soft_wrap=True)
+            self._console.print(
+                f"{done} of {counted(total, self._one)} done{', ' if text else ''}{text}", soft_wrap=True
+            )
 
 
-def speed_text(done: int, failed: int, total: int, before: int, seconds: float) -> str:
+def speed_text(done: int, failed: int, total: int, before: int, seconds: float, one: str = "run") -> str:
     """`2 failed, 6.4 runs/s, 1 min 05 s left`; what is not known yet is left out."""
     parts = [f"{failed} failed"] if failed else []
     fresh = done - before
@@ -83,5 +88,5 @@ def speed_text(done: int, failed: int, total: int, before: int, seconds: float) 
         minutes, rest = divmod(round((total - done) / per_s), 60)
         hours, minutes = divmod(minutes, 60)
         left = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-        parts += [f"{per_s:,.1f} runs/s", f"{left} left"]
+        parts += [f"{per_s:,.1f} {one}s/s", f"{left} left"]
     return ", ".join(parts)

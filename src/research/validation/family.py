@@ -125,7 +125,7 @@ def keep_family(path: Path, family: Family) -> None:
         "kind": _KIND, "hash": family.hash, "size": family.size, "untold": family.untold,
         "members": list(family.members),
     }  # fmt: skip
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.partial")  # one name, so that whoever was killed leaves no second file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding="ascii", newline="\n") as file:

@@ -26,25 +26,36 @@ class JudgedBook:
         path: the file; made when absent.
         made_by: what else than the candidates and the configuration the records are a function of, such as the hash of
             the program: records made by something else are dropped.
+        anew: drop whatever there is, whole or damaged.
 
     Attributes:
-        dropped: how many records of something else there were.
+        dropped: how many records there were that were dropped.
 
     Raises:
         DataError: a line in the middle is damaged, or the file cannot be written.
     """
 
-    def __init__(self, path: Path, made_by: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, made_by: Mapping[str, Any], *, anew: bool = False) -> None:
         self._path = path
         self._made_by = dict(made_by)
         self._found: Any = None
         self.dropped = 0
         self._judged: dict[int, int] = {}
         self._broken: dict[int, int] = {}
-        self._lines = self._opened()
+        try:
+            self._lines = self._opened()
+        except DataError:
+            if not anew:
+                raise
+            with suppress(OSError):  # damaged, which matters to nobody any more
+                self._path.unlink()
+            self._judged.clear()
+            self._broken.clear()
+            self._found = None
+            self._lines = self._opened()
         if self._found is None and not self._judged and not self._broken:
             self._lines.append([{_HEADER: self._made_by}])
-        elif self._found != self._made_by:
+        elif anew or self._found != self._made_by:
             self.drop()
 
     def _opened(self) -> DurableLines:

@@ -16,13 +16,15 @@ from src.research.validation.ports import Candidate, Period, PhaseResult, Status
 from src.research.validation.screen import Screened
 from src.research.validation.setup import ValidationSetup
 from src.research.validation.sources.port import CandidateSource
+from src.research.validation.subject import identity_of
 from src.research.validation.survivors import overfitting_of, reality_check_of, sharpes_of
 from src.research.validation.verdict_store import ValidationRow, VerdictRow, write_verdicts
-from src.research.validation.verdicts import STABILITY, Found, funnel_of, verdicts_of
+from src.research.validation.verdicts import STABILITY, Found, funnel_of, stands, verdicts_of
 from src.research.validation.windows_file import write_lines
 
 __all__ = ["Outcome", "about_of", "outcome_of", "written"]
 
+_UNTOLD = "nothing came back of its walk-forward; --resume judges it again"
 _LEFT_OUT = "the walk-forward was left out (--no-walkforward), so that nothing is known of it out of sample"
 
 
@@ -69,10 +71,11 @@ def outcome_of(
         )
         for each in candidates
     }
-    windows, daylight = dict[str, Any](), dict[str, Any]()
+    windows, daylight, told = dict[str, Any](), dict[str, Any](), set[int]()
     p_values, notes = dict[int, Mapping[str, Any]](), Counter[str]()
     for entry in judged:
         number = entry["number"]
+        told.add(number)
         phase = _stability(entry)
         found[number] = Found(phases=(*found[number].phases, phase), p=entry.get("p"))
         if "p" in entry:
@@ -80,7 +83,13 @@ def outcome_of(
             notes.update([entry["p"]["note"]] if entry["p"]["note"] else [])
         if phase.status is Status.PASS:  # only survivors are shown, and no other can be one
             windows[entry["id"]], daylight[entry["id"]] = tuple(entry["windows"]), tuple(entry["daylight"])
-    if not walkforward:
+    if walkforward:
+        found |= {
+            number: Found(phases=each.phases, error=_UNTOLD)
+            for number, each in found.items()
+            if number not in told and each.phases and not each.error and stands(each.phases)
+        }
+    else:
         left_out = PhaseResult(phase=STABILITY, status=Status.SKIP, reason=_LEFT_OUT)
         found = {
             number: Found(phases=(*each.phases, left_out) if each.phases else (), error=each.error)
@@ -129,7 +138,8 @@ def _warnings(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
 def about_of(setup: ValidationSetup, source: CandidateSource, key: str, family: Family | None) -> dict[str, Any]:
     """What stands in `validation.json`."""
     return {
-        "validation_id": key, "name": setup.section.name, "kind": "stability" if family is None else "validation",
+        "validation_id": identity_of(key, family), "name": setup.section.name,
+        "kind": "stability" if family is None else "validation",
         "candidates": {"label": source.label, "identity": source.identity(), "synthetic": source.synthetic},
         "family": None if family is None else {"size": family.size, "hash": family.hash, "untold": family.untold},
         "section": setup.decisive(),

@@ -18,6 +18,7 @@ import numpy as np
 from src.core.bars import FloatArray, IntArray
 from src.core.record import record
 from src.research.validation.figures import figure
+from src.research.validation.pvalues import by_day
 
 __all__ = ["DEFAULT_BLOCKS", "Measure", "Overfitting", "OverfittingBlocks"]
 
@@ -97,16 +98,12 @@ class OverfittingBlocks:
             raise ValueError(
                 f"expected periods from 0 to {self._periods - 1}, found {int(period.min())} to {int(period.max())}"
             )
-        order = np.argsort(period, kind="stable")
-        ordered = period[order]
-        starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-        values = value[order].tolist()
-        edges = [*starts.tolist(), len(values)]
-        totals = [math.fsum(values[edges[at] : edges[at + 1]]) for at in range(len(starts))]
-        bounds = np.searchsorted(ordered[starts], self._edges).tolist()
+        periods, sums = by_day(value, period)
+        totals = sums.tolist()
+        bounds = np.searchsorted(periods, self._edges).tolist()
         parts = [totals[bounds[number] : bounds[number + 1]] for number in range(self._blocks)]
         self._sums.append([math.fsum(part) for part in parts])
-        self._squares.append([math.fsum(total * total for total in part) for part in parts])
+        self._squares.append([math.fsum([total * total for total in part]) for part in parts])
 
     def __len__(self) -> int:
         return len(self._sums)

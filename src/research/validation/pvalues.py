@@ -23,6 +23,7 @@ __all__ = [
     "TRUSTED_DAYS_T",
     "Moments",
     "PValue",
+    "by_day",
     "crowd",
     "day_sums",
     "johnson",
@@ -82,19 +83,39 @@ class Moments:
     skew: float
 
 
-def day_sums(r: FloatArray, day: IntArray) -> FloatArray:
-    """The sum of R of each day that has trades, in order of the days; exact before its one rounding.
+def by_day(r: FloatArray, day: IntArray) -> tuple[IntArray, FloatArray]:
+    """The days that have trades, ascending, and the sum of R of each; exact before its one rounding.
 
     Args:
         r: per trade; shape (n,).
         day: any number that is equal for trades of one day and grows with time; shape (n,).
+
+    Returns:
+        Days and sums; both of shape (days,).
     """
-    order = np.argsort(day, kind="stable")
-    values = r[order].tolist()
-    if not values:
-        return np.empty(0, dtype=np.float64)
-    edges = [0, *(np.flatnonzero(np.diff(day[order])) + 1).tolist(), len(values)]
-    return np.array([math.fsum(values[edges[at] : edges[at + 1]]) for at in range(len(edges) - 1)], dtype=np.float64)
+    if not len(r):
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float64)
+    if bool(np.any(day[1:] < day[:-1])):
+        order = np.argsort(day, kind="stable")
+        r, day = r[order], day[order]
+    starts = np.concatenate([[0], np.flatnonzero(day[1:] != day[:-1]) + 1])
+    ends = np.append(starts[1:], len(r))
+    # The sum of two is as exact as fsum's, and most days have no more; adding 0 turns -0.0 to 0.0, as fsum does.
+    pairs = ends - starts == 2
+    sums: FloatArray = r[starts] + 0.0
+    with np.errstate(over="ignore"):
+        sums[pairs] += r[starts[pairs] + 1] + 0.0
+    rest = np.flatnonzero((ends - starts > 2) | ~np.isfinite(sums)).tolist()
+    if rest:
+        plain = r.tolist()
+        for at in rest:
+            sums[at] = math.fsum(plain[starts[at] : ends[at]])
+    return day[starts], sums
+
+
+def day_sums(r: FloatArray, day: IntArray) -> FloatArray:
+    """The sums of `by_day` alone."""
+    return by_day(r, day)[1]
 
 
 def moments(sums: FloatArray) -> Moments:

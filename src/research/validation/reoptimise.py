@@ -26,7 +26,7 @@ from src.research.suite.ports import RunAnswer
 from src.research.suite.records import RecordBook
 from src.research.suite.suite import prepare_data
 from src.research.validation.family import DataSet
-from src.research.validation.ports import CandidateTrades
+from src.research.validation.ports import CandidateTrades, Period
 from src.research.validation.reoptimise_files import remove_files, write_files
 from src.research.validation.reoptimise_plan import Reoptimisation, prepare_reoptimise
 from src.research.validation.reoptimise_walk import ENDED, Progress, Runs, Walk, WindowChoice
@@ -68,6 +68,7 @@ class Reoptimised:
         runs_dir: where the folders of its runs and the trial ledger are.
         objective, highest: the figure that decides on the trains, and whether the highest is the best.
         windows: all of them, or those before the one that `error` is about.
+        period: from the first test that was planned to the end of the last one.
         equity: the stitched curve of these.
         trades: closed in the test windows, in R; `without_r` more had no initial risk and are not among them.
         efficiency: mean R of a trade on the tests over that on the trains, as a ratio of sums over the whole windows
@@ -79,6 +80,7 @@ class Reoptimised:
         error: what kept it from its end: a run that is lost, or a test that failed; empty where all is well. It is no
             verdict, and tried again with `resume`.
         runs, known, failed: different runs; those taken from an earlier attempt; those that have no figures.
+        run_ids: of these, where they have one.
         run_seconds: real durations of the runs that were made now, added up.
     """
 
@@ -89,6 +91,7 @@ class Reoptimised:
     objective: str
     highest: bool
     windows: tuple[WindowChoice, ...]
+    period: Period
     equity: Stitched
     trades: CandidateTrades
     without_r: int
@@ -103,6 +106,7 @@ class Reoptimised:
     runs: int
     known: int
     failed: int
+    run_ids: frozenset[str]
     run_seconds: float
 
 
@@ -233,7 +237,8 @@ def _ended(
     answers = [runs.answer(key) for key in used]
     return Reoptimised(
         candidate_id=CANDIDATE, identity=identity, folder=folder, runs_dir=prepared.runs_dir,
-        objective=prepared.section.objective, highest=prepared.highest, windows=tuple(walk.choices), equity=equity,
+        objective=prepared.section.objective, highest=prepared.highest, windows=tuple(walk.choices),
+        period=Period(start_ns=prepared.windows[0].test_from_ns, end_ns=prepared.windows[-1].test_to_ns), equity=equity,
         trades=trades, without_r=without_r, efficiency=_efficiency(walk.choices), balance=prepared.balance,
         final_equity=walk.equity, currency=prepared.currency,
         data=tuple(
@@ -241,7 +246,8 @@ def _ended(
             for each in sorted(walk.series)
         ),
         synthetic=walk.synthetic, fingerprints=fingerprints, error=error, runs=len(used), known=runs.known,
-        failed=sum(each is None or each.outcome not in ENDED for each in answers), run_seconds=runs.seconds,
+        failed=sum(each is None or each.outcome not in ENDED for each in answers),
+        run_ids=frozenset(each.run_id for each in answers if each is not None), run_seconds=runs.seconds,
     )  # fmt: skip
 
 

@@ -163,7 +163,7 @@ def prepare_reoptimise(section: ValidationSection, folder: Path) -> Reoptimisati
     manifest = _usable(asked.manifest, folder)
     config = manifest.base.validate(BacktestConfig)
     period = _period(section, manifest, config)
-    windows = _windows(section.walkforward, period)
+    windows = _windows(section.walkforward, period, section.discovery_cutoff_ns)
     _refuse_other_markets(manifest.base, config, asked)
     trains = [(instant_text(each.train_from_ns), instant_text(each.train_to_ns)) for each in windows]
     tests = [(instant_text(each.test_from_ns), instant_text(each.test_to_ns)) for each in windows]
@@ -227,7 +227,7 @@ def _period(section: ValidationSection, manifest: Manifest, config: BacktestConf
     return Period(start_ns=start_ns, end_ns=end_ns)
 
 
-def _windows(section: WalkforwardSection, period: Period) -> tuple[Window, ...]:
+def _windows(section: WalkforwardSection, period: Period, cutoff_ns: int | None) -> tuple[Window, ...]:
     if section.windows == "trades":
         raise ConfigError(
             "walkforward.windows: windows of so many trades are of trades that are known already, and here each train "
@@ -235,7 +235,12 @@ def _windows(section: WalkforwardSection, period: Period) -> tuple[Window, ...]:
         )
     embargo_ns = 0 if section.embargo == "longest" else section.embargo
     found = []
-    for each in time_windows(period, section, None):
+    if cutoff_ns is not None and cutoff_ns >= period.end_ns:
+        raise ConfigError(
+            f"discovery_cutoff: expected an instant before {format_instant(period.end_ns)}, the end of the period, "
+            f"found {format_instant(cutoff_ns)}: no test is out of sample"
+        )
+    for each in time_windows(period, section, cutoff_ns):
         train_to_ns = each.test_from_ns - embargo_ns
         if train_to_ns <= each.train_from_ns:
             raise ConfigError(

@@ -3,12 +3,16 @@
 Called by the thread of the validation.
 """
 
+from collections.abc import Set
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from src.backtesting.artifacts.trial_ledger import LEDGER, read_trials
 from src.core.errors import ConfigError
 from src.core.words import counted
 from src.research.validation.daylight import daylight_split
+from src.research.validation.family import Family, family_of, keep_family
 from src.research.validation.judge import significance
 from src.research.validation.reoptimise import Reoptimised, run_reoptimise
 from src.research.validation.reoptimise_plan import Reoptimisation, prepare_reoptimise
@@ -18,7 +22,10 @@ from src.research.validation.setup import ValidationSetup
 from src.research.validation.sources.reoptimised import window_rows
 from src.research.validation.stability import judged_windows
 
-__all__ = ["entry_of", "refuse_dry_run", "reoptimised"]
+__all__ = ["FAMILY", "STARTED", "entry_of", "refuse_dry_run", "reoptimised", "trials_of"]
+
+#: The family in the folder of a walk-forward, and until that is known what the trial ledger held at the start.
+FAMILY, STARTED = "family.json", "trials.json"
 
 
 def reoptimised(
@@ -37,6 +44,7 @@ class _Adapted:
         self._setup, self._watch = setup, watch
 
     def prepared(self, prepared: Reoptimisation, folder: Path, workers: int, known: int, dropped: int) -> None:
+        _note_trials(self._setup, prepared.runs_dir, folder)
         choices, windows = len(prepared.choices), len(prepared.windows)
         self._watch.prepared(
             Prepared(
@@ -49,6 +57,28 @@ class _Adapted:
 
     def done(self, done: int, failed: int, total: int) -> None:
         self._watch.done(done, failed, total)
+
+
+def _note_trials(setup: ValidationSetup, runs_dir: Path, folder: Path) -> None:
+    """Keep what the trial ledgers hold when a walk-forward is first started; what it reads is known at its end only."""
+    path = folder / STARTED
+    if setup.section.discovery_cutoff_ns is None or path.exists() or (folder / FAMILY).exists():
+        return
+    known = chain(*(read_trials(each / LEDGER) for each in dict.fromkeys([setup.runs_dir, runs_dir])))
+    keep_family(path, family_of(each.configuration_hash for each in known))
+
+
+def trials_of(started: Family | None, found: Reoptimised) -> Set[str] | None:
+    """The configuration hashes of the trials that belong to a family: those of the start, and its own.
+
+    Args:
+        started: what the ledgers held at the start; where that is lost all trials count, and there is no answer.
+    """
+    if started is None:
+        return None
+    ledger = read_trials(found.runs_dir / LEDGER)
+    own = {each.configuration_hash for each in ledger if each.run_id in found.run_ids}
+    return own.union(started.members)
 
 
 def entry_of(found: Reoptimised, section: ValidationSection) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from src.research.validation.judge import why_broken
 from src.research.validation.overfitting import OverfittingBlocks
 from src.research.validation.phases import cheap_phases
 from src.research.validation.ports import Candidate, CandidateTrades, Period, PhaseResult
-from src.research.validation.pvalues import day_sums
+from src.research.validation.pvalues import by_day, day_sums
 from src.research.validation.section import ValidationSection
 from src.research.validation.sharpe_ratios import SharpeShape, sharpe_shape
 from src.research.validation.windows import entered_in
@@ -54,7 +54,8 @@ def screen(
     Args:
         waivers: whether dormant years are waived.
     """
-    days = -((period.start_ns - period.end_ns) // DAY_NS)  # a part of a day is one
+    first = period.start_ns // DAY_NS
+    days = (period.end_ns - 1) // DAY_NS - first + 1
     found = Screened(blocks=OverfittingBlocks(days, _BLOCKS) if days >= _BLOCKS else None)
     wanted = section.multiple_testing.reality_check is not None and section.discovery_cutoff_ns is not None
     for candidate, trades in candidates:
@@ -62,9 +63,10 @@ def screen(
         try:
             inside = entered_in(trades, period)
             phases = cheap_phases(inside, section.phases, period, waivers=waivers)
-            found.shapes[number] = _shape(inside, section.discovery_cutoff_ns)
+            at, sums = by_day(inside.r_net, inside.entry_ns // DAY_NS)
+            found.shapes[number] = _shape(inside, at, sums, section.discovery_cutoff_ns)
             if found.blocks is not None:
-                found.blocks.add((inside.entry_ns - period.start_ns) // DAY_NS, inside.r_net)
+                found.blocks.add(at - first, sums)
             if wanted:
                 found.weeks[number] = _weeks(inside, section.discovery_cutoff_ns or 0)
             found.phases[number] = phases
@@ -82,6 +84,12 @@ def _weeks(trades: CandidateTrades, cutoff_ns: int) -> tuple[IntArray, FloatArra
     return np.unique(weeks), day_sums(trades.r_net[begin:], weeks)
 
 
-def _shape(trades: CandidateTrades, cutoff_ns: int | None) -> SharpeShape | None:
-    begin = 0 if cutoff_ns is None else int(np.searchsorted(trades.entry_ns, cutoff_ns))
+def _shape(
+    trades: CandidateTrades, days: IntArray, sums: FloatArray, cutoff_ns: int | None
+) -> SharpeShape | None:  # fmt: skip
+    if cutoff_ns is None:
+        return sharpe_shape(sums)
+    if cutoff_ns % DAY_NS == 0:  # no day lies on both sides
+        return sharpe_shape(sums[np.searchsorted(days, cutoff_ns // DAY_NS) :])
+    begin = int(np.searchsorted(trades.entry_ns, cutoff_ns))
     return sharpe_shape(day_sums(trades.r_net[begin:], trades.entry_ns[begin:] // DAY_NS))

@@ -3,7 +3,8 @@
 Called by the thread of the validation; writes nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
+from itertools import chain
 from pathlib import Path
 
 from src.backtesting.artifacts.trial_ledger import LEDGER, read_trials
@@ -20,11 +21,12 @@ from src.research.validation.report import Prepared
 from src.research.validation.screen import Screened, screen
 from src.research.validation.setup import ValidationSetup
 from src.research.validation.sources.port import CandidateSource
+from src.research.validation.survivors import refuse_reality_check
 from src.research.validation.verdicts import stands
 
 __all__ = [
-    "Options", "Subject", "family_now", "key_of", "prepared_of", "refuse_coarse", "screened", "subject_of",
-    "survivors_of",
+    "Options", "Subject", "family_now", "identity_of", "key_of", "prepared_of", "refuse_coarse", "screened",
+    "subject_of", "survivors_of",
 ]  # fmt: skip
 
 Stream = Callable[[], Iterator[tuple[Candidate, CandidateTrades]]]
@@ -67,13 +69,19 @@ def key_of(setup: ValidationSetup, source: CandidateSource, options: Options) ->
     )  # fmt: skip
 
 
+def identity_of(key: str, family: Family | None) -> str:
+    """What a validation is stored under: over another family it is another one."""
+    return key if family is None else run_id({"validation": key, "family": family.hash})
+
+
 def subject_of(
     setup: ValidationSetup, source: CandidateSource, key: str, found: Period | None, count: int, trades: Stream
 ) -> Subject:
     """Raises ConfigError where period or cut-off do not fit the trades."""
     section = setup.section
     period = found
-    if section.period is not None:
+    # Of a candidate that chooses its parameters again nothing could be traded before the first test.
+    if section.period is not None and section.reoptimise is None:
         period = Period(start_ns=section.period.start_ns, end_ns=section.period.end_ns)
     elif source.period is not None:
         period = source.period
@@ -91,15 +99,24 @@ def subject_of(
     return Subject(candidates=source.candidates(), count=count, period=period, key=key, trades=trades)
 
 
-def family_now(setup: ValidationSetup, source: CandidateSource, candidates: Sequence[Candidate]) -> Family:
-    """Everything that was ever tried on these data, as far as it is known now."""
+def family_now(
+    setup: ValidationSetup, source: CandidateSource, candidates: Sequence[Candidate], of: Set[str] | None = None
+) -> Family:
+    """Everything that was ever tried on these data, as far as it is known now.
+
+    Args:
+        of: the configuration hashes of the trials that may count; all in the ledger by default.
+    """
     names: dict[str, None] = {}
     for each in candidates:
         # A trial that two candidates share, as on mended data, counts for each of them.
         name = each.trial or each.candidate_id
         names[name if name not in names else f"{name} {each.candidate_id}"] = None
     series = source.series()
-    ledger = trials_on(series, read_trials(setup.runs_dir / LEDGER)) if series else set[str]()
+    known = chain(read_trials(setup.runs_dir / LEDGER), source.tried())
+    ledger = trials_on(series, known) if series else set[str]()
+    if of is not None:
+        ledger &= of
     chosen = setup.section.candidates
     return family_of(names, ledger, 0 if chosen is None else chosen.trials)
 
@@ -112,7 +129,12 @@ def refuse_coarse(setup: ValidationSetup, family: Family | None) -> None:
 
 
 def screened(setup: ValidationSetup, subject: Subject, options: Options) -> tuple[Screened, float]:
-    """The cheap phases, and how many seconds they took."""
+    """The cheap phases, and how many seconds they took.
+
+    Raises:
+        ConfigError: a reality check cannot be made of so many, or not here.
+    """
+    refuse_reality_check(setup.section, len(subject.candidates))
     since = monotonic_ns()
     found = screen(subject.trades(), setup.section, subject.period, waivers=options.waivers)
     return found, (monotonic_ns() - since) / 1e9

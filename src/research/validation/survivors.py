@@ -15,12 +15,12 @@ from src.research.deflated_sharpe import deflated_sharpe, expected_maximum
 from src.research.validation.figures import figure
 from src.research.validation.overfitting import OverfittingBlocks
 from src.research.validation.ports import Candidate, Period
-from src.research.validation.reality_check import reality_check
+from src.research.validation.reality_check import arch_library, reality_check
 from src.research.validation.screen import WEEK_NS, Screened
 from src.research.validation.section import ValidationSection
 from src.research.validation.sharpe_ratios import SharpeShape, Variant, minimum_track_record, probabilistic_sharpe
 
-__all__ = ["VARIANT", "overfitting_of", "reality_check_of", "sharpes_of"]
+__all__ = ["VARIANT", "overfitting_of", "reality_check_of", "refuse_reality_check", "sharpes_of"]
 
 #: Of the two published ones it is this; reports name it.
 VARIANT: Variant = "at_estimate"
@@ -68,22 +68,33 @@ def overfitting_of(blocks: OverfittingBlocks | None) -> dict[str, Any] | None:
     return None if found is None else asdict(found)
 
 
+def refuse_reality_check(section: ValidationSection, candidates: int) -> None:
+    """Refuse a reality check that could not be made in the end, before hours of work go before it.
+
+    Raises:
+        ConfigError: its library is not installed, or there are more candidates than it is made for.
+    """
+    if section.multiple_testing.reality_check is None or section.discovery_cutoff_ns is None:
+        return
+    if candidates > _MOST_COMPARED:
+        raise ConfigError(
+            f"multiple_testing.reality_check: expected at most {_MOST_COMPARED:,} candidates, because it compares all "
+            f"with all resamples at once, found {candidates:,}; leave it out, or choose fewer candidates"
+        )
+    arch_library()
+
+
 def reality_check_of(section: ValidationSection, screened: Screened, period: Period) -> dict[str, Any] | None:
     """Whether the best of all candidates is better than none in the weeks after the cut-off, as plain values.
 
     None where nobody asked for it, and where it is not defined. A candidate without trades in a week has 0 in it.
 
     Raises:
-        ConfigError: its library is not installed, or there are more candidates than it is made for.
+        ConfigError: see `refuse_reality_check`.
     """
     testing, cutoff_ns = section.multiple_testing, section.discovery_cutoff_ns
     if testing.reality_check is None or cutoff_ns is None or not screened.weeks:
         return None
-    if len(screened.weeks) > _MOST_COMPARED:
-        raise ConfigError(
-            f"multiple_testing.reality_check: expected at most {_MOST_COMPARED:,} candidates, because it compares all "
-            f"with all resamples at once, found {len(screened.weeks):,}; leave it out, or choose fewer candidates"
-        )
     first_ns = max(cutoff_ns, period.start_ns)
     begin, weeks = (first_ns - cutoff_ns) // WEEK_NS, (period.end_ns - cutoff_ns) // WEEK_NS
     table = np.zeros((max(0, weeks - begin), len(screened.weeks)))

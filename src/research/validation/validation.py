@@ -6,6 +6,7 @@ family is corrected at once, and everything is written in one transaction. Kille
 with `resume` ends with the same bytes. Called by one thread; it reads the real clock to tell how long it took.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -18,6 +19,7 @@ from src.backtesting.artifacts import ensure_writable
 from src.backtesting.identity import code_hash_of_this_process, versions
 from src.core.errors import ConfigError, DataError
 from src.core.sync import monotonic_ns
+from src.core.words import counted
 from src.research.validation.crew import judges_for
 from src.research.validation.false_discovery import assumption
 from src.research.validation.family import Family, keep_family, stored_family
@@ -26,7 +28,7 @@ from src.research.validation.judge import Parameters as Judging
 from src.research.validation.judged_book import JudgedBook, windows_in, windows_of
 from src.research.validation.outcome import Outcome, about_of, outcome_of, written
 from src.research.validation.ports import Candidate, CandidateTrades, Period
-from src.research.validation.reoptimised import entry_of, refuse_dry_run, reoptimised
+from src.research.validation.reoptimised import FAMILY, STARTED, entry_of, refuse_dry_run, reoptimised, trials_of
 from src.research.validation.report import Timing, ValidationReport, ValidationWatch
 from src.research.validation.setup import ValidationSetup
 from src.research.validation.sources import source_for
@@ -36,6 +38,7 @@ from src.research.validation.subject import (
     Options,
     Subject,
     family_now,
+    identity_of,
     key_of,
     prepared_of,
     refuse_coarse,
@@ -48,7 +51,7 @@ from src.research.validation.verdict_store import check_target
 
 __all__ = ["run_validation"]
 
-_RECORDS, _FAMILY, _TRADES = "records.jsonl", "family.json", "trades.duckdb"
+_RECORDS, _FAMILY, _TRADES = "records.jsonl", FAMILY, "trades.duckdb"
 #: So many candidates are read at once where they are looked at in this process.
 _READ_AT_ONCE = 256
 
@@ -149,10 +152,15 @@ def _choosing(setup: ValidationSetup, watch: ValidationWatch, options: Options, 
         subject = subject_of(setup, source, key, None, len(chosen.trades), source.trades)
         family = None
         if section.discovery_cutoff_ns is not None:
-            family = stored_family(folder / _FAMILY) or family_now(setup, source, subject.candidates)
+            family = stored_family(folder / _FAMILY)
+            if family is None:
+                of = trials_of(stored_family(folder / STARTED), chosen)
+                family = family_now(setup, source, subject.candidates, of)
             refuse_coarse(setup, family)
-            if not family.stored:
-                keep_family(folder / _FAMILY, family)
+            if not chosen.error:  # else nobody knows yet what it reads, and so what else was tried on that
+                if not family.stored:
+                    keep_family(folder / _FAMILY, family)
+                (folder / STARTED).unlink(missing_ok=True)
         found, cheap = screened(setup, subject, options)
         entry = entry_of(chosen, section)
         broken = {0: str(entry["error"])} if "error" in entry else {}
@@ -189,19 +197,18 @@ class _Validation:
         """See `run_validation`."""
         setup, source, options = self._setup, self._source, self._options
         with judges_for(setup.section, options.workers, options.executor) as judges:
-            if options.walkforward:
-                judges.begin()  # processes take a while to start, and the cheap phases need none
             info = self._trade_file()
+            # The file of trades is closed by now, and nobody holds the database of verdicts yet: a DuckDB file has
+            # either one process that writes or any number that read. Processes take a while to start, and the cheap
+            # phases need none.
+            if options.walkforward:
+                judges.begin()
             subject = subject_of(setup, source, self._key, info.period, info.trades, self._read_back)
             family = self._fixed_family(subject)
             refuse_coarse(setup, family)
             found, cheap_seconds = screened(setup, subject, options)
             wanted = survivors_of(subject, found, options)
-            # The file of trades was closed before anything else was opened, and nobody holds the database of verdicts
-            # yet: a DuckDB file has either one process that writes or any number that read.
-            with JudgedBook(self._folder / _RECORDS, self._made_by(family)) as book:
-                if not options.resume:
-                    book.drop()
+            with JudgedBook(self._folder / _RECORDS, self._made_by(family), anew=not options.resume) as book:
                 known = book.known & wanted.keys()
                 prepared = prepared_of(setup, source, subject, self._folder, family, len(wanted), judges.workers)
                 self._watch.prepared(replace(prepared, known=len(known), dropped=book.dropped))
@@ -271,8 +278,9 @@ def _report(
 ) -> ValidationReport:  # fmt: skip
     testing = setup.section.multiple_testing
     return ValidationReport(
-        name=setup.section.name, validation_id=subject.key, kind="stability" if family is None else "validation",
-        folder=folder, database=None if folder is None else setup.database, synthetic=source.synthetic,
+        name=setup.section.name, validation_id=identity_of(subject.key, family),
+        kind="stability" if family is None else "validation", folder=folder,
+        database=None if folder is None else setup.database, synthetic=source.synthetic,
         source=source.label, verdicts=outcome.verdicts, candidates=subject.candidates, windows=outcome.windows,
         daylight=outcome.daylight, sharpes=outcome.sharpes, family=family, method=testing.method, level=testing.level,
         p_value=testing.p_value, cutoff_ns=setup.section.discovery_cutoff_ns,
@@ -283,8 +291,15 @@ def _report(
 
 
 def _notes(method: Any, notes: Mapping[str, int]) -> str:
-    """What the correction rests on, and what was said of p-values, each once."""
-    return "; ".join([assumption(method), *notes])
+    """What the correction rests on, and what was said of p-values: notes that differ in numbers alone are told once."""
+    kinds = dict[str, list[Any]]()
+    for note, count in notes.items():
+        kind = kinds.setdefault(re.sub(r"\d+", "#", note), [0, note])
+        kind[0] += count
+    told = [
+        f"{counted(count, 'p-value')}{', as one says' if count > 1 else ''}: {note}" for count, note in kinds.values()
+    ]
+    return "; ".join([assumption(method), *told])
 
 
 @contextmanager

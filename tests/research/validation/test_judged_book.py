@@ -44,7 +44,7 @@ def test_records_of_another_program_are_dropped(tmp_path: Path) -> None:
         assert (book.known, book.dropped) == (frozenset(), 2)
         book.append([entry(1)])
     with JudgedBook(path, MADE_BY | {"code": "d"}) as book:
-        assert (book.known, book.dropped) == ({1}, 0)
+        assert (book.known, book.dropped) == (frozenset({1}), 0)
 
 
 def test_in_order_the_file_says_nothing_of_who_was_first(tmp_path: Path) -> None:

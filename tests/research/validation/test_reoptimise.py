@@ -65,6 +65,20 @@ def test_no_train_and_test_of_a_window_overlap_and_tests_are_seamless(tmp_path: 
     assert windows[-1].test_to_ns == parse_instant("2024-06-15")
 
 
+def test_no_test_begins_before_the_cut_off(tmp_path: Path) -> None:
+    """What was known when the choices were made is train; a cut-off behind the period leaves nothing to test on."""
+    cut = "discovery_cutoff: 2024-04-10\n"
+
+    windows = prepared(tmp_path, config=CONFIG + cut).windows
+
+    assert [each.test_from_ns for each in windows] == [
+        parse_instant(each) for each in ("2024-04-10", "2024-05-10", "2024-06-10")
+    ]  # fmt: skip
+    assert windows[0].train_from_ns == parse_instant("2024-02-10")
+    said = refusal(tmp_path, config=CONFIG + "discovery_cutoff: 2024-06-15\n")
+    assert said.startswith("discovery_cutoff: expected an instant before 2024-06-15 00:00:00Z, the end of the period")
+
+
 def test_an_embargo_lies_between_train_and_test(tmp_path: Path) -> None:
     """As long as it is stated; one as long as the train is refused."""
     windows = prepared(tmp_path, config=CONFIG.replace("rolling", "anchored, embargo: 3d")).windows

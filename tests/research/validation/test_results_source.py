@@ -8,6 +8,8 @@ import pytest
 from src.backtesting.result import Outcome
 from src.core.errors import ConfigError, DataError
 from src.research.suite.results_file import METRIC_COLUMNS
+from src.research.validation.family import trials_on
+from src.research.validation.ports import Period
 from src.research.validation.section import ValidationSection
 from src.research.validation.sources import source_for
 from src.research.validation.sources.results import WITHOUT_R, ResultsSource
@@ -149,3 +151,37 @@ def test_nobody_is_kept_from_writing_while_candidates_are_read(runs: Path, monke
         lengths.append(len(trades))
 
     assert lengths == [1, 1, 1]
+
+
+def test_a_market_that_was_generated_is_told_and_the_period_is_that_of_the_runs(runs: Path) -> None:
+    """One series of one run is enough; what nobody traded at the beginning and at the end was looked at as well."""
+    early = stored_run(runs, {"fast": 1}, 5, -2, stop=95.0)
+    later = stored_run(
+        runs, {"fast": 2}, 5, stop=95.0, start_ns=START_NS + 24 * HOUR,
+        sources={"AAA": "exchange", "BBB": "SYNTHETIC seed 7 0123456789abcdef"},
+    )  # fmt: skip
+    path = runs / "results.duckdb"
+    stored_suite(path, "a", runs, (early, {"fast": 1}))
+    stored_suite(path, "b", runs, (early, {"fast": 1}), (later, {"fast": 2}))
+
+    real, made = ResultsSource(path, suite="a"), ResultsSource(path, suite="b")
+
+    assert (real.synthetic, made.synthetic) == (False, True)
+    assert real.period == Period(start_ns=START_NS, end_ns=START_NS + 6 * 24 * HOUR)
+    assert made.period == Period(start_ns=START_NS, end_ns=START_NS + 7 * 24 * HOUR)
+
+
+def test_all_runs_of_a_database_and_the_ledger_beside_it_were_tried(runs: Path) -> None:
+    """Whatever was chosen, and wherever the verdicts are written to."""
+    answers = [stored_run(runs, {"fast": fast}, fast, stop=95.0) for fast in (1, 2, 3)]
+    (runs / "elsewhere").mkdir()
+    stored_suite(runs / "results.duckdb", "a", runs, *[(each, {"fast": 1}) for each in answers[:2]])
+    stored_suite(runs / "elsewhere" / "results.duckdb", "a", runs, *[(each, {"fast": 1}) for each in answers[:2]])
+    chosen = {"suite": "a", "where": f"run_id = '{answers[0].run_id}'"}
+
+    away = ResultsSource(runs / "elsewhere" / "results.duckdb", ledger=runs.parent / "trials.jsonl", **chosen)
+    other = ResultsSource(runs / "results.duckdb", ledger=runs.parent / "trials.jsonl", **chosen)
+
+    assert len(away.candidates()) == len(other.candidates()) == 1
+    assert len(trials_on(away.series(), away.tried())) == 2
+    assert len(trials_on(other.series(), other.tried())) == 3

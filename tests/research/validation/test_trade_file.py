@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from src.backtesting.artifacts.trial_ledger import Trial
 from src.core.errors import DataError, InternalError
 from src.research.validation.family import DataSet
 from src.research.validation.ports import Candidate, CandidateTrades, Period
@@ -44,6 +45,10 @@ class Known:
     def trades(self) -> Iterator[tuple[Candidate, CandidateTrades]]:
         """All of them."""
         yield from zip(self.candidates(), self._known, strict=True)
+
+    def tried(self) -> Iterator[Trial]:
+        """Nothing."""
+        return iter(())
 
     def series(self) -> tuple[DataSet, ...]:
         """None."""

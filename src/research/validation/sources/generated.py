@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from src.backtesting.artifacts.trial_ledger import Trial
 from src.core.bars import FloatArray, IntArray
 from src.core.record import record
 from src.core.rng import numpy_stream, stable_hash
@@ -225,6 +226,10 @@ class GeneratedSource:
         """Equal for two sources exactly if they generate the same candidates."""
         told = {"generator": _VERSION, **self._section.model_dump(mode="json")}
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    def tried(self) -> Iterator[Trial]:
+        """See `CandidateSource.tried`: nothing."""
+        return iter(())
 
     def series(self) -> tuple[DataSet, ...]:
         """See `CandidateSource.series`: no trial ledger knows of what a generator has made."""

@@ -7,6 +7,7 @@ the trades of a few candidates in memory at most.
 from collections.abc import Iterator
 from typing import Protocol
 
+from src.backtesting.artifacts.trial_ledger import Trial
 from src.research.validation.family import DataSet
 from src.research.validation.ports import Candidate, CandidateTrades, Period
 
@@ -53,6 +54,14 @@ class CandidateSource(Protocol):
 
     def trades(self) -> Iterator[tuple[Candidate, CandidateTrades]]:
         """All candidates with their trades, in the order of `candidates`, as often as wanted.
+
+        Raises:
+            ConfigError, DataError: see `candidates`.
+        """
+        ...
+
+    def tried(self) -> Iterator[Trial]:
+        """What was ever tried as far as this source knows, chosen or not, besides the ledger of the folder for runs.
 
         Raises:
             ConfigError, DataError: see `candidates`.

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from src.backtesting.artifacts.trial_ledger import LEDGER, Trial, read_trials
 from src.core.words import counted
 from src.research.validation.family import DataSet
 from src.research.validation.figures import total_r
@@ -36,12 +37,9 @@ class ReoptimisedSource:
         return self._found.synthetic
 
     @property
-    def period(self) -> Period | None:
+    def period(self) -> Period:
         """See `CandidateSource.period`."""
-        windows = self._found.windows
-        if not windows:
-            return None
-        return Period(start_ns=windows[0].window.test_from_ns, end_ns=windows[-1].window.test_to_ns)
+        return self._found.period
 
     def identity(self) -> str:
         """See `CandidateSource.identity`."""
@@ -58,6 +56,10 @@ class ReoptimisedSource:
         if self._found.without_r:
             trades = trades.chosen(np.zeros(len(trades), dtype=np.bool_))
         yield self.candidates()[0], trades
+
+    def tried(self) -> Iterator[Trial]:
+        """See `CandidateSource.tried`: the ledger of its runs, which need not lie where the verdicts do."""
+        return read_trials(self._found.runs_dir / LEDGER)
 
     def series(self) -> tuple[DataSet, ...]:
         """See `CandidateSource.series`."""

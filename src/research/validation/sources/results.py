@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from src.backtesting.artifacts.trial_ledger import LEDGER, Trial, read_trials
 from src.backtesting.result import Outcome
 from src.core.errors import ConfigError
 from src.core.record import record
+from src.data.synthetic import SOURCE_PREFIX
 from src.research.suite.results_file import METRIC_COLUMNS, listed, open_results
 from src.research.suite.selection import select_runs
 from src.research.validation.family import DataSet
@@ -57,9 +59,6 @@ class ResultsSource:
         ledger: the trial ledger, in case a condition asks for how often somebody has tried.
     """
 
-    synthetic = False
-    period: Period | None = None
-
     def __init__(
         self, path: Path, *, suite: str | None = None, where: str | None = None, ledger: Path | None = None
     ) -> None:
@@ -76,6 +75,18 @@ class ResultsSource:
         condition = f" where {self._where}" if self._where else ""
         return f"the runs of {suite} in {self._path.name}{condition}"
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether any series that any of the runs read was generated."""
+        sources = {source for data in dict.fromkeys(self.series()) for _, source in data.series}
+        return any(source.startswith(SOURCE_PREFIX) for source in sources)
+
+    @property
+    def period(self) -> Period:
+        """From where the first of the runs begins to where the last one ends, traded or not."""
+        windows = self.series()
+        return Period(start_ns=min(each.start_ns for each in windows), end_ns=max(each.end_ns for each in windows))
+
     def identity(self) -> str:
         """See `CandidateSource`: of the runs' ids and of what each came to."""
         told = [[run.candidate.candidate_id, run.digest] for run in self._runs()]
@@ -89,6 +100,23 @@ class ResultsSource:
             DataError: the database or the ledger cannot be read.
         """
         return tuple(run.candidate for run in self._runs())
+
+    def tried(self) -> Iterator[Trial]:
+        """See `CandidateSource`: every run of the database, and the ledger beside it where that is another one."""
+        with open_results(self._path) as connection:
+            found = connection.execute(
+                "SELECT run_id, configuration_hash, series, start_ns, end_ns FROM runs JOIN metrics USING (run_id) "
+                "ORDER BY run_id"
+            ).fetchall()
+        for run_id, trial, series, start_ns, end_ns in found:
+            read = tuple((str(symbol), str(source)) for symbol, source in json.loads(series))
+            yield Trial(
+                run_id=run_id, configuration_hash=trial, series=read, start_ns=start_ns, end_ns=end_ns, sharpe=None,
+                days=0, skew=None, kurtosis=None,
+            )  # fmt: skip
+        beside = self._path.with_name(LEDGER)
+        if beside != self._ledger:
+            yield from read_trials(beside)
 
     def series(self) -> tuple[DataSet, ...]:
         """See `CandidateSource`."""

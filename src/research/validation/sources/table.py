@@ -16,6 +16,7 @@ from pathlib import Path
 
 import duckdb
 
+from src.backtesting.artifacts.trial_ledger import Trial
 from src.core.errors import DataError, InternalError
 from src.data.connection import first_line
 from src.research.validation.family import DataSet
@@ -78,6 +79,10 @@ class TableSource:
         """See `CandidateSource`."""
         self._prepare()
         return self._candidates
+
+    def tried(self) -> Iterator[Trial]:
+        """See `CandidateSource.tried`: nothing."""
+        return iter(())
 
     def series(self) -> tuple[DataSet, ...]:
         """None: only whoever made the table knows."""
