@@ -11,7 +11,7 @@ import typer
 from src.cli.options import DebugOption, JsonOption, ProgressOption, QuietOption, SetOption, output_of
 from src.cli.output import Output, stdout_kept
 from src.cli.suite_progress import SuiteProgress
-from src.cli.walkforward_result import report_dict
+from src.cli.walkforward_result import report_dict, traded
 from src.cli.walkforward_view import show_report
 from src.core.program import command
 from src.core.sync import interrupts_raise
@@ -57,7 +57,7 @@ def walkforward_command(
         int | None,
         typer.Option("--trials", min=0, help="Tried, not kept, and not in the table of trades; 0 if absent."),
     ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many survivors, and how many others, are shown.")] = 10,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many survivors, lowest p first, and others.")] = 10,
     progress: ProgressOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -91,8 +91,14 @@ def walkforward_command(
             {"validation": setup.section.name, "exit_code": _EXIT_INTERRUPTED, "outcome": "INTERRUPTED", "again": again}
         )
         return _EXIT_INTERRUPTED
+    if report.synthetic:
+        watch.warn_of_synthetic()
+    looked_at = traded(report)
+    outside = None if looked_at is None else max(0, watch.trades - looked_at)
+    if outside:
+        out.warn(f"{counted(outside, 'trade')} entered outside the period, and left out everywhere")
     show_report(report, out, top=top, again=again)
-    out.result(report_dict(report))
+    out.result({**report_dict(report), "outside_period": outside})
     return report.exit_code
 
 
@@ -112,17 +118,21 @@ class _Watch:
     def __init__(self, out: Output, progress: SuiteProgress, one: str) -> None:
         self._out = out
         self._one = one
+        self._warned = False
         self.progress = progress
         self.text = f"no {one}"
+        self.trades = 0
 
     def prepared(self, about: Prepared) -> None:
         """See `ValidationWatch.prepared`."""
+        self.trades = about.trades
         if about.synthetic:
-            self._out.warn("SYNTHETIC trades: what passes here says nothing about a market or a strategy")
+            self.warn_of_synthetic()
         many = f"{counted(about.candidates, 'candidate')} with {counted(about.trades, 'trade')}; "
         self._out.notice(f"{about.name}: {many if about.trades else ''}{about.source}")
         if about.family_size is not None:
-            fixed = "as it was when this validation began" if about.family_stored else "fixed now"
+            fixed = "fixed now" if about.folder is not None else "as it is now; a dry run fixes none"
+            fixed = "as it was when this validation began" if about.family_stored else fixed
             self._out.notice(f"family of {counted(about.family_size, 'trial')}, {fixed}")
         left = "left by the cheap phases" if self._one == "candidate" else "to make"
         where = "dry run, nothing is written" if about.folder is None else str(about.folder)
@@ -136,6 +146,14 @@ class _Watch:
             )
         self.text = f"{self._counted(about.known)} of an earlier attempt" if about.known else self.text
         self.progress.begin(about.known)
+
+    def warn_of_synthetic(self) -> None:
+        """Once; whether a market was generated that parameters are chosen on is known only when its runs are made."""
+        if not self._warned:
+            self._warned = True
+            self._out.warn(
+                "SYNTHETIC trades, or a SYNTHETIC market: what passes here says nothing about a market or a strategy"
+            )
 
     def done(self, done: int, failed: int, total: int) -> None:
         """See `ValidationWatch.done`."""

@@ -11,7 +11,7 @@ from src.core.timeframe import format_instant
 from src.research.validation.ports import Status, Verdict
 from src.research.validation.report import ValidationReport
 
-__all__ = ["deciding", "report_dict", "statuses"]
+__all__ = ["deciding", "report_dict", "statuses", "traded"]
 
 
 def report_dict(report: ValidationReport) -> dict[str, Any]:
@@ -46,7 +46,8 @@ def report_dict(report: ValidationReport) -> dict[str, Any]:
             for phase, came, rejected, skipped in report.funnel
         ],
         "discovery_cutoff": None if report.cutoff_ns is None else format_instant(report.cutoff_ns),
-        "method": report.method, "level": report.level, "method_note": report.method_note or None,
+        "p_value": report.p_value, "method": report.method, "level": report.level,
+        "method_note": report.method_note or None,
         "family": None if family is None else {"size": family.size, "hash": family.hash, "stored": family.stored},
         "overfitting": report.pbo, "reality_check": report.reality_check,
         "candidates": candidates, "reoptimised": _reoptimised(report.reoptimised),
@@ -57,7 +58,9 @@ def report_dict(report: ValidationReport) -> dict[str, Any]:
 
 
 def deciding(verdict: Verdict) -> str:
-    """The phase that the verdict is of: the first that ended as the candidate did."""
+    """The phase that the verdict is of: the first that ended as the candidate did; none of one that passes them all."""
+    if verdict.status is Status.PASS:
+        return ""
     return next((each.phase for each in verdict.phases if each.status is verdict.status), "")
 
 
@@ -65,6 +68,18 @@ def statuses(verdicts: Sequence[Verdict]) -> dict[str, int]:
     """How many there are of each status that there is."""
     counts = {status.value: sum(each.status is status for each in verdicts) for status in Status}
     return {status: count for status, count in counts.items() if count}
+
+
+def traded(report: ValidationReport) -> int | None:
+    """How many trades were looked at; None where a candidate broke before that was known."""
+    counts = [
+        value
+        for verdict in report.verdicts
+        for each in verdict.phases
+        for name, value in each.figures
+        if (each.phase, name) == ("sample", "trades")
+    ]
+    return sum(counts) if len(counts) == len(report.verdicts) else None
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 Main thread. Nothing is cut off in the middle of a sentence: long texts go on in the next line, whatever the width.
 """
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,12 +31,18 @@ def show_report(report: ValidationReport, out: Output, *, top: int, again: str) 
         again: the command that tries candidates again which could not be looked at.
     """
     by_id = {each.candidate_id: each for each in report.candidates}
-    passed = [each for each in report.verdicts if each.status is Status.PASS]
+    passed = sorted(
+        (each for each in report.verdicts if each.status is Status.PASS),
+        key=lambda each: math.inf if each.p_value is None else each.p_value,  # stable: otherwise by id
+    )
     others = [each for each in report.verdicts if each.status in (Status.REJECT, Status.SKIP)]
     broken = [each for each in report.verdicts if each.status is Status.ERROR]
     out.say()
     if report.synthetic:
-        out.say("SYNTHETIC: generated trades; what passes here says nothing about a market", style="bold yellow")
+        out.say(
+            "SYNTHETIC: generated trades or a generated market; what passes here says nothing about a market",
+            style="bold yellow",
+        )
         out.say()
     _show_funnel(report, out)
     _show_survivors(report, passed[:top], by_id, out)
@@ -44,7 +51,7 @@ def show_report(report: ValidationReport, out: Output, *, top: int, again: str) 
     if len(passed) > top:
         out.say(f"and {counted(len(passed) - top, 'more survivor')}; {_where(report)}")
         out.say()
-    _show_others(report, others, top, out)
+    _show_others(report, others, by_id, top, out)
     _show_reoptimised(report, out)
     _show_claim(report, len(passed), out)
     _show_planted(report, by_id, out)
@@ -109,10 +116,11 @@ def _legend(report: ValidationReport, heads: Sequence[str]) -> str:
     about = {
         "OOS R": "mean of all trades in counted test windows",
         "eff.": "that over the mean of their trains",
+        "p": f"how likely such R by day after the cut-off is without an edge ({report.p_value})",
         "adj. p": f"adjusted for the family, the line is {report.level:g}",
         "PSR": f"probabilistic Sharpe ratio of R by day ({one.get('variant')})",
         "DSR": f"deflated for {counted(one.get('trials', 0), 'trial')}",
-        "MinTRL": "days until PSR is 0.95",
+        "MinTRL": "days with trades until PSR is 0.95",
     }
     hidden = () if one else ("PSR", "DSR", "MinTRL")
     return "; ".join(f"{head}: {about[head]}" for head in heads if head in about and head not in hidden) + "."
@@ -171,7 +179,9 @@ def _show_daylight(report: ValidationReport, passed: Sequence[Verdict], out: Out
         out.say()
 
 
-def _show_others(report: ValidationReport, others: Sequence[Verdict], top: int, out: Output) -> None:
+def _show_others(
+    report: ValidationReport, others: Sequence[Verdict], by_id: Mapping[str, Candidate], top: int, out: Output
+) -> None:
     """Some of each kind, so that no way of failing is hidden by one that is frequent."""
     groups: dict[tuple[str, str], list[Verdict]] = {}
     for each in others:
@@ -183,15 +193,19 @@ def _show_others(report: ValidationReport, others: Sequence[Verdict], top: int, 
     for ((status, phase), group), share in zip(ranked, shares, strict=True):
         if share:
             out.say(f"{status} at {phase}: {counted(len(group), 'candidate')}", style="bold")
-            _columns(
-                [(f"  {_short(each.candidate_id)}", each.reason.removeprefix(f"{phase}: ")) for each in group[:share]],
-                out,
-            )
+            _columns([(f"  {_short(each.candidate_id)}", _why(each, phase, by_id)) for each in group[:share]], out)
             shown += share
     if len(others) > shown:
         out.say(f"and {len(others) - shown:,} more; {_where(report)}")
     if others:
         out.say()
+
+
+def _why(verdict: Verdict, phase: str, by_id: Mapping[str, Candidate]) -> str:
+    """The reason, and of a run of a suite what it is: its id alone says nothing."""
+    labels = _labels(by_id[verdict.candidate_id])
+    reason = verdict.reason.removeprefix(f"{phase}: ")
+    return f"{reason} ({labels})" if labels else reason
 
 
 def _shares(sizes: Sequence[int], top: int) -> list[int]:
@@ -215,8 +229,9 @@ def _show_claim(report: ValidationReport, passed: int, out: Output) -> None:
     if report.kind == "stability" or report.cutoff_ns is None or report.family is None:
         _say(
             "This is a test of stability: no discovery_cutoff is declared, so the windows may show what the candidates "
-            "were chosen for, and no p-value is computed.",
+            "were chosen for, no p-value is computed, and nothing is known of how many of those that pass are luck.",
             out,
+            style="bold",
         )
         return
     family = report.family
@@ -224,7 +239,8 @@ def _show_claim(report: ValidationReport, passed: int, out: Output) -> None:
     when = f"trades entered from {format_instant(report.cutoff_ns)[:10]} on"
     percent = f"{100 * report.level:g} %"
     if passed:
-        these = "of what passes, here 1 candidate, is" if passed == 1 else f"of these {passed:,} are"
+        # Of a share that holds on average nothing follows for the very candidates that passed this time.
+        these = f"of what passes, here {counted(passed, 'candidate')}, is"
         _say(f"At most {percent} {these} expected to be false ({method}; {when}).", out, style="bold")
     else:
         _say(f"None passes at {percent} ({method}; {when}), so nothing is claimed.", out, style="bold")

@@ -28,21 +28,22 @@ class DurableLines:
         path: the file.
         note: told of each object that is there already and where its line begins; raises ValueError for one that does
             not belong there.
-        what: for messages, as "the records of a suite".
+        owner: for messages, whose records these are, as "a suite".
         lost: for messages, what `--resume` makes again where a line is taken out, as "its run".
 
     Raises:
         DataError: a line that is not the last one is damaged, or the file cannot be written.
     """
 
-    def __init__(self, path: Path, note: Callable[[Any, int], None], *, what: str, lost: str) -> None:
+    def __init__(self, path: Path, note: Callable[[Any, int], None], *, owner: str, lost: str) -> None:
         self.path = path
-        self._what, self._lost = what, lost
+        self._owner, self._lost = owner, lost
         try:
             self._file = _opened(path)
         except OSError as error:
             raise DataError(
-                f"{what} cannot be written to {path}: {error.strerror or error}; name a folder you may write to",
+                f"the records of {owner} cannot be written to {path}: {error.strerror or error}; name a folder you may "
+                "write to",
                 path=str(path),
             ) from None
         try:
@@ -104,8 +105,8 @@ class DurableLines:
                     yield checked(_entry_of(file.readline()))
         except (OSError, ValueError) as error:
             raise DataError(
-                f"expected {self._what} that were written to {self.path}, found them gone or changed ({error}); leave "
-                "the folder alone while it is under way, and run the command again",
+                f"expected the records of {self._owner} that were written to {self.path}, found them gone or changed "
+                f"({error}); leave {self._owner}'s folder alone while it is under way, and run the command again",
                 path=str(self.path),
             ) from None
 

@@ -1,5 +1,6 @@
 """What the command `walkforward` tells of a validation, and what it keeps where it cannot go on."""
 
+import dataclasses
 import json
 import signal
 from pathlib import Path
@@ -85,6 +86,8 @@ class Told:
         self.path.write_text(CONFIG, encoding="utf-8")
         self.asked: dict[str, Any] = {}
         self.interrupted_after: int | None = None
+        self.family_stored = True
+        self.synthetic: bool | None = None
         self.errors = ""
         self._monkeypatch, self._capsys = monkeypatch, capsys
 
@@ -94,8 +97,9 @@ class Told:
             total = len(found.verdicts)
             about = Prepared(
                 name=found.name, folder=found.folder, candidates=total, trades=9000, source=found.source,
-                synthetic=found.synthetic, survivors=total, known=0, dropped=0, workers=2, family_size=1000,
-                family_stored=True,
+                synthetic=found.synthetic if self.synthetic is None else self.synthetic, survivors=total, known=0,
+                dropped=0, workers=2, family_size=1000,
+                family_stored=self.family_stored,
             )  # fmt: skip
             watch.prepared(about)
             for done in range(1, total + 1):
@@ -161,6 +165,89 @@ def test_with_a_cut_off_the_claim_names_share_method_family_and_hash(told: Told)
     assert "the line is 0.05" in text
 
 
+def test_the_claim_is_of_what_passes_and_not_of_the_very_candidates_that_did(told: Told) -> None:
+    """A share that holds on average promises nothing of these three."""
+    text = " ".join(told(report(*(passing(f"good-{place}") for place in range(3)))).split())
+
+    assert "At most 5 % of what passes, here 3 candidates, is expected to be false (" in text
+    assert "of these" not in text
+
+
+def test_the_way_to_the_p_values_is_named(told: Told) -> None:
+    """Whoever reads one has to know whose it is; programs too."""
+    found = report(passing("good"), p_value="skew_t")
+
+    assert "; p: how likely such R by day after the cut-off is without an edge (skew_t); adj. p: " in " ".join(
+        told(found).split()
+    )
+    assert json.loads(told(found, "--json"))["p_value"] == "skew_t"
+
+
+def test_of_what_turns_out_to_be_generated_people_are_warned_even_if_quiet(told: Told) -> None:
+    """Of parameters that are chosen again it is known at the end only; it is said once."""
+    told.synthetic = False
+    told(report(LOSING, synthetic=True), "--quiet")
+    late = told.errors
+    told.synthetic = True
+    text = told(report(LOSING, synthetic=True), "--no-progress")
+
+    assert late.count("SYNTHETIC trades, or a SYNTHETIC market: what passes here says nothing about a market") == 1
+    assert told.errors.count("SYNTHETIC trades, or") == 1
+    assert "SYNTHETIC: generated trades or a generated market; " in text
+
+
+def test_survivors_come_by_p_value(told: Told) -> None:
+    """The first ten of hundreds by name would be any ten."""
+    names = [("c", 0.01), ("a", 0.02), ("b", 0.001)]
+    found = report(*(dataclasses.replace(passing(name), p_value=p) for name, p in names))
+
+    text = told(found, "--top", "2")
+
+    shown = [line.split()[0] for line in text.splitlines() if " 1,234 " in line]
+    assert shown == ["b", "c"]
+
+
+def test_trades_outside_the_period_are_left_out_aloud(told: Told) -> None:
+    """Whoever chooses the period chooses trades; the total before it says nothing of that."""
+    part = report(passing("good"))  # 1,234 trades of 9,000
+
+    text = told(part, "--json", "--quiet")
+
+    assert "7,766 trades entered outside the period, and left out everywhere" in told.errors
+    assert json.loads(text)["outside_period"] == 7766
+    told(report(passing("good"), failing("broken", "load", "no file", Status.ERROR)), code=1)
+    assert "outside the period" not in told.errors
+
+
+def test_a_candidate_that_passes_has_no_phase_that_decided(told: Told) -> None:
+    """As in the database of verdicts."""
+    found = json.loads(told(report(passing("good"), LOSING), "--json"))["candidates"]
+
+    assert [(each["status"], each["phase"]) for each in found] == [("PASS", None), ("REJECT", "expectancy")]
+
+
+def test_a_dry_run_fixes_no_family_and_says_so(told: Told) -> None:
+    """Nothing is written, so the next start may find another one."""
+    told.family_stored = False
+
+    told(report(LOSING), "--no-progress")
+    fixed = told.errors
+    told(report(LOSING, folder=None, database=None), "--dry-run", "--no-progress")
+
+    assert "family of 1,000 trials, fixed now" in fixed
+    assert "family of 1,000 trials, as it is now; a dry run fixes none" in told.errors
+
+
+def test_of_a_run_of_a_suite_that_fails_it_is_said_what_it_is(told: Told) -> None:
+    """Its id alone says nothing, and a run of trades without R looks as if it had none."""
+    found = report(LOSING)
+    labelled = (dataclasses.replace(found.candidates[0], labels=(("fast", 10), ("without_r", 12))),)
+
+    text = told(dataclasses.replace(found, candidates=labelled))
+
+    assert "losing  expected a mean net R above 0, found -0.1 (fast=10, without_r=12)" in text
+
+
 def test_the_assumption_of_another_method_is_printed(told: Told) -> None:
     """It holds under conditions only."""
     text = told(report(passing("good"), method="bh", method_note="only if independent"))
@@ -176,6 +263,7 @@ def test_without_a_cut_off_nothing_is_said_of_false_discoveries(told: Told) -> N
     text = told(found)
 
     assert "This is a test of stability: no discovery_cutoff is declared" in text
+    assert "nothing is known of how many of those that pass are luck" in " ".join(text.split())
     assert not any(word in text for word in ("false", "Benjamini", "adj. p", "discoveries", "%"))
     assert json.loads(told(found, "--json"))["kind"] == "stability"
 
@@ -373,3 +461,11 @@ def test_chosen_parameters_are_told_window_by_window(told: Told) -> None:
     assert "2020-01-01 partial  nothing is traded\n" in text
     assert "stitched 10,000.00 to 10,450.00 USDT, efficiency 0.50\n" in text
     assert [each["chosen"] for each in value["reoptimised"]["windows"]] == ["run-0001", None]
+
+
+def test_an_embargo_that_is_no_duration_is_one_problem(told: Told) -> None:
+    """Not one for each of the ways in which it could have been right."""
+    told(report(LOSING), "--set", "walkforward.embargo=2 years", code=2)
+
+    assert "1 problem:" in told.errors
+    assert "--set walkforward.embargo: expected longest or a duration such as 2d, found '2 years'" in told.errors

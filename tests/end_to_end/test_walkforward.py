@@ -58,7 +58,7 @@ def test_the_delivered_validation_shows_survivors_rejections_and_which_were_plan
     found = re.search(r"Found (\d+) of 10 planted", ended.out)
     assert found is not None
     assert int(found[1]) >= 5
-    assert re.search(r"At most 5 % of these \d+ are expected to be false \(Benjamini-Yekutieli, 400 trials", ended.out)
+    assert re.search(r"At most 5 % of what passes, here \d+ candidates, is expected to be false \(Benja", ended.out)
     rejected = dict(re.findall(r"^REJECT at (\w+): (\d+) candidates?$", ended.out, re.MULTILINE))
     assert list(rejected) == [
         "sample", "expectancy", "years", "cost_stress", "drawdown", "stability", "significance"

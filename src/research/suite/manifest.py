@@ -16,6 +16,7 @@ from src.backtesting.schedules import policy_named
 from src.backtesting.schedules.free import Free
 from src.core.config_file import ConfigDocument, read_config
 from src.core.errors import ConfigError
+from src.core.program import command
 from src.core.record import record
 from src.core.words import counted
 from src.research.suite.dimensions import OwnStrategies, product_of, refused_key, short_name, told_value
@@ -121,6 +122,11 @@ def read_manifest(path: Path, overrides: list[str]) -> Manifest:
         raise ConfigError(
             f"{source.name} is the configuration of one run, expected the manifest of a suite; write one with "
             f"base: {source.name} and product or runs beside it, as configs/suite.yaml does"
+        )
+    if "base" not in source.values and ("candidates" in source.values or "reoptimise" in source.values):
+        raise ConfigError(
+            f"{source.name} is the configuration of a validation, expected the manifest of a suite; "
+            f"`{command('walkforward', path.as_posix())}` runs it"
         )
     section = source.validate(SuiteSection)
     base, config = _base_of(source, section)

@@ -37,7 +37,7 @@ class RecordBook:
         self.path = path
         self._answers: dict[str, int] = {}
         self._lost: dict[str, int] = {}
-        self._lines = DurableLines(path, self._note, what="the records of a suite", lost="its run")
+        self._lines = DurableLines(path, self._note, owner="a suite", lost="its run")
 
     def __enter__(self) -> Self:
         return self

@@ -174,7 +174,7 @@ def open_results(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     if not path.is_file():
         raise DataError(
             f"there are no results at {path}; `{program()} suite MANIFEST` runs a suite and writes them, and "
-            "--results FILE names another file",
+            "--results FILE, or candidates.path in a validation, names another file",
             path=str(path),
         )
     with locked(path, _READ_SECONDS, may_lack=True):

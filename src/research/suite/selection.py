@@ -128,7 +128,7 @@ def select_runs(
                 kept.aggregate("count(*)").fetchall()
             except duckdb.Error as error:
                 raise ConfigError(
-                    f'--where: expected a condition in SQL such as "trades > 50", found {where!r}: '
+                    f'where: expected a condition in SQL such as "trades > 50", found {where!r}: '
                     f"{first_line(error)}\n{selection.known()}"
                 ) from None
             selection = dataclasses.replace(selection, rows=kept)
@@ -141,7 +141,7 @@ def _suites(connection: duckdb.DuckDBPyConnection, suite: str | None) -> list[st
     chosen = [one for one, name in known if suite is None or suite == name or (suite and one.startswith(suite))]
     if suite is not None and not chosen:
         names = ", ".join(f"{name} ({one[:12]})" for one, name in known)
-        raise ConfigError(f"--suite: expected a suite of this database, found {suite!r}; there are: {names or 'none'}")
+        raise ConfigError(f"suite: expected a suite of this database, found {suite!r}; there are: {names or 'none'}")
     connection.register("chosen_ids", pa.table({"suite_id": pa.array(chosen, type=pa.string())}))
     connection.execute("CREATE TEMP TABLE chosen AS SELECT suite_id FROM chosen_ids")
     connection.unregister("chosen_ids")

@@ -29,7 +29,7 @@ _MOST_WORKERS = 8
 _SHARE = 0.8
 _CLUSTER = "dask"
 #: Calls that are made one at a time to know what one takes; of these the first is no measure of the others.
-_SAMPLE = 3
+_SAMPLE = 2
 #: Without so many more there is nothing to be compared.
 _LEAST_CALLS = 24
 

@@ -134,11 +134,13 @@ def _combinations(trades: CandidateTrades, section: ValidationSection) -> Iterat
 
 
 def significance(candidate_id: str, trades: CandidateTrades, section: ValidationSection) -> dict[str, Any]:
-    """The p-value of the trades after the cut-off: value, how many trades and days it is based on, and its note."""
+    """The p-value of the trades after the cut-off: value, how many trades and days it is based on, its note, and of one
+    that was resampled the least that it could have been."""
     later = trades.entry_ns >= np.int64(section.discovery_cutoff_ns or 0)
     r, days = trades.r_net[later], trades.entry_ns[later] // DAY_NS
     found = p_value(section.multiple_testing.p_value, r, days, section.multiple_testing, candidate_id)
-    return {"value": found.value, "trades": len(r), "days": found.clusters, "note": found.note}
+    told = {"value": found.value, "trades": len(r), "days": found.clusters, "note": found.note}
+    return told | {"floor": found.floor} if found.floor else told
 
 
 def why_broken(error: BaseException) -> str:

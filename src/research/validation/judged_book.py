@@ -59,7 +59,7 @@ class JudgedBook:
             self.drop()
 
     def _opened(self) -> DurableLines:
-        return DurableLines(self._path, self._note, what="the records of a validation", lost="its candidate")
+        return DurableLines(self._path, self._note, owner="a validation", lost="its candidate")
 
     def __enter__(self) -> Self:
         return self

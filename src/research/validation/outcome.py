@@ -100,12 +100,14 @@ def outcome_of(
         candidates, found, family=None if family is None else family.size, method=testing.method, level=testing.level
     )
     passed = {each.candidate_id for each in verdicts if each.status is Status.PASS}
+    untold = 0 if section.candidates is None else section.candidates.trials
+    tried = len(candidates) + untold if family is None else family.size
     planted = [each.candidate_id for each in candidates if each.planted]
     return Outcome(
         verdicts=verdicts, candidates=tuple(candidates),
         windows={name: windows[name] for name in sorted(passed & windows.keys())},
         daylight={name: daylight[name] for name in sorted(passed & daylight.keys())},
-        sharpes=sharpes_of(candidates, passed, screened.shapes, len(candidates) if family is None else family.size),
+        sharpes=sharpes_of(candidates, passed, screened.shapes, tried),
         notes=dict(sorted(notes.items())), pbo=overfitting_of(screened.blocks),
         reality_check=reality_check_of(section, screened, period), funnel=funnel_of(verdicts),
         warnings=_warnings(verdicts),

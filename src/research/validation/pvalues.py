@@ -217,8 +217,12 @@ def _bootstrap(sums: FloatArray, crowded: int, section: MultipleTestingSection, 
     # Sums are compared, not quotients, because resamples of equal days have no deviation to divide by.
     bar = found.t * math.sqrt(days) * np.sqrt(variance)
     reached = int(np.count_nonzero(first >= bar - _TIE * (np.abs(bar) + found.deviation)))
-    note = "resampled days contain no loss that the days have not met; where losses are rare and large use robust"
-    return (1 + reached) / (1 + resamples), resampled_floor(section), note
+    floor = resampled_floor(section)
+    note = (
+        f"{resamples} resamples can show no less than {floor:.3g}, and contain no loss that the days have not met; "
+        "where losses are rare and large use robust"
+    )
+    return (1 + reached) / (1 + resamples), floor, note
 
 
 def resampled_floor(section: MultipleTestingSection) -> float:

@@ -10,7 +10,7 @@ Called by one thread. What is stored is a function of configuration, data and co
 whatever was killed and resumed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from src.research.suite.records import RecordBook
 from src.research.suite.suite import prepare_data
 from src.research.validation.family import DataSet
 from src.research.validation.ports import CandidateTrades, Period
-from src.research.validation.reoptimise_files import remove_files, write_files
+from src.research.validation.reoptimise_files import remove_files, write_files, write_records
 from src.research.validation.reoptimise_plan import Reoptimisation, prepare_reoptimise
 from src.research.validation.reoptimise_walk import ENDED, Progress, Runs, Walk, WindowChoice
 from src.research.validation.section import ValidationSection
@@ -82,6 +82,7 @@ class Reoptimised:
         runs, known, failed: different runs; those taken from an earlier attempt; those that have no figures.
         run_ids: of these, where they have one.
         run_seconds: real durations of the runs that were made now, added up.
+        workers: how many processes made them.
     """
 
     candidate_id: str
@@ -108,17 +109,20 @@ class Reoptimised:
     failed: int
     run_ids: frozenset[str]
     run_seconds: float
+    workers: int
 
 
 def run_reoptimise(
     section: ValidationSection, folder: Path, *, into: Path | None = None, workers: int | None = None,
     resume: bool = False, executor: str | None = None, watch: ReoptimiseWatch | None = None,
+    named: Callable[[str], str] = str,
 ) -> Reoptimised:  # fmt: skip
     """Choose on every train, run every test, and stitch.
 
     Args:
         folder: of the configuration, which its paths are relative to.
         into: where its files go; `<runs>/validations/<name>-<hash>` by default.
+        named: makes that hash of the one of the walk-forward, where more than that tells folders apart.
         workers: how many processes; the configuration's, the manifest's, or as many as a suite has, by default.
         resume: take the answers that an earlier attempt at this very walk-forward has left.
         executor: another one than the configuration says.
@@ -139,7 +143,7 @@ def run_reoptimise(
     ):
         fingerprints = prepare_data(plan, stores, on_brought=made.begin)
         identity = _identity(prepared, fingerprints)
-        own = into or (folder / section.runs).resolve() / "validations" / f"{section.name}-{identity[:12]}"
+        own = into or (folder / section.runs).resolve() / "validations" / f"{section.name}-{named(identity)[:12]}"
         with _only_here(own):
             records = own / f"runs-{identity[:12]}.jsonl"
             mirror = mirror_for(wanted, manifest, plan)
@@ -156,7 +160,10 @@ def run_reoptimise(
                 walk = Walk(prepared, runs, mirror)
                 error = walk.all_windows()
                 stores.close()  # where the data have changed on the way, none of this belongs together
-                return _ended(prepared, own, identity, fingerprints, walk, runs, error)
+                found = _ended(prepared, own, identity, fingerprints, walk, runs, error)
+                if not error:
+                    write_records(book)
+                return replace(found, workers=made.workers)
 
 
 def _as_configured(prepared: Reoptimisation, section: ValidationSection, folder: Path) -> Reoptimisation:
@@ -247,7 +254,7 @@ def _ended(
         ),
         synthetic=walk.synthetic, fingerprints=fingerprints, error=error, runs=len(used), known=runs.known,
         failed=sum(each is None or each.outcome not in ENDED for each in answers),
-        run_ids=frozenset(each.run_id for each in answers if each is not None), run_seconds=runs.seconds,
+        run_ids=frozenset(each.run_id for each in answers if each is not None), run_seconds=runs.seconds, workers=1,
     )  # fmt: skip
 
 

@@ -5,7 +5,9 @@ workers is in them, and a file that has these bytes already is left as it is.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,12 @@ from src.backtesting.artifacts.tables import write_table
 from src.backtesting.artifacts.trial_ledger import series_read
 from src.core.bars import FloatArray, IntArray
 from src.core.errors import DataError
+from src.research.durable_lines import line_of
+from src.research.suite.records import RecordBook
 from src.research.validation.stitching import TRADE_COLUMNS, Stitched
 
 __all__ = ["EQUITY_FILE", "WINDOWS_FILE", "equity_of_run", "remove_files", "series_of_run", "trades_of_run",
-           "write_files"]  # fmt: skip
+           "write_files", "write_records"]  # fmt: skip
 
 EQUITY_FILE = "equity.parquet"
 WINDOWS_FILE = "reoptimised.jsonl"
@@ -87,6 +91,30 @@ def write_files(folder: Path, equity: Stitched, windows: Sequence[Mapping[str, A
             f"what a walk-forward came to could not be written to {folder}: {error.strerror or error}; all runs are "
             "kept: make room, and go on with --resume",
             path=str(folder),
+        ) from None
+
+
+def write_records(book: RecordBook) -> None:
+    """Leave the records of a walk-forward that has ended in the order of their keys and without real durations; closes
+    the book.
+
+    Raises:
+        DataError: the disk refused it; the records are as they were.
+    """
+    partial = book.path.with_name(f".{book.path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            for answer in book.answers():
+                file.write(line_of({"answer": asdict(replace(answer, timing={}))}))
+            file.flush()
+            os.fsync(file.fileno())
+        book.close()
+        _put(partial, book.path)
+    except OSError as error:
+        raise DataError(
+            f"the records {book.path} could not be put in order: {error.strerror or error}; make room, then go on with "
+            "--resume",
+            path=str(book.path),
         ) from None
 
 

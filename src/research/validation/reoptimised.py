@@ -3,7 +3,7 @@
 Called by the thread of the validation.
 """
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from src.research.validation.section import ValidationSection
 from src.research.validation.setup import ValidationSetup
 from src.research.validation.sources.reoptimised import window_rows
 from src.research.validation.stability import judged_windows
+from src.research.validation.subject import refuse_coarse
 
 __all__ = ["FAMILY", "STARTED", "entry_of", "refuse_dry_run", "reoptimised", "trials_of"]
 
@@ -29,12 +30,14 @@ FAMILY, STARTED = "family.json", "trials.json"
 
 
 def reoptimised(
-    setup: ValidationSetup, watch: ValidationWatch, *, workers: int | None, resume: bool, executor: str | None
-) -> Reoptimised:
+    setup: ValidationSetup, watch: ValidationWatch, *, workers: int | None, resume: bool, executor: str | None,
+    named: Callable[[str], str],
+) -> Reoptimised:  # fmt: skip
     """Run it; see `run_reoptimise`."""
     return run_reoptimise(
-        setup.section, setup.folder, workers=workers, resume=resume, executor=executor, watch=_Adapted(setup, watch)
-    )
+        setup.section, setup.folder, workers=workers, resume=resume, executor=executor, watch=_Adapted(setup, watch),
+        named=named,
+    )  # fmt: skip
 
 
 class _Adapted:
@@ -44,6 +47,9 @@ class _Adapted:
         self._setup, self._watch = setup, watch
 
     def prepared(self, prepared: Reoptimisation, folder: Path, workers: int, known: int, dropped: int) -> None:
+        if self._setup.section.discovery_cutoff_ns is not None:
+            # It will be larger, but what is too coarse for the trains alone is told before any of them is run.
+            refuse_coarse(self._setup, family_of(prepared.train_keys()))
         _note_trials(self._setup, prepared.runs_dir, folder)
         choices, windows = len(prepared.choices), len(prepared.windows)
         self._watch.prepared(

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from src.core.config import DurationNs, InstantNs, Section, ZoneName
 from src.core.timeframe import MINUTE_NS
@@ -26,6 +26,7 @@ def _no_bare_year(value: Any) -> Any:
     return value
 
 
+_DURATION: TypeAdapter[int] = TypeAdapter(DurationNs)
 Date = Annotated[InstantNs, BeforeValidator(_no_bare_year)]
 
 
@@ -51,8 +52,8 @@ class CandidatesSection(Section):
     """Where the candidates come from: a suite's results, a table of trades, or a generator.
 
     `path` is the table, or the database of results, relative to the configuration. Of a suite `suite` (its name, or how
-    its id begins) and `where` (an SQL condition on its runs) choose. `trials` is how many were tried and not kept; it
-    belongs to a table, whose source alone knows it.
+    its id begins) and `where` (an SQL condition on its runs) choose. `trials` is how many were tried and not kept; of
+    suites the trial ledger knows that.
     """
 
     source: Literal["generated", "table", "results"]
@@ -182,8 +183,11 @@ class WalkforwardSection(Section):
     @field_validator("embargo", mode="before")
     @classmethod
     def _embargo(cls, value: Any) -> Any:
-        if isinstance(value, str) and value != "longest" and not any(each.isdigit() for each in value):
-            raise ValueError(f"expected longest or a duration such as 2d, found {value!r}")
+        if value != "longest":
+            try:
+                _DURATION.validate_python(value)
+            except ValidationError:
+                raise ValueError(f"expected longest or a duration such as 2d, found {value!r}") from None
         return value
 
 
@@ -252,4 +256,6 @@ class ValidationSection(Section):
         period, cutoff_ns = self.period, self.discovery_cutoff_ns
         if period is not None and cutoff_ns is not None and cutoff_ns >= period.end_ns:
             raise ValueError("discovery_cutoff must lie before the end of the period")
+        if self.multiple_testing.reality_check is not None and cutoff_ns is None:
+            raise ValueError("multiple_testing.reality_check is of the weeks after the discovery_cutoff; declare one")
         return self

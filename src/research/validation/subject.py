@@ -59,11 +59,15 @@ class Subject:
     trades: Stream
 
 
-def key_of(setup: ValidationSetup, source: CandidateSource, options: Options) -> str:
-    """Hash of all that verdicts are a function of, but the family and the program."""
+def key_of(setup: ValidationSetup, identity: str, options: Options) -> str:
+    """Hash of all that verdicts are a function of, but the family and the program.
+
+    Args:
+        identity: of the source of the candidates.
+    """
     return run_id(
         {
-            "section": setup.decisive(), "candidates": source.identity(), "walkforward": options.walkforward,
+            "section": setup.decisive(), "candidates": identity, "walkforward": options.walkforward,
             "waivers": options.waivers,
         }
     )  # fmt: skip

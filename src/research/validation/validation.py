@@ -83,7 +83,7 @@ def run_validation(
     if setup.section.reoptimise is not None:
         return _choosing(setup, watch, options, dry_run=dry_run)
     source = source_for(setup.section, setup.folder)
-    key = key_of(setup, source, options)
+    key = key_of(setup, source.identity(), options)
     if dry_run:
         return _dry(setup, source, key, watch, options)
     ensure_writable(setup.runs_dir)
@@ -144,10 +144,12 @@ def _choosing(setup: ValidationSetup, watch: ValidationWatch, options: Options, 
     ensure_writable(setup.runs_dir)
     check_target(setup.database)
     chosen = reoptimised(
-        setup, watch, workers=options.workers, resume=options.resume, executor=options.executor
+        setup, watch, workers=options.workers, resume=options.resume, executor=options.executor,
+        named=lambda identity: key_of(setup, identity, options),
     )  # fmt: skip
+    made = (monotonic_ns() - began) / 1e9
     source, folder, section = ReoptimisedSource(chosen), chosen.folder, setup.section
-    key = key_of(setup, source, options)
+    key = key_of(setup, chosen.identity, options)
     with _only_here(folder):
         subject = subject_of(setup, source, key, None, len(chosen.trades), source.trades)
         family = None
@@ -176,8 +178,8 @@ def _choosing(setup: ValidationSetup, watch: ValidationWatch, options: Options, 
         )
         written(setup, folder, about_of(setup, source, key, family), outcome, windows_of([entry]))
     timing = Timing(
-        wall_seconds=(monotonic_ns() - began) / 1e9, cheap_seconds=cheap, walkforward_seconds=chosen.run_seconds,
-        sum_seconds=chosen.run_seconds, speed_up=None, workers=1,
+        wall_seconds=(monotonic_ns() - began) / 1e9, cheap_seconds=cheap, walkforward_seconds=made,
+        sum_seconds=chosen.run_seconds, speed_up=None, workers=chosen.workers,
     )  # fmt: skip
     return replace(_report(setup, source, subject, outcome, family, timing, folder), reoptimised=chosen)
 

@@ -164,6 +164,18 @@ def test_a_base_that_is_not_there_or_free_is_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("key", ["candidates", "reoptimise"])
+def test_the_configuration_of_a_validation_is_no_manifest(tmp_path: Path, key: str) -> None:
+    """The sentence has the command that it is for."""
+    path = tmp_path / "validate.yaml"
+    path.write_text(f"{key}: {{}}\n", encoding="utf-8")
+
+    with pytest.raises(
+        ConfigError, match=r"of a validation, expected the manifest of a suite; `.* walkforward .*validate"
+    ):
+        read_manifest(path, [])
+
+
 def test_the_configuration_of_one_run_is_no_manifest(tmp_path: Path) -> None:
     """Said in one sentence, and not in one for each of its keys."""
     (tmp_path / "mine.yaml").write_text(BASE, encoding="utf-8")

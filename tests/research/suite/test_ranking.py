@@ -96,7 +96,7 @@ def test_what_is_no_condition_is_refused_with_the_columns_there_are(path: Path, 
     """Another file is out of reach, and so is a second statement."""
     (path.parent / "secret.csv").write_text("a\n1\n")
 
-    with pytest.raises(ConfigError, match="--where: expected a condition") as caught:
+    with pytest.raises(ConfigError, match="where: expected a condition") as caught:
         read_results(path, where=where.replace("{folder}", path.parent.as_posix()))
 
     assert "labels: fast, size, symbols\nfigures: currency, " in caught.value.message

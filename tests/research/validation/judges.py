@@ -5,7 +5,7 @@ from functools import partial
 
 from src.research.validation.judge import JudgeAnswer, JudgeTask, judge_chunk
 
-__all__ = ["dying_at", "raising_at"]
+__all__ = ["dying_at"]
 
 
 def _dying(number: int, task: JudgeTask) -> JudgeAnswer:
@@ -14,17 +14,6 @@ def _dying(number: int, task: JudgeTask) -> JudgeAnswer:
     return judge_chunk(task)
 
 
-def _raising(number: int, task: JudgeTask) -> JudgeAnswer:
-    if any(each == number for each, _ in task.candidates):
-        raise ValueError("the worker is out of order")
-    return judge_chunk(task)
-
-
 def dying_at(number: int) -> "partial[JudgeAnswer]":
     """A worker that ends itself when it is given this candidate."""
     return partial(_dying, number)
-
-
-def raising_at(number: int) -> "partial[JudgeAnswer]":
-    """A worker that raises when it is given this candidate."""
-    return partial(_raising, number)

@@ -1,6 +1,7 @@
 """The order in which a validation does things, and what it makes of answers that are missing; without processes."""
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -157,6 +158,23 @@ def test_too_many_candidates_for_a_reality_check_are_refused_before_anything_is_
     assert watch.about == []
 
 
+def test_a_reality_check_without_a_cut_off_is_refused(tmp_path: Path, here: Here) -> None:
+    """There would be no answer, and nobody would be told."""
+    with pytest.raises(ConfigError, match="is of the weeks after the discovery_cutoff; declare one"):
+        run(tmp_path, "multiple_testing: {reality_check: spa}\n")
+
+
+@pytest.mark.parametrize("text", ["", CUTOFF])
+def test_what_was_tried_and_not_kept_deflates_with_and_without_a_cut_off(tmp_path: Path, here: Here, text: str) -> None:
+    """Without one there is no family, and whoever says twenty was believed to have said nothing."""
+    path = tmp_path / "validate.yaml"
+    path.write_text(CONFIG + text, encoding="utf-8")
+
+    found = run_validation(read_validation(path, [], trials=20), Watch(), dry_run=True)
+
+    assert {each["trials"] for each in found.sharpes.values()} == {24}
+
+
 def test_trials_that_are_added_later_change_no_verdict_and_another_family_is_another_validation(
     tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,3 +196,16 @@ def test_trials_that_are_added_later_change_no_verdict_and_another_family_is_ano
     assert again.validation_id == dry.validation_id == first.validation_id != other.validation_id
     adjusted = [(one.adjusted, two.adjusted) for one, two in zip(first.verdicts, other.verdicts, strict=True)]
     assert all(one is not None and two is not None and one < two for one, two in adjusted[:2])
+
+
+def test_a_resampled_p_value_is_told_with_its_floor(tmp_path: Path, here: Here) -> None:
+    """Where the claim is made, and beside each value."""
+    testing = "multiple_testing: {p_value: bootstrap, resamples: 999}\n"
+
+    found = run(tmp_path, CUTOFF + testing)
+
+    assert found.folder is not None
+    lines = [json.loads(each) for each in (found.folder / "records.jsonl").read_text().splitlines()]
+    assert "999 resamples can show no less than 0.001" in found.method_note
+    assert [each["judged"]["p"]["floor"] for each in lines[1:]] == [0.001, 0.001]
+    assert [each.p_value for each in found.verdicts] == [0.001, 0.001, 1.0, 1.0]

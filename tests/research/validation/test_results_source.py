@@ -185,3 +185,18 @@ def test_all_runs_of_a_database_and_the_ledger_beside_it_were_tried(runs: Path) 
     assert len(away.candidates()) == len(other.candidates()) == 1
     assert len(trials_on(away.series(), away.tried())) == 2
     assert len(trials_on(other.series(), other.tried())) == 3
+
+
+def test_labels_stay_what_they_were_stored_as(runs: Path) -> None:
+    """Another suite whose label of the same name is a text changes none."""
+    one, two = (stored_run(runs, {"fast": fast}, fast, stop=95.0) for fast in (1, 2))
+    path = runs / "results.duckdb"
+    labels = {"fast": 1, "share": 0.5, "symbols": ["AAA", "BBB"], "none": None, "on": True}
+    stored_suite(path, "a", runs, (one, labels))
+    before = ResultsSource(path, where="suite = 'a'").candidates()
+    stored_suite(path, "b", runs, (two, {"fast": "quick", "share": "half", "on": "yes"}))
+
+    after = ResultsSource(path, where="suite = 'a'").candidates()
+
+    assert before == after
+    assert after[0].labels == (("fast", 1), ("share", 0.5), ("symbols", "AAA+BBB"), ("on", True))

@@ -33,6 +33,8 @@ _TRADES_AT_ONCE = 50_000
 _COSTS = ("commission", "spread_cost", "slippage_cost")
 _READ = ("entry_ns", "exit_ns", "side", "net", "risk", *_COSTS, "financing")
 
+Pairs = tuple[tuple[str, Any], ...]
+
 
 @record
 class _Run:
@@ -169,26 +171,24 @@ class ResultsSource:
             self._known = self._described(chosen)
         return self._known
 
-    def _chosen(self) -> dict[str, tuple[tuple[tuple[str, Any], ...], tuple[tuple[str, Any], ...]]]:
-        """Labels and given figures of each run, in the order of the ids."""
+    def _chosen(self) -> dict[str, tuple[tuple[str, int], Pairs]]:
+        """Where each run is listed, and its given figures, in the order of the ids."""
         with select_runs(self._path, where=self._where, suite=self._suite, ledger=self._ledger) as selection:
-            labels = selection.labels
-            columns = ("run_id", "status", *METRIC_COLUMNS, *labels.values())
+            columns = ("run_id", "status", "suite_id", "position", *METRIC_COLUMNS)
             rows = selection.fetch(columns, "run_id, suite_id, position")
-        found: dict[str, tuple[tuple[tuple[str, Any], ...], tuple[tuple[str, Any], ...]]] = {}
-        for run_id, status, *values in rows:
+        found: dict[str, tuple[tuple[str, int], Pairs]] = {}
+        for run_id, status, suite_id, position, *values in rows:
             # Of a run under several names the first counts.
             if run_id is None or status != Outcome.COMPLETED.value or run_id in found:
                 continue
-            figures = tuple((name, _finite(value)) for name, value in zip(METRIC_COLUMNS, values, strict=False))
-            own = zip(labels, values[len(METRIC_COLUMNS) :], strict=True)
-            found[run_id] = (tuple((name, value) for name, value in own if value is not None), figures)
+            figures = tuple((name, _finite(value)) for name, value in zip(METRIC_COLUMNS, values, strict=True))
+            found[run_id] = ((suite_id, position), figures)
         return found
 
-    def _described(
-        self, chosen: dict[str, tuple[tuple[tuple[str, Any], ...], tuple[tuple[str, Any], ...]]]
-    ) -> tuple[_Run, ...]:
+    def _described(self, chosen: dict[str, tuple[tuple[str, int], Pairs]]) -> tuple[_Run, ...]:
         with open_results(self._path) as connection:
+            # As they were stored: the columns of a selection are of a kind that holds those of other suites too.
+            listing = connection.execute("SELECT suite_id, position, labels FROM suite_runs").fetchall()
             connection.register("chosen", pa.table({"run_id": pa.array(list(chosen), type=pa.string())}))
             about = connection.execute(
                 "SELECT run_id, configuration_hash, digest, series, start_ns, end_ns FROM runs JOIN chosen "
@@ -198,10 +198,13 @@ class ResultsSource:
                 "SELECT run_id, count(*), count(*) FILTER (WHERE NOT coalesce(risk > 0 AND isfinite(net / risk), "
                 "false)) FROM trades JOIN chosen USING (run_id) GROUP BY run_id"
             ).fetchall()
+        texts = {(suite_id, position): text for suite_id, position, text in listing}
         held = {run_id: (count, without) for run_id, count, without in counts}
         runs = []
         for number, (run_id, trial, digest, series, start_ns, end_ns) in enumerate(about):
-            labels, given = chosen[run_id]
+            place, given = chosen[run_id]
+            told = json.loads(texts[place])
+            labels = tuple((name, _plain(value)) for name, value in told.items() if value is not None)
             count, without = held.get(run_id, (0, 0))
             candidate = Candidate(
                 number=number, candidate_id=run_id, labels=(*labels, (WITHOUT_R, without)) if without else labels,
@@ -223,6 +226,13 @@ def _trades(rows: dict[str, "np.ndarray[Any, np.dtype[Any]]"], part: slice) -> C
         cost_r=(costs + np.maximum(rows["financing"][part], 0.0)) / risk,
         side=np.where(rows["side"][part] == "buy", 1, -1),
     )
+
+
+def _plain(value: Any) -> Any:
+    """A label as one value: of symbols `BTCUSDT+ETHUSDT`."""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return "+".join(value)
+    return json.dumps(value, sort_keys=True) if isinstance(value, (list, dict)) else value
 
 
 def _finite(value: Any) -> Any:

@@ -5,6 +5,7 @@ open while it is read and no longer.
 """
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -34,6 +35,10 @@ _LATEST_NS = 230 * 365 * DAY_NS  # 2199; a stamp fits until 2262
 _LONGEST_ID = 200
 _LARGEST_R = 1e6
 _NUMBER = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
+# What no terminal shows, or what changes how the rest of a line is shown: one id would look like another.
+_UNSEEN = r"[\p{Cc}\p{Zl}\p{Zp}\x{200b}\x{2060}\x{feff}\x{202a}-\x{202e}\x{2066}-\x{2069}]"
+_PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip, as workbooks are", b"\x28\xb5\x2f\xfd": "zstd"}
+_TORN = re.compile(r"CSV parse error: Row #([0-9]+): Expected ([0-9]+) columns, got ([0-9]+)")
 _SIDES = {"long": 1, "buy": 1, "1": 1, "+1": 1, "1.0": 1, "short": -1, "sell": -1, "-1": -1, "-1.0": -1}
 
 #: What a value must be: the column, when it is not, what was expected. The order decides which is told of one row.
@@ -44,6 +49,11 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         rf"length(t_candidate) > {_LONGEST_ID} OR trim(t_candidate) <> t_candidate "
         r"OR regexp_matches(t_candidate, '[\x00-\x1f\x7f]')",
         f"an id of up to {_LONGEST_ID} characters on one line without spaces around it",
+    ),
+    (
+        "candidate",
+        f"regexp_matches(t_candidate, '{_UNSEEN}')",
+        "an id of which every character can be seen",
     ),
     (
         "candidate",
@@ -124,11 +134,17 @@ class TableRows:
             if self._path.is_dir():
                 raise self._wrong("a CSV or Parquet file of trades, found a folder; name the file in it")
             with self._path.open("rb") as file:
-                return file.read(4) == b"PAR1"
+                begins = file.read(4)
         except FileNotFoundError:
             raise self._wrong("a CSV or Parquet file of trades, found none there; mend candidates.path") from None
         except OSError as error:
             raise self._wrong(f"a CSV or Parquet file of trades, found: {error.strerror or error}") from None
+        packed = next((how for mark, how in _PACKED.items() if begins.startswith(mark)), None)
+        if packed is not None:
+            raise self._wrong(
+                f"a CSV or Parquet file of trades, found one that is packed ({packed}); unpack or export it"
+            )
+        return begins == b"PAR1"
 
     def _schema(self) -> dict[str, Any]:
         """The type of each column by name."""
@@ -159,6 +175,8 @@ class TableRows:
             raise self._wrong(f"a CSV file with a header, found: {error}") from None
         if not names:
             raise self._wrong("a CSV file with a header, found an empty line or nothing at all")
+        if names[0].lower().startswith("sep="):
+            raise self._wrong(f"a header in the first line, found {names[0]!r}, which spreadsheets write; leave it out")
         if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
             raise self._wrong(f"columns parted by commas, found the header {names[0][:100]!r}; write it with commas")
         return names
@@ -204,6 +222,13 @@ class TableRows:
             if not self._parquet and "Empty CSV" in str(error):
                 return  # a header alone
             problem = first_line(error)
+            torn = _TORN.match(problem)
+            if torn is not None:
+                row, many, found = map(int, torn.groups())
+                raise self._wrong(
+                    f"{many} columns, as many as the header has, found {found}, in row {row - 1} (counted from 1 "
+                    "without the header); a text with commas in it stands in quotes"
+                ) from None
             hint = "; save it as UTF-8" if "UTF8" in problem else ""
             raise self._wrong(f"rows that can be read, found: {problem}{hint}") from None
 
@@ -294,7 +319,7 @@ def _absent(absent: Sequence[str], names: Sequence[str]) -> str:
     for name in absent:
         bare = name.removesuffix("_ns")
         named = [each for each in names if each not in _KNOWN and bare != name and each.lower().startswith(bare)]
-        if named:
+        if named and named[0].strip().lower() != name:
             said += (
                 f"; {named[0]} is not taken for {name}, which is a whole number of nanoseconds since 1970 UTC: in "
                 f"pandas `pd.to_datetime({named[0]}, utc=True).astype('datetime64[ns, UTC]').astype('int64')`"
