@@ -3,9 +3,9 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from src.research.validation.ports import Candidate, CandidateTrades, Period, St
 from src.research.validation.report import Prepared, ValidationReport
 from src.research.validation.setup import read_validation
 from src.research.validation.validation import run_validation
+from tests.research.validation.judges import Here
 
 START_NS = parse_instant("2016-01-01")
 CONFIG = "name: tiny\nruns: runs\ncandidates: {source: generated}\nwalkforward: {minimum_trades: 5}\n"
@@ -51,28 +52,6 @@ class Candidates:
 
     def series(self) -> tuple[DataSet, ...]:
         return (DATA,) * 4
-
-
-class Here:
-    """An executor that makes each call in this process."""
-
-    workers = 1
-
-    def __init__(self) -> None:
-        self.on_begin: Callable[[], object] = list
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *problem: Any) -> None:
-        """Nothing to end."""
-
-    def begin(self) -> None:
-        self.on_begin()
-
-    def each(self, function: Any, items: Iterable[Any], on_done: Any, *, at_once: int | None = None) -> None:
-        for item in items:
-            on_done(item, function(item))
 
 
 class Watch:

@@ -2,9 +2,9 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import duckdb
 import pytest
@@ -16,7 +16,7 @@ from src.research.validation.ports import Status
 from src.research.validation.report import Prepared, ValidationReport
 from src.research.validation.setup import read_validation
 from src.research.validation.validation import run_validation
-from tests.research.validation.judges import dying_at
+from tests.research.validation.judges import Here, dying_at
 
 CONFIG = """\
 name: tiny
@@ -36,29 +36,6 @@ class Watch:
 
     def done(self, done: int, failed: int, total: int) -> None:
         self.told.append((done, failed, total))
-
-
-class Here:
-    """See `Executor`: every call is made in this process."""
-
-    workers = 1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *problem: Any) -> None:
-        """Nothing was begun."""
-
-    def begin(self) -> None:
-        """Nothing has to be."""
-
-    def each(
-        self, function: Callable[[Any], Any], items: Iterable[Any], on_done: Callable[[Any, Any], None], *,
-        at_once: int | None = None,
-    ) -> None:  # fmt: skip
-        """One after the other."""
-        for item in items:
-            on_done(item, function(item))
 
 
 class Stopped(BaseException):
