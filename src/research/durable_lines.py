@@ -65,13 +65,16 @@ class DurableLines:
         Raises:
             DataError: the disk refused it; the file is as it was before.
         """
+        return self.append_lines(map(line_of, entries))
+
+    def append_lines(self, lines: Iterable[bytes]) -> list[int]:
+        """The same with lines that `line_of` has made, wherever that was."""
         if self._file < 0:
             raise InternalError(f"the file {self.path} is closed")
         begin = self._end
         places, parts = list[int](), list[bytes]()
         end = begin
-        for entry in entries:
-            line = line_of(entry)
+        for line in lines:
             places.append(end)
             parts.append(line)
             end += len(line)

@@ -3,7 +3,7 @@
 Called by the thread of the validation; reads the real clock for people alone.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, Self
@@ -19,21 +19,22 @@ from src.research.executors.port import Executor, Lost
 from src.research.processes import cores
 from src.research.suite.worker import Limits, begin
 from src.research.validation.judge import JudgeAnswer, JudgeTask
+from src.research.validation.judged_book import JudgedLine, judged_line
 from src.research.validation.section import ValidationSection
 
 __all__ = ["Judged", "Judges", "judges_for"]
 
 #: So many candidates make one call: enough to be worth a connection of its own, few enough to lose little.
-_AT_ONCE = 32
+_AT_ONCE = 64
 _MOST_WORKERS = 8
 _SHARE = 0.8
 _CLUSTER = "dask"
-#: Calls that are made one at a time to know what one takes; of these the first is no measure of the others.
-_SAMPLE = 2
+#: Calls that are made one at a time to know what one takes.
+_SAMPLE = 1
 #: Without so many more there is nothing to be compared.
-_LEAST_CALLS = 24
+_LEAST_CALLS = 16
 
-Append = Callable[[Iterable[Mapping[str, Any]]], object]
+Append = Callable[[Iterable[JudgedLine]], object]
 
 
 @record
@@ -96,20 +97,15 @@ class _Work:
     def run(self, tasks: Sequence[JudgeTask]) -> Judged:
         began = monotonic_ns()
         sample = _SAMPLE if self._executor.workers > 1 and len(tasks) >= _LEAST_CALLS else 0
-        single = 0.0
-        if sample:
-            self._each(tasks[:1], at_once=1)
-            before, since = self._done, monotonic_ns()
-            self._each(tasks[1:sample], at_once=1)
-            single = (monotonic_ns() - since) / 1e9 / max(1, self._done - before)
-        before, since = self._done, monotonic_ns()
         self._each(tasks[sample:])
-        beside = (monotonic_ns() - since) / 1e9
-        count = self._done - before
+        beside, count, since = (monotonic_ns() - began) / 1e9, self._done, monotonic_ns()
+        # Last, because what a process does first is no measure of the others.
+        self._each(tasks[:sample], at_once=1)
+        single, alone = (monotonic_ns() - since) / 1e9, self._done - count
         self._one_by_one()
         return Judged(
             seconds=(monotonic_ns() - began) / 1e9, sum_seconds=self._sum,
-            speed_up=single * count / beside if sample and beside > 0 and count else None,
+            speed_up=single / alone * count / beside if alone and beside > 0 and count else None,
         )  # fmt: skip
 
     def _each(self, tasks: Sequence[JudgeTask], at_once: int | None = None) -> None:
@@ -128,17 +124,23 @@ class _Work:
     def _ended(self, task: JudgeTask, answer: JudgeAnswer | Lost) -> None:
         if not isinstance(answer, Lost):
             self._sum += answer.seconds
-            entries: Sequence[Mapping[str, Any]] = answer.entries
+            lines: Sequence[JudgedLine] = answer.lines
         elif len(task.candidates) > 1:
             self._lost.append(task)
             return
         else:
             why = f"{answer.reason} ({counted(answer.attempts, 'attempt')})"
-            entries = [{"number": number, "id": name, "error": why} for number, name in task.candidates]
-        self._append(entries)
-        self._done += len(entries)
-        self._failed += sum("error" in each for each in entries)
+            lines = [judged_line({"number": number, "id": name, "error": why}) for number, name in task.candidates]
+        self._append(lines)
+        self._done += len(lines)
+        self._failed += sum(each.broken for each in lines)
         self._say(self._done, self._failed)
+
+
+def _begin(slot: int, limits: Limits) -> None:
+    """Make this process a worker, and load what its first call would have to wait for."""
+    begin(slot, limits=limits)
+    import scipy.special  # noqa: F401 - the p-values load it when they need it
 
 
 def judges_for(section: ValidationSection, workers: int | None, executor: str | None) -> Judges:
@@ -161,13 +163,13 @@ def judges_for(section: ValidationSection, workers: int | None, executor: str | 
                 "tcp://10.0.0.1:8786}; its workers have to see the folder of runs under the same path"
             )
         made: Executor = factory(
-            section.dask.address, deadline_s=deadline_s, start=partial(begin, limits=Limits(pin=False))
+            section.dask.address, deadline_s=deadline_s, start=partial(_begin, limits=Limits(pin=False))
         )
         return Judges(made)
     count = workers or section.workers or max(1, min(_MOST_WORKERS, cores() - 1))
     share = int(psutil.virtual_memory().total * _SHARE) // count
     local: Executor = factory(
-        count, deadline_s=deadline_s, memory_bytes=share, start=partial(begin, limits=Limits(memory_bytes=share))
+        count, deadline_s=deadline_s, memory_bytes=share, start=partial(_begin, limits=Limits(memory_bytes=share))
     )
     return Judges(local)
 

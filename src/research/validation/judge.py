@@ -17,6 +17,7 @@ from src.core.sync import monotonic_ns
 from src.core.timeframe import DAY_NS
 from src.research.validation.daylight import daylight_split
 from src.research.validation.figures import total_r
+from src.research.validation.judged_book import JudgedLine, judged_line
 from src.research.validation.ports import CandidateTrades, Period
 from src.research.validation.purged_splits import purged_splits
 from src.research.validation.pvalues import p_value
@@ -58,11 +59,11 @@ class JudgeAnswer:
     """What became of the candidates of a task.
 
     Attributes:
-        entries: one plain object for each, in the order of the task; see `judged`.
+        lines: one for each, in the order of the task; see `judged`.
         seconds: real time; no function of the candidates.
     """
 
-    entries: tuple[dict[str, Any], ...]
+    lines: tuple[JudgedLine, ...]
     seconds: float
 
 
@@ -90,8 +91,8 @@ def judge_chunk(task: JudgeTask) -> JudgeAnswer:
     began = monotonic_ns()
     parameters = _parameters(task.parameters)
     trades = read_trades(Path(task.path), [number for number, _ in task.candidates])
-    entries = tuple(judged(name, number, trades[number], parameters) for number, name in task.candidates)
-    return JudgeAnswer(entries=entries, seconds=(monotonic_ns() - began) / 1e9)
+    lines = tuple(judged_line(judged(name, number, trades[number], parameters)) for number, name in task.candidates)
+    return JudgeAnswer(lines=lines, seconds=(monotonic_ns() - began) / 1e9)
 
 
 def judged(candidate_id: str, number: int, trades: CandidateTrades, parameters: Parameters) -> dict[str, Any]:

@@ -12,11 +12,31 @@ from pathlib import Path
 from typing import Any, Self
 
 from src.core.errors import DataError
+from src.core.record import record
 from src.research.durable_lines import DurableLines, line_of
 
-__all__ = ["JudgedBook", "windows_in", "windows_of"]
+__all__ = ["JudgedBook", "JudgedLine", "judged_line", "windows_in", "windows_of"]
 
 _HEADER, _JUDGED, _BROKEN = "made_by", "judged", "broken"
+
+
+@record
+class JudgedLine:
+    """What became of one candidate, as the line of the book that it will be.
+
+    Workers make it, so that the process that writes has nothing else to do.
+    """
+
+    number: int
+    broken: bool
+    line: bytes
+
+
+def judged_line(entry: Mapping[str, Any]) -> JudgedLine:
+    """The line of what `judge.judged` tells of a candidate."""
+    broken = "error" in entry
+    line = line_of({_BROKEN if broken else _JUDGED: entry})
+    return JudgedLine(number=entry["number"], broken=broken, line=line)
 
 
 class JudgedBook:
@@ -82,17 +102,16 @@ class JudgedBook:
         self._lines = self._opened()
         self._lines.append([{_HEADER: self._made_by}])
 
-    def append(self, entries: Iterable[Mapping[str, Any]]) -> None:
+    def append(self, lines: Iterable[JudgedLine]) -> None:
         """Write what became of some candidates; it is on the disk when this returns.
 
         Raises:
             DataError: the disk refused it; the book is as it was before.
         """
-        told = list(entries)
-        kinds = [_BROKEN if "error" in each else _JUDGED for each in told]
-        places = self._lines.append([{kind: each} for kind, each in zip(kinds, told, strict=True)])
-        for kind, each, place in zip(kinds, told, places, strict=True):
-            self._places(kind)[each["number"]] = place
+        told = list(lines)
+        places = self._lines.append_lines([each.line for each in told])
+        for each, place in zip(told, places, strict=True):
+            self._places(_BROKEN if each.broken else _JUDGED)[each.number] = place
 
     def judged(self) -> Iterator[dict[str, Any]]:
         """The candidates that were judged, in their order, read from the file one by one."""

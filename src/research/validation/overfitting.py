@@ -98,7 +98,9 @@ class OverfittingBlocks:
             raise ValueError(
                 f"expected periods from 0 to {self._periods - 1}, found {int(period.min())} to {int(period.max())}"
             )
-        periods, sums = by_day(value, period)
+        periods, sums = period, value
+        if bool(np.any(period[1:] <= period[:-1])):
+            periods, sums = by_day(value, period)
         totals = sums.tolist()
         bounds = np.searchsorted(periods, self._edges).tolist()
         parts = [totals[bounds[number] : bounds[number + 1]] for number in range(self._blocks)]

@@ -5,7 +5,7 @@ In a column of numbers null is what nobody knows; NaN stays NaN. Pure; any threa
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ TRADE_COLUMNS: dict[str, Any] = {
     "entry_ns": pa.int64(), "exit_ns": pa.int64(), "r_net": pa.float64(), "cost_r": pa.float64(),
     "atr": pa.float64(), "session": pa.string(), "side": pa.int64(),
 }  # fmt: skip
+
+#: What need not be known.
+_OPTIONAL = ("cost_r", "atr", "session", "side")
 
 
 def in_order(trades: CandidateTrades) -> CandidateTrades:
@@ -48,28 +51,30 @@ def trades_table(numbered: Sequence[tuple[int, CandidateTrades]]) -> pa.Table:
     return pa.Table.from_arrays(columns, names=["number", *TRADE_COLUMNS])
 
 
-def split_trades(table: pa.Table, counts: Iterable[int]) -> list[CandidateTrades]:
+def split_trades(
+    table: pa.Table, counts: Iterable[tuple[int, int]], wanted: Container[int] | None = None
+) -> dict[int, CandidateTrades]:  # fmt: skip
     """The other way: the first so many rows are the trades of the first candidate, and so on.
 
     Of a candidate a column counts only if it is known of all its trades; a session, if it is of any: it is empty for
     the others.
 
     Args:
-        table: has `TRADE_COLUMNS`, and each candidate's rows in order.
+        table: has all of `TRADE_COLUMNS` but those that nobody asks for, and each candidate's rows in order.
+        counts: number and trades of each candidate.
+        wanted: the numbers that are asked for; all by default.
     """
-    columns = {name: _Column(table.column(name)) for name in TRADE_COLUMNS}
-    split, begin = [], 0
-    for count in counts:
+    columns = {name: _Column(table.column(name)) for name in TRADE_COLUMNS if name in table.column_names}
+    split, begin = dict[int, CandidateTrades](), 0
+    for number, count in counts:
         part = slice(begin, begin + count)
         begin += count
-        split.append(
-            CandidateTrades(
-                entry_ns=columns["entry_ns"].values[part], exit_ns=columns["exit_ns"].values[part],
-                r_net=columns["r_net"].values[part], cost_r=columns["cost_r"].known(part),
-                atr=columns["atr"].known(part), session=columns["session"].known(part, some=True),
-                side=columns["side"].known(part),
-            )
-        )  # fmt: skip
+        if wanted is None or number in wanted:
+            cut = {
+                name: each.known(part, some=name == "session") for name, each in columns.items() if name in _OPTIONAL
+            }
+            whole = {name: columns[name].cut(part) for name in ("entry_ns", "exit_ns", "r_net")}
+            split[number] = CandidateTrades(**whole, **cut)
     return split
 
 
@@ -105,7 +110,19 @@ class _Column:
         self._unknown = column.null_count
         self._length = len(column)
         self._present = column.is_valid().to_numpy() if 0 < self._unknown < self._length else None
-        self.values = _numpy(column)
+        self._names: Any = None
+        if pa.types.is_string(column.type):
+            coded = column.fill_null("").combine_chunks().dictionary_encode()
+            self._names = np.array(coded.dictionary.to_pylist() or [""], dtype=str)
+            self._values: Any = coded.indices.to_numpy()
+        else:
+            # A null in a column of whole numbers would make floats of all of them.
+            self._values = column.fill_null(0).to_numpy()
+
+    def cut(self, part: slice) -> Any:
+        """The piece."""
+        values = self._values[part]
+        return values if self._names is None else self._names[values]
 
     def known(self, part: slice, *, some: bool = False) -> Any:
         """The piece; None where it counts for nothing."""
@@ -115,15 +132,7 @@ class _Column:
             present = self._present[part]
             if not (present.any() if some else present.all()):
                 return None
-        return self.values[part]
-
-
-def _numpy(column: pa.ChunkedArray) -> Any:
-    if pa.types.is_string(column.type):
-        filled = column.fill_null("").to_numpy()
-        return filled.astype(str) if len(filled) else np.empty(0, dtype="U1")
-    # A null in a column of whole numbers would make floats of all of them.
-    return column.fill_null(0).to_numpy()
+        return self.cut(part)
 
 
 def _part(values: Any, kind: Any, count: int) -> pa.Array:

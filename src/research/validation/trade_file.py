@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from src.core.errors import DataError, invariant
@@ -26,6 +27,11 @@ _WRITING, _READING = "96MB", "128MB"
 _SQL = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.float64(): "DOUBLE"}
 # More of them at once are hardly faster, and stand in memory beside the database's own.
 _TRADES_AT_ONCE = 50_000
+
+#: What is not asked of every candidate.
+_RARE = ("session", "side")
+#: Candidates that lie so far apart are read one by one.
+_FAR = 32
 
 
 @record
@@ -84,11 +90,12 @@ def read_info(path: Path) -> TradeFileInfo | None:
     return _info(*rows[0][1:]) if rows else None
 
 
-def read_trades(path: Path, numbers: Sequence[int]) -> dict[int, CandidateTrades]:
+def read_trades(path: Path, numbers: Sequence[int], *, bare: bool = False) -> dict[int, CandidateTrades]:
     """The trades of some candidates, by number, in the order asked for.
 
     Args:
         numbers: see `Candidate.number`; each once. Neighbours are read fastest.
+        bare: without sessions and sides, which take longer to read than everything else.
 
     Raises:
         DataError: the file cannot be read.
@@ -98,7 +105,8 @@ def read_trades(path: Path, numbers: Sequence[int]) -> dict[int, CandidateTrades
         return {}
     try:
         with _connected(path, read_only=True) as connection:
-            found = _read(connection, sorted(numbers))
+            columns = [name for name in TRADE_COLUMNS if not bare or name not in _RARE]
+            found = _read(connection, sorted(numbers), columns)
     except duckdb.Error as error:
         raise DataError(
             f"expected the trades of the candidates at {path}, found a file that cannot be read ({first_line(error)}); "
@@ -182,19 +190,34 @@ def _info(
     return TradeFileInfo(identity=identity, period=period, candidates=candidates, trades=trades, hash=content)
 
 
-def _read(connection: duckdb.DuckDBPyConnection, numbers: Sequence[int]) -> dict[int, CandidateTrades]:
-    low, high = numbers[0], numbers[-1]
-    chosen = f"number BETWEEN {int(low)} AND {int(high)}"
-    if high - low + 1 != len(numbers):
-        chosen += f" AND number IN ({', '.join(str(int(each)) for each in numbers)})"
-    held = connection.execute(f"SELECT number, trades FROM candidates WHERE {chosen} ORDER BY number").fetchall()
-    counts = dict(held)
-    # They were inserted in their order. A long list of numbers makes a join, whose rows come in an order of their own.
-    rows = connection.sql(
-        f"SELECT {', '.join(TRADE_COLUMNS)} FROM trades WHERE {chosen} ORDER BY rowid"
-    ).to_arrow_table()
-    invariant(rows.num_rows == sum(counts.values()), "the file of trades does not hold what it says")
-    return dict(zip(counts, split_trades(rows, counts.values()), strict=True))
+def _read(
+    connection: duckdb.DuckDBPyConnection, numbers: Sequence[int], columns: Sequence[str]
+) -> dict[int, CandidateTrades]:  # fmt: skip
+    found: dict[int, CandidateTrades] = {}
+    wanted = frozenset(numbers)
+    for low, high in _ranges(numbers):
+        # One range at a time: for a list of numbers the engine makes a join, which is slow and loses the order.
+        chosen = f"number BETWEEN {low} AND {high}"
+        counts = connection.execute(f"SELECT number, trades FROM candidates WHERE {chosen} ORDER BY number").fetchall()
+        # Rows come as they were inserted, which is their order.
+        rows = connection.sql(f"SELECT number, {', '.join(columns)} FROM trades WHERE {chosen}").to_arrow_table()
+        told = np.repeat([number for number, _ in counts], [count for _, count in counts])
+        invariant(
+            np.array_equal(rows.column("number").to_numpy(), told), "the file of trades does not hold what it says"
+        )
+        found.update(split_trades(rows, counts, wanted))
+    return found
+
+
+def _ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """First and last of the ranges to be read: what lies between two numbers is read too, unless it is far."""
+    low = high = int(numbers[0])
+    for each in map(int, numbers[1:]):
+        if each - high > _FAR:
+            yield low, high
+            low = each
+        high = each
+    yield low, high
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:

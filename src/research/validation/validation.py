@@ -53,7 +53,7 @@ __all__ = ["run_validation"]
 
 _RECORDS, _FAMILY, _TRADES = "records.jsonl", FAMILY, "trades.duckdb"
 #: So many candidates are read at once where they are looked at in this process.
-_READ_AT_ONCE = 256
+_READ_AT_ONCE = 1_024
 
 Chunk = Callable[[JudgeTask], JudgeAnswer]
 Stream = Callable[[], Iterator[tuple[Candidate, CandidateTrades]]]
@@ -253,7 +253,7 @@ class _Validation:
         candidates = self._source.candidates()
         for at in range(0, len(candidates), _READ_AT_ONCE):
             some = candidates[at : at + _READ_AT_ONCE]
-            trades = read_trades(self._folder / _TRADES, [each.number for each in some])
+            trades = read_trades(self._folder / _TRADES, [each.number for each in some], bare=True)
             for each in some:
                 yield each, trades[each.number]
 

@@ -86,7 +86,7 @@ def statuses(report: ValidationReport) -> list[Status]:
 
 def _silent(task: JudgeTask) -> JudgeAnswer:
     answer = judge_chunk(task)
-    return JudgeAnswer(entries=answer.entries[:1], seconds=answer.seconds)
+    return JudgeAnswer(lines=answer.lines[:1], seconds=answer.seconds)
 
 
 @pytest.mark.parametrize("text", ["", CUTOFF])

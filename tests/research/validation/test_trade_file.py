@@ -139,9 +139,34 @@ def test_columns_one_below_the_other_are_split_into_the_same_again(lists: list[t
         more |= {"session": np.array([f"s{place % 2}" for place in range(count)])} if sessions and count else {}
         known.append(trades(*rows, **more))
 
-    found = split_trades(trades_table(list(enumerate(known))), map(len, known))
+    found = split_trades(trades_table(list(enumerate(known))), enumerate(map(len, known)))
 
-    assert [plain(each) for each in found] == [plain(each) for each in known]
+    assert [plain(each) for each in found.values()] == [plain(each) for each in known]
+
+
+def test_candidates_far_apart_and_near_each_other_are_read_the_same(tmp_path: Path) -> None:
+    """Whether what lies between them is read too, and left out, or not."""
+    path = tmp_path / "trades.duckdb"
+    known = [trades(*((day, day + 1, number + day / 8) for day in range(number % 3))) for number in range(120)]
+    write_trade_file(path, Known(*known))
+
+    for numbers in ([0, 1, 30, 70, 119], [50], [119, 2, 35], list(range(0, 120, 7)), list(range(0, 120, 33))):
+        found = read_trades(path, numbers)
+        assert list(found) == numbers
+        assert [plain(each) for each in found.values()] == [plain(known[number]) for number in numbers]
+
+
+def test_what_is_read_bare_has_neither_sessions_nor_sides(tmp_path: Path) -> None:
+    """Everything else is the same."""
+    path = tmp_path / "trades.duckdb"
+    whole = trades((1, 2, 0.5), (3, 4, 1.5), session=np.array(["a", "b"]), cost_r=np.array([0.1, 0.2]))
+    write_trade_file(path, Known(whole))
+
+    found = read_trades(path, [0], bare=True)[0]
+
+    assert (found.session, found.side) == (None, None)
+    assert found.cost_r is not None
+    assert (found.r_net.tolist(), found.cost_r.tolist()) == ([0.5, 1.5], [0.1, 0.2])
 
 
 def test_pieces_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

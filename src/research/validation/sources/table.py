@@ -97,8 +97,8 @@ class TableSource:
                 rows = connection.sql(
                     f"SELECT {', '.join(TRADE_COLUMNS)} FROM sorted WHERE number BETWEEN {first} AND {last}"
                 ).to_arrow_table()
-            own = split_trades(rows, self._counts[first : last + 1])
-            yield from zip(self._candidates[first : last + 1], own, strict=True)
+            own = split_trades(rows, enumerate(self._counts[first : last + 1]))
+            yield from zip(self._candidates[first : last + 1], own.values(), strict=True)
 
     def _blocks(self) -> Iterator[tuple[int, int]]:
         """The first and the last of the candidates that are read together."""
