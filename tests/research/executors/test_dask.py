@@ -67,9 +67,10 @@ def test_a_call_that_kills_every_worker_is_lost_and_the_others_are_answered(clus
     assert (lost.kind, lost.attempts > 1) == ("died", True)
 
 
-def test_a_call_that_takes_too_long_has_its_worker_restarted(cluster: Cluster) -> None:
+def test_a_call_that_takes_too_long_has_its_worker_restarted(tmp_path: Path) -> None:
     """An endless loop cannot be ended in any other way."""
-    with DaskCluster(cluster.address, deadline_s=1.0) as executor:
+    # A cluster of its own: a worker that is slow to end would keep the calls of others waiting.
+    with cluster_of(tmp_path, 2) as cluster, DaskCluster(cluster.address, deadline_s=1.0) as executor:
         found = each(executor, [("spin", 0), ("double", 5)])
         after = each(executor, [("double", i) for i in range(4)])
 
@@ -89,9 +90,13 @@ def test_a_call_that_raises_is_tried_once_more_and_lost_with_its_sentence(cluste
     )
 
 
-def test_each_worker_begins_with_what_it_is_told_also_one_that_takes_the_place_of_another(cluster: Cluster) -> None:
+def test_each_worker_begins_with_what_it_is_told_also_one_that_takes_the_place_of_another(tmp_path: Path) -> None:
     """A worker that is killed is replaced by one that begins in the same way."""
-    with DaskCluster(cluster.address, start=calls.note_slot) as executor:
+    # A cluster of its own: what earlier calls did to the workers of the other one shall not matter.
+    with (
+        cluster_of(tmp_path, 2) as cluster,
+        DaskCluster(cluster.address, start=calls.note_slot, deadline_s=60.0) as executor,
+    ):
         each(executor, [("kill_itself", 0)])
         found = each(executor, [("slot_and_process", i) for i in range(6)])
 
