@@ -90,7 +90,8 @@ def judge_chunk(task: JudgeTask) -> JudgeAnswer:
     """
     began = monotonic_ns()
     parameters = _parameters(task.parameters)
-    trades = read_trades(Path(task.path), [number for number, _ in task.candidates])
+    bare = not parameters.section.daylight.zones  # nothing else asks for sessions
+    trades = read_trades(Path(task.path), [number for number, _ in task.candidates], bare=bare)
     lines = tuple(judged_line(judged(name, number, trades[number], parameters)) for number, name in task.candidates)
     return JudgeAnswer(lines=lines, seconds=(monotonic_ns() - began) / 1e9)
 
