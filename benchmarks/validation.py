@@ -1,4 +1,4 @@
-"""What judging 13,000 candidates costs: `python benchmarks/validation.py [cheap] [scale] [resume] --json`.
+"""What judging 13,000 candidates costs: `python benchmarks/validation.py [cheap] [scale] [memory] [resume] --json`.
 
 The candidates are those of the product's generator: eight years with about 50 trades a year, one in a hundred with an
 edge of 0.6 R, a discovery cut-off after four years, dormant years waived.
@@ -9,8 +9,12 @@ reading; it has to stay below 10 s.
 **scale**: `main.py walkforward` with one worker in turn with several. `speed_up` is the median over the rounds of the
 seconds of the walk-forward with one over those with several, starting of the processes not included, since they start
 during the cheap phases; it has to reach 1.8 with two. `cheap_seconds` is what the product says of its cheap phases,
-reading of the trades included. `parent_mb` is the peak memory of the parent, with all candidates and with a tenth of
-them, `parent_growth_bytes` what each candidate more adds to it. Results have to be the same, byte by byte.
+reading of the trades included. Results have to be the same, byte by byte.
+
+**memory**: the peak memory of the parent with a tenth of the candidates, with all, and with three times as many:
+`parent_mb`, and `growth_bytes`, what each candidate more adds from the first to the second and from there to the third.
+Flat means that `growth`, by what share the peak with three times as many lies above that with a tenth, is below 0.1:
+thirty times the candidates, and not a tenth more. What the libraries take that every validation loads counts in both.
 
 **resume**: killed when half of the walk-forward is on the disk, then run with `--resume`: files equal byte by byte, and
 the database of verdicts row by row, to those of a validation that nobody has disturbed; and running that one again
@@ -51,7 +55,7 @@ from src.research.validation.sources.generated import GeneratedSource  # noqa: E
 Row = dict[str, Any]
 
 CANDIDATES, YEARS, SEED = 13_000, 8, 7
-CHEAP_BOUND_S, SPEED_UP_BOUND = 10.0, 1.8
+CHEAP_BOUND_S, SPEED_UP_BOUND, GROWTH_BOUND = 10.0, 1.8, 0.1
 #: What a validation leaves beside what it has come to: its lock, and the trades of one that is not complete.
 PASSING = (".lock", "trades.duckdb", "trades.duckdb.wal")
 AT_ONCE = 500
@@ -72,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     report: Row = {"candidates": options.candidates, "cores": len(os.sched_getaffinity(0))}
     try:
-        for part, measure in (("cheap", measure_cheap), ("scale", measure_scale), ("resume", measure_resume)):
+        for part, measure in PARTS.items():
             if part in options.parts:
                 report[part] = measure(options)
     except (ComparisonFailed, subprocess.CalledProcessError) as failure:
@@ -85,15 +89,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Measure the validation of many candidates.")
-    parser.add_argument("parts", nargs="*", metavar="cheap|scale|resume", help="what to measure; all by default")
+    parser.add_argument("parts", nargs="*", metavar="|".join(PARTS), help="what to measure; all by default")
     parser.add_argument("--candidates", type=int, default=CANDIDATES, help=f"how many (default: {CANDIDATES})")
     parser.add_argument("--workers", type=int, default=2, help="processes to be compared with one (default: 2)")
     parser.add_argument("--rounds", type=int, default=3, help="pairs of validations (default: 3)")
     parser.add_argument("--json", action="store_true", help="the only format")
     options = parser.parse_args(arguments)
-    options.parts = options.parts or ["cheap", "scale", "resume"]
-    if set(options.parts) - {"cheap", "scale", "resume"}:
-        parser.error(f"expected cheap, scale or resume, found {', '.join(options.parts)}")
+    options.parts = options.parts or list(PARTS)
+    if set(options.parts) - set(PARTS):
+        parser.error(f"expected {', '.join(PARTS)}, found {', '.join(options.parts)}")
     return options
 
 
@@ -102,6 +106,8 @@ def holds(report: Row) -> bool:
     whole = report["candidates"] >= CANDIDATES
     cheap, scale = report.get("cheap"), report.get("scale")
     if cheap is not None and whole and cheap["phases_seconds"] >= CHEAP_BOUND_S:
+        return False
+    if whole and report.get("memory", {"growth": 0})["growth"] >= GROWTH_BOUND:
         return False
     if scale is not None and whole and scale["workers"] == 2 <= report["cores"]:
         return bool(scale["speed_up"] >= SPEED_UP_BOUND and scale["cheap_seconds"] < CHEAP_BOUND_S)
@@ -174,9 +180,6 @@ def measure_scale(options: argparse.Namespace) -> Row:
         check_same(folder / "runs-1", folder / "runs-n")
         rounds.append((one, many))
         say(f"scale round {number}: {ratio_of(one, many):.3f}, of {one['timing']['walkforward_seconds']:.2f} s")
-    few = validate(folder, max(1, options.candidates // 10), "runs-few", workers=options.workers)
-    _, last = rounds[-1]
-    more = options.candidates - max(1, options.candidates // 10)
     return {
         "workers": options.workers,
         "speed_up": round(statistics.median(ratio_of(*each) for each in rounds), 3),
@@ -185,14 +188,34 @@ def measure_scale(options: argparse.Namespace) -> Row:
         "wall_seconds": [[round(each["timing"]["wall_seconds"], 3) for each in pair] for pair in rounds],
         "cheap_seconds": round(max(each["timing"]["cheap_seconds"] for pair in rounds for each in pair), 3),
         "judged": len(judged_lines(folder / "runs-n")),
-        "parent_mb": {"few": round(few["peak"] / 2**20, 1), "many": round(last["peak"] / 2**20, 1)},
-        "parent_growth_bytes": round((last["peak"] - few["peak"]) / max(1, more)),
     }
 
 
 def ratio_of(one: Row, many: Row) -> float:
     """The seconds of one worker over those of several."""
     return float(one["timing"]["walkforward_seconds"]) / float(many["timing"]["walkforward_seconds"])
+
+
+def measure_memory(options: argparse.Namespace) -> Row:
+    """The parent alone, whose memory must not grow with what it has seen.
+
+    Raises:
+        ComparisonFailed: A validation did not complete.
+    """
+    folder = workloads.make_bench_folder() / "validation"
+    counts = [max(1, options.candidates // 10), options.candidates, 3 * options.candidates]
+    peaks = []
+    for count in counts:
+        peaks.append(validate(folder, count, "runs-memory", workers=options.workers)["peak"])
+        say(f"memory of the parent with {count:,} candidates: {peaks[-1] / 2**20:.0f} MB")
+    return {
+        "candidates": counts,
+        "parent_mb": [round(each / 2**20, 1) for each in peaks],
+        "growth_bytes": [
+            round((peaks[place + 1] - peaks[place]) / max(1, counts[place + 1] - counts[place])) for place in (0, 1)
+        ],
+        "growth": round(peaks[-1] / peaks[0] - 1, 4),
+    }
 
 
 def command_of(folder: Path, candidates: int, runs: str, workers: int, *more: str) -> list[str]:
@@ -339,6 +362,9 @@ def waiting(process: "subprocess.Popen[bytes]") -> Iterator[None]:
     while process.poll() is None:
         yield
         time.sleep(0.005)
+
+
+PARTS = {"cheap": measure_cheap, "scale": measure_scale, "memory": measure_memory, "resume": measure_resume}
 
 
 if __name__ == "__main__":

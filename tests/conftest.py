@@ -4,12 +4,15 @@ The fixtures run in the test's own thread. Nothing here sleeps; the only real wa
 """
 
 import os
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # How long a thread that was told to end may take to do so before it counts as left behind.
 _ENDING_SECONDS = 2.0
@@ -20,13 +23,44 @@ _POOL_THREADS = (
     "Dask-Callback-Thread",  # where the cluster's client tells of what has ended
 )
 
+# Tests start hundreds of processes; without compiled modules each of them compiles the whole package for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# Files whose tests look at one thing that takes long to build, and what they are called together.
+_TOGETHER = {f"tests/end_to_end/{name}.py": "three modes" for name in ("test_parity", "test_three_modes")}
+
 hypothesis.settings.register_profile("local", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True, database=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """One process more than there are cores: a bot in real time waits for most of its test, and leaves a core idle."""
+    count = yield
+    return count if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else count + 1
+
+
 def _real_data_folder(config: pytest.Config) -> Path:
     return config.rootpath.parent / "shared" / "data"
+
+
+class _ByFile(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Sends a file as a whole to one process, so that what its tests share is built once, in the order of the files."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return _TOGETHER.get(file, file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """Whole files, unless another distribution was asked for."""
+    if config.getoption("dist") != "load":
+        return None
+    config.option.loadscopereorder = False  # the long ones are in the middle, and short ones fill the end
+    return _ByFile(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from src.backtesting.costs_section import CostsSection
 from src.backtesting.engine.latency import EVERY_WORKER
 from src.backtesting.engine.pacing import TimeMode
 from src.backtesting.engine.symbols import SymbolChange
@@ -13,11 +12,14 @@ from src.backtesting.fault_section import FaultSection
 from src.backtesting.schedules import policy_named
 from src.backtesting.schedules.free import Free
 from src.brokers.faults import FaultKind
+from src.brokers.simulated.costs_section import CostsSection
+from src.brokers.simulated.limit_fills import LIMIT_FILLS
 from src.core.config import BotConfig, DurationNs, InstantNs, Section, exactly_one
 from src.core.errors import ConfigError
 from src.core.symbols import ADD, REMOVE, Roster
 from src.core.timeframe import HOUR_NS, format_instant
 from src.core.trading_controller import MONITOR, worker_name
+from src.core.words import meant
 
 __all__ = [
     "EVERY_SYMBOL",
@@ -223,7 +225,7 @@ class BacktestSection(Section):
     seed: int = 7
     granularity: Literal["bar", "second", "tick"] = "bar"
     intrabar: Literal["worst", "best", "path"] = "worst"
-    limit_fill: Literal["through", "touch", "seeded"] = "through"
+    limit_fill: str = "through"
     touch_probability: Annotated[float, Field(ge=0, le=1)] | None = None
     finer: bool = True
     trigger_prices: tuple[Literal["last", "mark"], ...] = ()
@@ -236,6 +238,13 @@ class BacktestSection(Section):
     strict: bool = False
     stall_timeout_ns: DurationNs = Field(default=60_000_000_000, alias="stall_timeout", gt=0)
     runs: str = "runs"
+
+    @field_validator("limit_fill")
+    @classmethod
+    def _known_rule(cls, value: str) -> str:
+        if value not in LIMIT_FILLS:
+            raise ValueError(f"expected one of {', '.join(LIMIT_FILLS)}, found {value!r}{meant(value, LIMIT_FILLS)}")
+        return value
 
     @field_validator("schedule")
     @classmethod
@@ -254,20 +263,24 @@ class BacktestSection(Section):
     @model_validator(mode="after")
     def _window(self) -> "BacktestSection":
         if self.start_ns is not None and self.end_ns is not None and self.end_ns <= self.start_ns:
-            raise ValueError("end must lie after start")
+            found = f"found start {format_instant(self.start_ns)} and end {format_instant(self.end_ns)}"
+            raise ValueError(f"end must lie after start; {found}")
         if isinstance(policy_named(self.schedule, 0), Free):
             self._check_free()
         if self.costs.spread is not None and any(each.add is not None for each in self.control):
             raise ValueError("costs.spread: column is not for symbols that join on the way; write another spread")
         if self.granularity != "bar":
             self._check_prices()
-        if self.touch_probability is not None and self.limit_fill != "seeded":
+        if self.touch_probability is not None and self.limit_fill in ("through", "touch"):
             raise ValueError(f"touch_probability is of limit_fill: seeded; found limit_fill: {self.limit_fill}")
         if self.data.source == "synthetic" and (self.start_ns is None or self.end_ns is None):
             raise ValueError("a synthetic market needs start and end")
         begins_ns = self.data.begins_ns
         if begins_ns is not None and self.start_ns is not None and begins_ns > self.start_ns:
-            raise ValueError("data.begins must not lie after start, because the window would have no bars there")
+            raise ValueError(
+                "data.begins must not lie after start, because the window would have no bars there; found "
+                f"begins {format_instant(begins_ns)} and start {format_instant(self.start_ns)}"
+            )
         return self
 
     @property
@@ -307,6 +320,7 @@ class BacktestConfig(BotConfig):
     backtest: BacktestSection
     paper: dict[str, Any] | None = None
     live: dict[str, Any] | None = None
+    notify: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _known_participants(self) -> "BacktestConfig":
@@ -370,7 +384,7 @@ class BacktestConfig(BotConfig):
 
     def identity(self) -> dict[str, Any]:
         """The resolved configuration without what changes no result, as plain JSON values."""
-        values = self.model_dump(mode="json", by_alias=True, exclude={"paper", "live"})
+        values = self.model_dump(mode="json", by_alias=True, exclude={"paper", "live", "notify"})
         for key in ("runtime", "time_mode", "pace", "strict", "stall_timeout", "runs", "start", "end"):
             values["backtest"].pop(key, None)
         values["backtest"].pop("schedule", None)  # one policy has several spellings; the identity has it by itself

@@ -1,22 +1,24 @@
-"""What an equity curve says: drawdown, daily returns and their shape, Sharpe, Sortino and Calmar ratio.
+"""What an equity curve says: drawdown, daily returns and their shape, volatility, Sharpe, Sortino and Calmar ratio.
 
 Pure functions over arrays; any thread. A ratio that cannot be computed is None, never 0 and never NaN. Samples come at
 the steps of a run, so an extreme inside a bar is not seen.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from src.core.bars import FloatArray, IntArray
-from src.core.calendars import ALWAYS, Calendar
+from src.core.calendars import ALWAYS, Calendar, calendar_named
 from src.core.day import AccountDay
+from src.core.errors import ConfigError
 from src.core.timeframe import DAY_NS
 
 __all__ = [
-    "Drawdown", "annual_return", "calmar", "daily_equity", "daily_returns", "drawdown", "kurtosis", "sharpe", "skew",
-    "sortino",
+    "Drawdown", "annual_return", "calmar", "daily_equity", "daily_returns", "day_ends", "drawdown", "kurtosis",
+    "shared_calendar", "sharpe", "skew", "sortino", "volatility",
 ]  # fmt: skip
 
 #: Daily returns a year where the market never closes: each calendar day gives one.
@@ -91,17 +93,48 @@ def daily_equity(
     """
     if len(equity) == 0 or end_ns <= start_ns:
         return equity[:1].astype(np.float64)
-    ends = _day_ends(start_ns, end_ns, day)
-    if calendar is not None and calendar.name != ALWAYS:
-        closes = calendar.sessions(start_ns, end_ns).close_ns
-        traded = np.unique(np.searchsorted(ends, np.minimum(closes, end_ns), side="left"))
-        # The last day lasts to the end of the window, so that the returns compound to that of the whole.
-        ends = ends[np.append(traded[:-1], len(ends) - 1)]
+    ends = day_ends(start_ns, end_ns, day, calendar)
     at = np.searchsorted(instants_ns, ends, side="right") - 1
     return np.concatenate((equity[:1], equity[np.maximum(at, 0)])).astype(np.float64)
 
 
-def _day_ends(start_ns: int, end_ns: int, day: AccountDay | None) -> IntArray:
+def day_ends(
+    start_ns: int, end_ns: int, day: AccountDay | None = None, calendar: Calendar | None = None
+) -> IntArray:  # fmt: skip
+    """When the days of `daily_equity` end, shape (days,); the last one may end after the window.
+
+    Raises:
+        ConfigError: the calendar does not know the window.
+    """
+    ends = _all_day_ends(start_ns, end_ns, day)
+    if calendar is None or calendar.name == ALWAYS:
+        return ends
+    closes = calendar.sessions(start_ns, end_ns).close_ns
+    traded = np.unique(np.searchsorted(ends, np.minimum(closes, end_ns), side="left"))
+    # The last day lasts to the end of the window, so that the returns compound to that of the whole.
+    last_days: IntArray = ends[np.append(traded[:-1], len(ends) - 1)]
+    return last_days
+
+
+def shared_calendar(names: Iterable[str], start_ns: int, end_ns: int) -> Calendar:
+    """The calendar that all symbols share; where they differ, or it does not know the window, one that never closes.
+
+    Raises:
+        ConfigError: a name is that of no calendar.
+    """
+    calendars = {calendar.name: calendar for calendar in map(calendar_named, names)}
+    always = calendar_named(ALWAYS)
+    if len(calendars) != 1:
+        return always
+    shared = next(iter(calendars.values()))
+    try:
+        shared.sessions(start_ns, max(start_ns + 1, end_ns))
+    except ConfigError:  # the run is over; its figures are not lost for want of a calendar
+        return always
+    return shared
+
+
+def _all_day_ends(start_ns: int, end_ns: int, day: AccountDay | None) -> IntArray:
     if day is None:
         first = (start_ns // DAY_NS + 1) * DAY_NS
         last = -(-end_ns // DAY_NS) * DAY_NS
@@ -118,6 +151,13 @@ def daily_returns(equity: FloatArray) -> FloatArray | None:
     if len(equity) and equity.min() <= 0:
         return None
     return equity[1:] / equity[:-1] - 1.0
+
+
+def volatility(returns: FloatArray | None, days_per_year: float = DAYS_PER_YEAR) -> float | None:
+    """`std(r, n - 1) * sqrt(days per year)`, as a fraction; None under two days."""
+    if returns is None or len(returns) < 2:
+        return None
+    return float(np.std(returns, ddof=1)) * math.sqrt(days_per_year)
 
 
 def sharpe(returns: FloatArray | None, days_per_year: float = DAYS_PER_YEAR) -> float | None:

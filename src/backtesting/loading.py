@@ -1,4 +1,4 @@
-"""What a run is made of besides the bot: its costs, its exact window and its market, read once from the store.
+"""What a run is made of besides the bot and its costs: its exact window and its market, read once from the store.
 
 Called by one thread, before a run begins. Nothing is read later, and no clock is asked.
 """
@@ -8,62 +8,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from src.backtesting.account_data import conversion_symbols, with_funding
-from src.backtesting.config import BacktestConfig, CostsSection
+from src.backtesting.config import BacktestConfig
 from src.backtesting.fill_data import with_fill_data
 from src.backtesting.generated import BarOpener, bar_opener, ensure_market
 from src.backtesting.newcomers import DataNeeds
 from src.backtesting.price_data import price_edges, with_prices, with_tape_bars
-from src.brokers.simulated import Costs, Slippage
 from src.core.errors import PreflightError
 from src.core.timeframe import DAY_NS, MINUTE_NS, format_instant
 from src.data.bar_store import BarStore
 from src.data.market import MarketData, Refusal, load_market
 from src.data.stored import SeriesInfo
 
-__all__ = ["costs_of", "market_of"]
+__all__ = ["market_of"]
 
 #: A window may begin or end so long before or after the data: a week holds any weekend and holiday.
 MOST_DAYS_WITHOUT_DATA = 7
-
-
-def costs_of(section: CostsSection) -> Costs:
-    """The cost models of a configuration.
-
-    Raises:
-        PreflightError: a cost has no number; `problems` names them all.
-    """
-    pairs = (
-        ("spread", "spread_percent", "spread_points"),
-        ("commission", "commission_percent", "commission_per_unit"),
-        ("slippage", "slippage_percent", "slippage_points"),
-    )
-    absent = [each for each in pairs if getattr(section, each[1]) is None and getattr(section, each[2]) is None]
-    if section.taker_percent is not None or section.commission_per_trade is not None:
-        absent = [each for each in absent if each[0] != "commission"]
-    hourly = section.hourly_points()
-    if hourly is not None or section.spread is not None:
-        absent = [each for each in absent if each[0] != "spread"]
-    if absent:
-        missing = [
-            f"backtest.costs has no {name}: write {one} or {other} (0 where there is none)"
-            for name, one, other in absent
-        ]
-        settings = {f"backtest.costs.{one}": "0" for _, one, _ in absent}
-        raise PreflightError("\n".join(missing), problems=missing, code="costs", settings=settings)
-    return Costs(
-        commission=section.commission(),
-        slippage=Slippage(
-            section.slippage_percent or 0.0, section.slippage_points or 0.0, section.slippage_volume_share
-        ),  # fmt: skip
-        spread_percent=section.spread_percent or 0.0,
-        spread_points=section.spread_points or 0.0,
-        latency_ns=section.latency_ns,
-        spread_by_hour=hourly,
-        spread_column=section.spread is not None,
-        latency_jitter_ns=section.latency_jitter_ns,
-        volume_share=section.volume_share,
-        reject_percent=section.reject_percent,
-    )
 
 
 def market_of(

@@ -14,12 +14,11 @@ from typing import Any
 from src.backtesting import equity as curve
 from src.backtesting.reconcile import Replay, open_payments, replay_fills
 from src.backtesting.result import BacktestResult, Outcome, SymbolSummary
-from src.core.calendars import ALWAYS, Calendar, calendar_named
+from src.core.bars import IntArray
 from src.core.day import AccountDay
-from src.core.errors import ConfigError
 from src.core.records import Trade
 
-__all__ = ["GroupMetrics", "Metrics", "compute_metrics"]
+__all__ = ["GroupMetrics", "Metrics", "compute_metrics", "lived_until"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +69,9 @@ class Metrics:
         expectancy: mean net of a trade.
         average_r, total_r: over the `r_counted` trades that have an initial stop; `without_r` have none.
         max_drawdown_percent, max_drawdown: largest fall from a peak in percent of it, and in money, over the samples.
-        sharpe, sortino, calmar: from daily returns, see `src.backtesting.equity`; `days` counts these returns, and
-            `days_per_year` is how many a year has: the sessions of the symbols' calendar, or 365 where they differ, or
-            where it does not know the window.
+        annual_volatility_percent, sharpe, sortino, calmar: from daily returns, see `src.backtesting.equity`; `days`
+            counts these returns, and `days_per_year` is how many a year has: the sessions of the symbols' calendar, or
+            365 where they differ, or where it does not know the window.
         skew, kurtosis: shape of the daily returns; a normal distribution has 0 and 3.
         exposure_percent: share of the window during which at least one position was open.
         longest_flat_ns: longest time without any position.
@@ -124,6 +123,7 @@ class Metrics:
     longest_underwater_ns: int | None
     days: int
     days_per_year: float
+    annual_volatility_percent: float | None
     sharpe: float | None
     sortino: float | None
     calmar: float | None
@@ -146,6 +146,10 @@ class Metrics:
         """The figures as plain values for JSON: tables as lists of objects, anything that is no finite number null."""
         values: dict[str, Any] = _plain(dataclasses.asdict(self))
         return values
+
+    def to_dict(self) -> dict[str, Any]:
+        """`as_dict`, by the name that pandas has for it."""
+        return self.as_dict()
 
 
 def compute_metrics(
@@ -242,37 +246,28 @@ def _of_open_positions(result: BacktestResult, replay: Replay) -> dict[str, Any]
     }
 
 
-def _lived_until(result: BacktestResult) -> int:
+def lived_until(outcome: str, end_ns: int, equity_ns: IntArray) -> int:
     """The end of what was simulated: the window's end, or the last sample of a run that was cut short."""
-    whole = result.outcome in (Outcome.COMPLETED, Outcome.DEGRADED)
-    return result.end_ns if whole or not len(result.equity_ns) else int(result.equity_ns[-1])
+    whole = outcome in (Outcome.COMPLETED, Outcome.DEGRADED)
+    return end_ns if whole or not len(equity_ns) else int(equity_ns[-1])
 
 
-def _calendar_of(result: BacktestResult) -> Calendar:
-    """The calendar that all symbols share; where they differ, or it does not know the window, one that never closes."""
-    calendars = {calendar.name: calendar for calendar in (calendar_named(each.calendar) for each in result.symbols)}
-    always = calendar_named(ALWAYS)
-    if len(calendars) != 1:
-        return always
-    shared = next(iter(calendars.values()))
-    try:
-        shared.sessions(result.start_ns, max(result.start_ns + 1, result.end_ns))
-    except ConfigError:  # the run is over; its figures are not lost for want of a calendar
-        return always
-    return shared
+def _lived_until(result: BacktestResult) -> int:
+    return lived_until(result.outcome, result.end_ns, result.equity_ns)
 
 
 def _of_equity(result: BacktestResult, day: AccountDay | None) -> dict[str, Any]:
-    calendar = _calendar_of(result)
+    calendar = curve.shared_calendar((each.calendar for each in result.symbols), result.start_ns, result.end_ns)
     daily = curve.daily_equity(result.equity_ns, result.equity, result.start_ns, _lived_until(result), day, calendar)
     returns = curve.daily_returns(daily)
     fall = curve.drawdown(result.equity_ns, result.equity)
     year = calendar.days_per_year
-    yearly = curve.annual_return(daily, year)
+    yearly, spread = curve.annual_return(daily, year), curve.volatility(returns, year)
     return {
         "days": max(0, len(daily) - 1),
         "days_per_year": year,
         "annual_return_percent": None if yearly is None else yearly * 100,
+        "annual_volatility_percent": None if spread is None else spread * 100,
         "sharpe": curve.sharpe(returns, year),
         "sortino": curve.sortino(returns, year),
         "calmar": curve.calmar(daily, fall.percent if fall else None, year),

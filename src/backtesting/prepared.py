@@ -72,7 +72,7 @@ class PreparedRun:
 
 def prepare(
     document: ConfigDocument, *, stored: bool = True, preflight: bool = True, synced: bool = False,
-    judged: bool = False, opening: Opening | None = None,
+    judged: bool = False, opening: Opening | None = None, given: Mapping[str, LoadedStrategy] | None = None,
 ) -> PreparedRun:  # fmt: skip
     """Validate a configuration, load its strategies and its data, judge them, and identify the run.
 
@@ -83,6 +83,7 @@ def prepare(
         judged: the bars were judged by somebody else before, so that leaving it out here is nothing to be recorded.
         opening: gives what opens the bars, which are there then; by default the configured store does, in which a
             synthetic market that is not there yet is written first.
+        given: strategies that need not be loaded, by the word of the configuration that names them.
 
     Raises:
         ConfigError: the configuration, a strategy file or the runs folder is wrong.
@@ -90,7 +91,7 @@ def prepare(
         PreflightError: the data lack what the run needs, or a cost has no number; it carries the report, see
             `PreflightReport.refusal`.
     """
-    settled = settle(document)
+    settled = settle(document, given)
     config, policy, loaded, own_files = settled.config, settled.policy, settled.loaded, settled.own_files
     needs, section = settled.needs, config.backtest
     hashes = _hashes(config, loaded)  # now, because asking a source and reading may take long, and files are edited
@@ -152,7 +153,7 @@ def _manifest(
 ) -> dict[str, Any]:  # fmt: skip
     """What is known of a run before it begins; the settings of a source may hold a key and are left out."""
     section = config.backtest
-    unsaid: dict[str, Any] = {"paper": True, "live": True, "backtest": {"data": {"sync_options"}}}
+    unsaid: dict[str, Any] = {"paper": True, "live": True, "notify": True, "backtest": {"data": {"sync_options"}}}
     return {
         "deterministic": not isinstance(policy, Free),
         "configuration": config.model_dump(mode="json", by_alias=True, exclude=unsaid),
@@ -173,9 +174,12 @@ def label_of(config: BacktestConfig, sources: Iterable[str]) -> dict[str, Any]:
 
 
 def _hashes(config: BacktestConfig, loaded: Mapping[str, LoadedStrategy]) -> dict[str, str]:
-    """The hash of each strategy file of the user's own, by the word of the configuration that names it."""
-    return {
-        strategy.use: user_file_hash(path)
-        for strategy in config.strategies
-        if (path := loaded[strategy.instance].path) is not None
-    }
+    """The hash of each strategy of the user's own, by the word of the configuration that names it."""
+    found = {}
+    for strategy in config.strategies:
+        one = loaded[strategy.instance]
+        if one.path is not None:
+            found[strategy.use] = user_file_hash(one.path)
+        elif one.made_of is not None:
+            found[strategy.use] = one.made_of
+    return found

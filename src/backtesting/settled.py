@@ -14,7 +14,9 @@ from src.backtesting.identity import user_files
 from src.backtesting.newcomers import DataNeeds, changes_inside, data_needs, instrument_of
 from src.backtesting.schedules import SchedulePolicy, policy_named
 from src.backtesting.strict import refuse_real_locks
+from src.backtesting.strict.findings import INSTEAD
 from src.core.config_file import ConfigDocument
+from src.core.errors import ConfigError
 from src.core.instrument import Instrument
 from src.core.strategy import Strategy
 from src.core.symbols import ADD
@@ -46,17 +48,25 @@ class Settled:
         return {name: one.cls for name, one in self.loaded.items()}
 
 
-def settle(document: ConfigDocument) -> Settled:
+def settle(document: ConfigDocument, given: Mapping[str, LoadedStrategy] | None = None) -> Settled:
     """Validate a configuration and load its strategies.
+
+    Args:
+        given: strategies that need not be loaded, by the word of the configuration that names them.
 
     Raises:
         ConfigError: the configuration or a strategy file is wrong.
     """
     config = document.validate(BacktestConfig)
-    loaded = {strategy.instance: load_strategy(strategy.use, document.folder) for strategy in config.strategies}
+    known = given or {}
+    loaded = {
+        each.instance: known[each.use] if each.use in known else load_strategy(each.use, document.folder)
+        for each in config.strategies
+    }
     own_files = _user_files(loaded.values())
     if config.backtest.runtime == "fibers":
         refuse_real_locks(own_files)
+        _refuse_named_locks(loaded.values())
     return settled_with(document, config, loaded, own_files)
 
 
@@ -84,6 +94,18 @@ def settled_with(
     return Settled(
         config=config, policy=policy, loaded=dict(loaded), own_files=own_files, instruments=instruments, needs=needs
     )  # fmt: skip
+
+
+def _refuse_named_locks(loaded: Iterable[LoadedStrategy]) -> None:
+    """As `refuse_real_locks`, of the classes that were defined in memory."""
+    lines = [f"  {one.cls.__name__}: {name}; write {INSTEAD[name]}" for one in loaded for name in one.real_locks]
+    if lines:
+        places = "\n".join(lines)
+        raise ConfigError(
+            "runtime: fibers runs all participants in one thread, where a real lock, queue or thread blocks everybody; "
+            f"write runtime: threads, or use the clock's own:\n{places}",
+            places=lines,
+        )
 
 
 def _user_files(loaded: Iterable[LoadedStrategy]) -> tuple[Path, ...]:

@@ -1,10 +1,20 @@
 """The lines of the table that a finished run shows in a terminal. Builds text, prints nothing; any thread."""
 
+from collections.abc import Mapping
+
 from src.backtesting.metrics import Metrics
 from src.core.timeframe import DAY_NS, HOUR_NS, MINUTE_NS, format_instant
 from src.core.words import counted
 
-__all__ = ["commonest_refusal", "duration_text", "money_text", "percent_text", "ratio_text", "result_rows"]
+__all__ = [
+    "commonest_refusal",
+    "duration_text",
+    "money_text",
+    "percent_text",
+    "ratio_text",
+    "result_rows",
+    "why_no_trades",
+]
 
 NONE = "n/a"
 
@@ -47,7 +57,7 @@ def duration_text(duration_ns: int | None) -> str:
     return " ".join(parts[:2]) or ("under 1m" if duration_ns else "0m")
 
 
-def commonest_refusal(refusals: dict[str, int]) -> tuple[str, int] | None:
+def commonest_refusal(refusals: Mapping[str, int]) -> tuple[str, int] | None:
     """The refusal code that came most often, and how often; of equals the first by name."""
     return min(refusals.items(), key=lambda item: (-item[1], item[0])) if refusals else None
 
@@ -70,7 +80,7 @@ def result_rows(
     if metrics.outcome != "COMPLETED":
         rows.append(("OUTCOME", f"{metrics.outcome}: the figures cover only what was simulated"))
     if metrics.trades == 0:
-        rows.append(("NO TRADES", _why_no_trades(metrics)))
+        rows.append(("NO TRADES", why_no_trades(metrics.open_positions, metrics.fills, metrics.refusals)))
     rows += _money_rows(metrics)
     rows += _trade_rows(metrics)
     rows += _risk_rows(metrics)
@@ -78,15 +88,16 @@ def result_rows(
     return rows
 
 
-def _why_no_trades(metrics: Metrics) -> str:
-    if metrics.open_positions:
-        return f"no position was closed; {metrics.open_positions} still open at the end"
-    if metrics.fills:
+def why_no_trades(open_positions: int, fills: int, refusals: Mapping[str, int]) -> str:
+    """Why a run closed no trade, as far as its counts tell."""
+    if open_positions:
+        return f"no position was closed; {open_positions} still open at the end"
+    if fills:
         return "nothing was closed"
-    refusal = commonest_refusal(metrics.refusals)
+    refusal = commonest_refusal(refusals)
     if refusal is None:
         return "the run closed 0 trades and nothing was refused: the strategies never asked for one"
-    total = sum(metrics.refusals.values())
+    total = sum(refusals.values())
     return (
         f"the run closed 0 trades; {counted(total, 'intent was', 'intents were')} refused, most often `{refusal[0]}` "
         f"({counted(refusal[1], 'time')})"

@@ -5,25 +5,22 @@ degraded, 2 bad usage, configuration or file, 3 refused by preflight, 4 determin
 or `explore` another result under another order of turns, 130 interrupted. Runs in the main thread.
 """
 
-import difflib
 import io
 import os
 import sys
 import tempfile
-import traceback
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from src import __version__
-from src.cli.data_commands import data_app, output_of
-from src.cli.explore_command import explore_command
-from src.cli.init_command import write_project
-from src.cli.lookahead_command import lookahead_command
+from src.cli.examples import epilog_of
 from src.cli.options import (
+    AcceptOption,
     BreakOption,
+    ConfirmOption,
     DebugOption,
     JsonOption,
     KindOption,
@@ -31,11 +28,15 @@ from src.cli.options import (
     PriceOption,
     ProgressOption,
     QuietOption,
+    RunConfigOption,
+    RunModeOption,
+    RunSetOption,
     RunToOption,
     SkipPreflightOption,
     SourceOption,
     StampOption,
     StatsOption,
+    StopAfterOption,
     StrictOption,
     SymbolOption,
     TimeframeOption,
@@ -43,21 +44,20 @@ from src.cli.options import (
     WatchOption,
     ZoneOption,
     answers_of,
+    check_options,
+    default_config,
 )
-from src.cli.output import Output, stdout_kept
-from src.cli.preflight_command import preflight_command
-from src.cli.quick import quick_document
-from src.cli.results_command import results_command
-from src.cli.run_command import EXIT_INTERRUPTED, default_config, error_json, run_backtest
-from src.cli.steering import Steering
-from src.cli.suite_command import suite_command
-from src.cli.verify_command import verify_command
-from src.cli.walkforward_command import walkforward_command
+from src.cli.output import EXIT_INTERRUPTED, Output, error_json, stdout_kept
+from src.cli.verbs import Verbs
 from src.core.config_file import ConfigDocument, read_config
 from src.core.errors import ConfigError, LockstepError
 from src.core.program import command, program
 from src.core.sync import interrupts_raise
-from src.data.importing import ImportAnswers
+from src.core.words import meant
+from src.live.secrets import Secrets
+
+if TYPE_CHECKING:
+    from src.data.import_plan import ImportAnswers
 
 __all__ = ["app", "main"]
 
@@ -67,34 +67,22 @@ _RUN = "The run"
 _QUICK = "A first result from a file of bars"
 
 app = typer.Typer(
+    cls=Verbs,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Lockstep runs the real trading bot, with its real threads, over virtual time.",
-    epilog="Exit codes: 0 done, 1 failed or degraded, 2 bad usage, configuration or file, 3 data lack what the run "
-    "needs, 4 determinism broken, strict mode found something, or the result depends on the order of turns (explore), "
-    "130 interrupted.",
+    help="Lockstep runs one trading bot, with its real threads, over virtual time, on paper and live.",
+    epilog=epilog_of("") + "\n\nExit codes: 0 done, 1 failed or degraded, 2 bad usage, configuration or file, "
+    "3 data lack what the run needs, 4 determinism broken, strict mode found something, or the result depends on the "
+    "order of turns (explore), 130 interrupted.",
 )
-app.add_typer(data_app, name="data")
-app.command("explore")(explore_command)
-app.command("lookahead")(lookahead_command)
-app.command("preflight")(preflight_command)
-app.command("results")(results_command)
-app.command("suite")(suite_command)
-app.command("verify")(verify_command)
-app.command("walkforward")(walkforward_command)
 
 
 @app.callback(invoke_without_command=True)
 def run(
     context: typer.Context,
-    mode: Annotated[str | None, typer.Option("--mode", help="backtest.", rich_help_panel=_RUN)] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="A YAML file; configs/default.yaml if absent.", rich_help_panel=_RUN)
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.", rich_help_panel=_RUN),
-    ] = None,
+    mode: RunModeOption = None,
+    config: RunConfigOption = None,
+    overrides: RunSetOption = None,
     open_report: Annotated[bool, typer.Option("--open", help="Open the report.", rich_help_panel=_RUN)] = False,
     progress: ProgressOption = None,
     watch: WatchOption = False,
@@ -114,6 +102,9 @@ def run(
     save_config: Annotated[
         Path | None, typer.Option("--save-config", help="Keep the configuration.", rich_help_panel=_QUICK)
     ] = None,
+    confirm: ConfirmOption = None,
+    accept_config_change: AcceptOption = False,
+    stop_after: StopAfterOption = None,
     symbol: SymbolOption = None,
     kind: KindOption = None,
     timeframe: TimeframeOption = None,
@@ -126,7 +117,7 @@ def run(
     debug: DebugOption = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> int:
-    """Lockstep runs the real trading bot, with its real threads, over virtual time."""
+    """Lockstep runs one trading bot, with its real threads, over virtual time, on paper and live."""
     if version:
         Output().say(f"Lockstep {__version__}")
         raise typer.Exit(0)
@@ -134,40 +125,38 @@ def run(
     if context.invoked_subcommand is not None:
         return 0
     _check_mode(mode)
+    check_options(str(mode), context.params)
     out = Output(as_json=as_json, quiet=quiet, debug=debug)
     answers = answers_of(symbol, kind, timeframe, zone, stamp, price, source)
     overrides = [*(overrides or []), *(["backtest.strict=true"] if strict else [])]
-    if data is None and use is None:
-        if answers != ImportAnswers() or save_config is not None:
-            raise ConfigError("the options about a file of bars need --data FILE and --use STRATEGY")
-        document = _configured(config, overrides)
-    elif data is None or use is None:
-        raise ConfigError("--data FILE and --use STRATEGY belong together; give both, or a --config")
-    elif config is not None:
-        raise ConfigError("expected either --config or --data with --use, found both")
-    else:
+    quick = _is_quick(data, use, config, save_config, answers)
+    if mode in ("paper", "live"):
+        if quick:
+            raise ConfigError(f"--data and --use are for backtests; --mode {mode} needs a --config")
+        return _in_real_time(mode, config, overrides, out, (confirm, accept_config_change, stop_after))
+    from src.cli.run_command import run_backtest
+    from src.cli.steering import Steering
+
+    if quick and data is not None and use is not None:
+        from src.cli.quick import quick_document
+
         with stdout_kept() if as_json else nullcontext():
             document = quick_document(data, use, answers, overrides, save_config, out)
+    else:
+        document = _configured(config, overrides)
     steering = Steering(pause=pause, run_to=run_to, break_when=break_when, watched=watch)
-    return run_backtest(
-        document, out, open_report=open_report, progress=progress, trace=trace, stats=stats, steering=steering,
-        preflight=not skip_preflight,
-    )  # fmt: skip
+    return run_backtest(document, out, open_report=open_report, progress=progress, trace=trace, stats=stats,
+                        steering=steering, preflight=not skip_preflight)  # fmt: skip
 
 
-@app.command("init")
-def init_command(
-    context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or a new folder.")],
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+def _in_real_time(
+    mode: str, config: Path | None, overrides: list[str], out: Output, said: tuple[str | None, bool, str | None]
 ) -> int:
-    """Write a configuration, a strategy and a test that run at once."""
-    out = output_of(context, as_json, quiet, debug)
-    written = write_project(folder, out)
-    out.result({"folder": str(folder), "files": written})
-    return 0
+    from src.cli.live_command import live_options, run_live  # each of the modes needs much of its own
+
+    confirm, accept_config_change, stop_after = said
+    options = live_options(accept_config_change, stop_after)
+    return run_live(_configured(config, overrides), out, mode, confirm=confirm, options=options, file=config)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -191,10 +180,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except Exception as error:
         if hasattr(error, "format_message"):  # the option parser's own errors, which have no common public base
-            return _refuse(out, error, f"{error.format_message()} `--help` lists what there is.", _EXIT_USAGE)
+            from src.cli.usage import usage_sentence
+
+            return _refuse(out, error, usage_sentence(error), _EXIT_USAGE)
         if type(error).__name__ == "Abort":  # end of input, or Ctrl-C, at a question
             return _refuse(out, error, "interrupted at a question; nothing was stored", EXIT_INTERRUPTED)
-        sentence = f"{type(error).__name__}: {error}; this is a defect of Lockstep, please report it"
+        found = Secrets(os.environ).masked(f"{type(error).__name__}: {error}")
+        sentence = f"{found}; this is a defect of Lockstep, please report it"
         where = "" if out.debug else f" with {_keep_traceback(error)}"
         return _refuse(out, error, f"{sentence}{where}", 1)
 
@@ -212,19 +204,34 @@ def _refuse(out: Output, error: BaseException, message: str, exit_code: int) -> 
 def _keep_traceback(error: Exception) -> Path:
     handle, name = tempfile.mkstemp(prefix="lockstep-error-", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write("".join(traceback.format_exception(error)))
+        file.write(Secrets(os.environ).formatted(error))
     return Path(name)
 
 
 def _check_mode(mode: str | None) -> None:
     if mode is None:
-        raise ConfigError(f"expected --mode backtest or one of the verbs; `{program()} --help` lists them")
+        raise ConfigError(f"expected --mode {', '.join(_MODES)} or one of the verbs; `{program()} --help` lists them")
     if mode not in _MODES:
-        close = difflib.get_close_matches(mode, _MODES, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"--mode: expected backtest, found {mode!r}{hint}")
-    if mode != "backtest":
-        raise ConfigError(f"--mode {mode}: this version runs backtests only; expected --mode backtest")
+        raise ConfigError(f"--mode: expected {', '.join(_MODES)}, found {mode!r}{meant(mode, _MODES)}")
+
+
+def _is_quick(
+    data: Path | None, use: str | None, config: Path | None, save_config: Path | None, answers: "ImportAnswers"
+) -> bool:
+    """Whether a file of bars and a strategy are named in place of a configuration.
+
+    Raises:
+        ConfigError: only one of them is, or a configuration too, or options that belong to them alone.
+    """
+    if data is None and use is None:
+        if answers != answers_of() or save_config is not None:
+            raise ConfigError("the options about a file of bars need --data FILE and --use STRATEGY")
+        return False
+    if data is None or use is None:
+        raise ConfigError("--data FILE and --use STRATEGY belong together; give both, or a --config")
+    if config is not None:
+        raise ConfigError("expected either --config or --data with --use, found both")
+    return True
 
 
 def _configured(config: Path | None, overrides: list[str]) -> ConfigDocument:

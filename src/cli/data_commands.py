@@ -33,9 +33,11 @@ from src.core.errors import ConfigError
 from src.data.importing import run_import
 from src.data.store import HistoricalDataStore
 
-__all__ = ["data_app", "output_of"]
+__all__ = ["data_app"]
 
-data_app = typer.Typer(help="Import market data, list it, check it, mend it.")
+data_app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, help="Import market data, list it, check it, mend it."
+)
 data_app.command("list")(list_command)
 data_app.command("check")(check_command)
 data_app.command("heal")(heal_command)
@@ -48,7 +50,9 @@ data_app.command("sync")(sync_command)
 @data_app.command("import")
 def import_command(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of bars or ticks (CSV, Parquet), or a mirror.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A file of bars or ticks (CSV, Parquet), or a mirror.")
+    ] = None,
     symbol: SymbolOption = None,
     kind: KindOption = None,
     timeframe: TimeframeOption = None,
@@ -59,19 +63,34 @@ def import_command(
     replace: Annotated[
         bool, typer.Option("--replace", help="Put back what a series lost or changed since it was mirrored.")
     ] = False,
+    from_recording: Annotated[
+        str | None, typer.Option("--from-recording", metavar="RUN", help="Store the bars that a live or paper run saw.")
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> int:
-    """Store the bars, quotes or trades of a file, or what a mirror has.
+    """Store the bars, quotes or trades of a file, what a mirror has, or the bars of a recorded run.
 
     What the file does not say is asked in a terminal, otherwise refused with the full command to paste. Of a mirror
-    --symbol, --timeframe and --price choose the series; with --replace its bars take the place of stored ones.
+    --symbol, --timeframe and --price choose the series; with --replace its bars take the place of stored ones. A
+    recording says everything itself; its source is `recording` unless --source says another one.
     """
     out = output_of(context, as_json, quiet, debug)
+    if from_recording is not None:
+        if file is not None or replace:
+            raise ConfigError("--from-recording brings the bars of a run; expected neither FILE nor --replace with it")
+        _refuse_answers(
+            from_recording, symbol=symbol, kind=kind, timeframe=timeframe, zone=zone, stamp=stamp, price=price
+        )
+        from src.cli.recording_import import import_recording  # with all that a live bot needs, which no file does
+
+        return import_recording(from_recording, store, source, out)
+    if file is None:
+        raise ConfigError("expected FILE, a file of bars or ticks or a mirror, or --from-recording RUN")
     if file.is_dir():
-        _refuse_answers(file, kind=kind, zone=zone, stamp=stamp, source=source)
+        _refuse_answers(f"the mirror {file}", kind=kind, zone=zone, stamp=stamp, source=source)
         return import_folder(file, store, out, (symbol, timeframe, price), replace=replace)
     if replace:
         raise ConfigError(
@@ -88,7 +107,7 @@ def import_command(
     return 0
 
 
-def _refuse_answers(folder: Path, **answers: str | None) -> None:
+def _refuse_answers(what: str, **answers: str | None) -> None:
     for name, value in answers.items():
         if value is not None:
-            raise ConfigError(f"--{name}: the mirror {folder} says that of each series itself; leave it out")
+            raise ConfigError(f"--{name}: {what} says that of each series itself; leave it out")

@@ -10,9 +10,20 @@ import typer
 
 from src.backtesting.config import BacktestConfig
 from src.backtesting.result import Outcome
-from src.cli.options import ConfigOption, DebugOption, JsonOption, QuietOption, SetOption, WorkersOption, output_of
+from src.cli.options import (
+    ConfigOption,
+    DebugOption,
+    JsonOption,
+    QuietOption,
+    ReportOption,
+    SetOption,
+    WorkersOption,
+    output_of,
+)
 from src.cli.output import Output, stdout_kept
+from src.cli.report_file import check_report
 from src.core.words import counted
+from src.pages import write_page
 from src.research.explore.groups import Observed, observed
 from src.research.explore.lab import Lab
 from src.research.explore.report import (
@@ -25,8 +36,10 @@ from src.research.explore.report import (
     reproduction_lines,
     spread_rows,
 )
+from src.research.explore.report_page import exploration_page
 from src.research.explore.schedules import REFERENCE, Variant, command, override_words
 from src.research.explore.study import Exploration, explore
+from src.research.explore.timelines import timelines_of
 from src.research.processes import cores
 from src.research.snapshot import frozen_market
 from src.research.trial import Trial, prepared_for, run_trials
@@ -44,13 +57,14 @@ def explore_command(
     schedules: Annotated[int, typer.Option("--schedules", min=2, help="How many schedules to try.")] = 100,
     overrides: SetOption = None,
     workers: WorkersOption = None,
+    report: ReportOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> int:
     """Run one bot under many schedules: does its result depend on the order of turns?
 
-    Exit code 0 when all schedules give one result, 4 when they do not. Nothing is stored.
+    Exit code 0 when all schedules give one result, 4 when they do not. Nothing is stored but the report, if asked for.
     """
     out = output_of(context, as_json, quiet, debug)
     words = overrides or []
@@ -73,14 +87,19 @@ def explore_command(
     with stdout_kept():
         # The configuration is checked and its market made before any process starts.
         prepared = prepared_for(Trial(path=str(config), overrides=overrides_here))
+        if report is not None:
+            check_report(report)
         with frozen_market(prepared.config, config.resolve().parent):
+            lab = Lab(config, overrides_here, told.searched)
             found = explore(
                 prepared.config.symbols,
                 schedules,
                 prepared.config.backtest.seed,
                 observe,
-                Lab(config, overrides_here, told.searched),
+                lab,
             )
+            races = [each.race for each in found.findings if each.race is not None]
+            times = [timelines_of(race, lab.run) for race in races] if report is not None else []
 
     def line(variant: Variant) -> str:
         return command(str(config), words, variant)
@@ -89,6 +108,10 @@ def explore_command(
     if prepared.synthetic is not None:
         out.say(f"SYNTHETIC market, seed {prepared.synthetic}: generated prices", style="bold yellow")
     _show(found, prepared.config, out, line)
+    if report is not None:
+        page = exploration_page(found, prepared.config.name, line, times, synthetic_seed=prepared.synthetic)
+        write_page(report, page)
+        out.say(f"report: {report}")
     market = {"synthetic": prepared.synthetic is not None, "synthetic_seed": prepared.synthetic}
     out.result({**as_dict(found, line, exit_code), **market})
     return exit_code

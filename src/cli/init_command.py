@@ -4,12 +4,30 @@ Runs in the main thread; writes three files into an empty or new folder, or noth
 """
 
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from src.cli.options import DebugOption, JsonOption, QuietOption, output_of
 from src.cli.output import Output
 from src.cli.templates import FILES
 from src.core.errors import ConfigError
 
-__all__ = ["write_project"]
+__all__ = ["init_command", "write_project"]
+
+
+def init_command(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or a new folder.")],
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> int:
+    """Write a configuration, a strategy and a test that run at once."""
+    out = output_of(context, as_json, quiet, debug)
+    written = write_project(folder, out)
+    out.result({"folder": str(folder), "files": written})
+    return 0
 
 
 def write_project(folder: Path, out: Output) -> list[str]:

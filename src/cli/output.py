@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
@@ -16,7 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Output", "stdout_kept"]
+from src.core.errors import LockstepError
+
+__all__ = ["EXIT_INTERRUPTED", "Output", "error_json", "stdout_kept"]
+
+EXIT_INTERRUPTED = 130
 
 _FILE_WIDTH = 200  # a file or a pipe has no width of its own, and a table cut at 80 columns cannot be read
 
@@ -125,8 +129,13 @@ class Output:
 
     def result(self, value: Mapping[str, Any]) -> None:
         """The command's one JSON object; nothing unless JSON was asked for."""
+        self.result_text((json.dumps(value, allow_nan=False, ensure_ascii=False),) if self.as_json else ())
+
+    def result_text(self, parts: Iterable[str]) -> None:
+        """The same of an object that is too long to be made at once, as its JSON text in parts."""
         if self.as_json:
-            sys.stdout.write(json.dumps(value, allow_nan=False, ensure_ascii=False) + "\n")
+            sys.stdout.writelines(parts)
+            sys.stdout.write("\n")
             sys.stdout.flush()
 
 
@@ -135,3 +144,10 @@ def _console(*, stderr: bool) -> Console:
     if not console.is_terminal:
         console.width = _FILE_WIDTH
     return console
+
+
+def error_json(error: BaseException, message: str, exit_code: int) -> dict[str, Any]:
+    """What `--json` prints instead of a result."""
+    details = error.details if isinstance(error, LockstepError) else {}
+    plain = {key: value for key, value in details.items() if isinstance(value, (str, int, float, list))}
+    return {"error": {**plain, "type": type(error).__name__, "message": message}, "exit_code": exit_code}

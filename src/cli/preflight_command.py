@@ -10,9 +10,8 @@ import typer
 
 from src.backtesting.preflight import Finding, PreflightReport, SeriesReport, hours_text, instant_text, sync_first
 from src.backtesting.run import prepare
-from src.cli.options import DebugOption, JsonOption, QuietOption, SetOption, output_of
+from src.cli.options import DebugOption, JsonOption, QuietOption, SetOption, default_config, output_of
 from src.cli.output import Output, stdout_kept
-from src.cli.run_command import default_config
 from src.cli.sync_command import bars_on, tell_waits
 from src.core.config_file import ConfigDocument, read_config
 from src.core.errors import PreflightError

@@ -12,9 +12,8 @@ import typer
 
 from src.backtesting.artifacts.trial_ledger import LEDGER
 from src.backtesting.summary import money_text, percent_text, ratio_text
-from src.cli.options import DebugOption, JsonOption, QuietOption, output_of
+from src.cli.options import DebugOption, JsonOption, QuietOption, default_config, output_of
 from src.cli.output import Output
-from src.cli.run_command import default_config
 from src.core.config_file import ConfigDocument, read_config
 from src.core.errors import ConfigError
 from src.core.words import counted
@@ -152,6 +151,9 @@ def _show(ranking: Ranking, ledger: Path, out: Output) -> None:
     order = "highest" if ranking.descending else "lowest"
     shown = f"{len(ranking.rows):,} of " if len(ranking.rows) < ranking.total else ""
     out.say(f"{shown}{counted(ranking.total, 'run')} by {ranking.by}, {order} first")
+    if all(run.value is None for run in ranking.rows):
+        why = ": it needs two days, and such that differ" if ranking.by == "sharpe" else ""
+        out.say(f"no run has a {ranking.by}{why}; name another column with --by, such as net")
     out.say(_DEFLATED)
     if not ledger.is_file():
         out.warn(f"there is no trial ledger {ledger}: trials counts the runs of this database alone")

@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import src
 from src import __version__
 from src.backtesting.artifacts.trial_ledger import ledger_note
 from src.backtesting.preflight import PreflightReport
@@ -19,7 +18,7 @@ from src.backtesting.run import FinishedRun, PreparedRun, Watch, execute, is_stu
 from src.backtesting.strict import StrictReport
 from src.backtesting.summary import result_rows
 from src.backtesting.tracing import ensure_trace_file
-from src.cli.output import Output, stdout_kept
+from src.cli.output import EXIT_INTERRUPTED, Output, stdout_kept
 from src.cli.progress import progress_watch
 from src.cli.steering import Steering, steered
 from src.cli.threads import probe_for, show_statistics, store_trace
@@ -29,20 +28,14 @@ from src.core.errors import LockstepError
 from src.core.timeframe import format_instant
 from src.core.words import counted
 
-__all__ = ["EXIT_INTERRUPTED", "default_config", "error_json", "run_backtest"]
+__all__ = ["run_backtest"]
 
-EXIT_INTERRUPTED = 130
 _EXIT_NOT_STRICT = 4
 #: The schedule that goes without saying.
 _IN_ORDER = "1:fifo"
 #: A longer replay string is no line for a terminal.
 _LONGEST_SHOWN = 4000
 _EXIT_CODES = {Outcome.COMPLETED: 0, Outcome.DEGRADED: 1, Outcome.FAILED: 1, Outcome.INTERRUPTED: EXIT_INTERRUPTED}
-
-
-def default_config() -> Path:
-    """`configs/default.yaml` beside the package."""
-    return Path(src.__file__).resolve().parent.parent / "configs" / "default.yaml"
 
 
 def run_backtest(
@@ -111,13 +104,6 @@ def run_backtest(
         sys.stderr.flush()
         os._exit(exit_code)
     return exit_code
-
-
-def error_json(error: BaseException, message: str, exit_code: int) -> dict[str, Any]:
-    """What `--json` prints instead of a result."""
-    details = error.details if isinstance(error, LockstepError) else {}
-    plain = {key: value for key, value in details.items() if isinstance(value, (str, int, float, list))}
-    return {"error": {**plain, "type": type(error).__name__, "message": message}, "exit_code": exit_code}
 
 
 def _announce(prepared: PreparedRun, out: Output) -> None:

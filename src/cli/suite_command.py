@@ -12,6 +12,7 @@ import typer
 
 from src.cli.options import DebugOption, JsonOption, ProgressOption, QuietOption, SetOption, output_of
 from src.cli.output import Output, stdout_kept
+from src.cli.report_beside import page_beside
 from src.cli.results_command import show_ranking
 from src.cli.suite_progress import SuiteProgress
 from src.cli.sync_command import bars_on, tell_waits
@@ -22,6 +23,7 @@ from src.core.words import counted
 from src.research.executors import EXECUTORS
 from src.research.suite.manifest import read_manifest
 from src.research.suite.plan import Plan
+from src.research.suite.report_page import write_suite_report
 from src.research.suite.rounds import Rounds, rounds_of
 from src.research.suite.suite import SuiteReport, prepare_data, run_suite
 from src.research.suite.timing import SuiteTiming
@@ -81,8 +83,10 @@ def suite_command(
         out.error(f"interrupted after {watch.text}; what is done is kept, `{again}` goes on from there")
         out.result({"suite": read.name, "exit_code": _EXIT_INTERRUPTED, "outcome": "INTERRUPTED"})
         return _EXIT_INTERRUPTED
-    ranking = _show(report, read.section.search.figure, again, out)
-    out.result(_as_dict(report, ranking))
+    with stdout_kept():
+        page = page_beside(report.folder, write_suite_report, out, rows=report.runs)
+    ranking = _show(report, read.section.search.figure, again, page, out)
+    out.result({**_as_dict(report, ranking), "report": None if page is None else str(page)})
     return report.exit_code
 
 
@@ -104,7 +108,7 @@ class _Watch:
     def __init__(self, out: Output, progress: SuiteProgress) -> None:
         self._out = out
         self.progress = progress
-        self.text = "nothing was run"
+        self.text = "no run"
 
     def prepared(self, rounds: Rounds, folder: Path, workers: int, known: int, dropped: int) -> None:
         """See `SuiteWatch.prepared`."""
@@ -207,7 +211,7 @@ def _tell_findings(plan: Plan, out: Output) -> None:
         out.notice(f"preflight: {sentence}")
 
 
-def _show(report: SuiteReport, by: str, again: str, out: Output) -> list[dict[str, Any]]:
+def _show(report: SuiteReport, by: str, again: str, page: Path | None, out: Output) -> list[dict[str, Any]]:
     out.say()
     ranking = show_ranking(report.results, out, by=by, suite=report.suite_id, top=_TOP, ledger=report.ledger)
     out.say()
@@ -225,6 +229,8 @@ def _show(report: SuiteReport, by: str, again: str, out: Output) -> list[dict[st
     out.say(timing_text(report.timing))
     out.say(f"suite    {report.folder}")
     out.say(f"results  {report.results}")
+    if page is not None:
+        out.say(f"report   {page}")
     if "LOST" in report.statuses:
         out.say(f"again    {again}")
     return ranking

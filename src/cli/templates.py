@@ -7,8 +7,8 @@ _CONFIG = """\
 name: first
 account: {type: margin, currency: USDT, balance: 10_000, positions: netting, leverage: 3}
 instruments:
-  BTCUSDT: {kind: perpetual, tick: 0.1, volume_step: 0.001, min_volume: 0.001, calendar: 24/7}
-  ETHUSDT: {kind: perpetual, tick: 0.01, volume_step: 0.001, min_volume: 0.001, calendar: 24/7}
+  BTCUSDT: {venue: "BTC/USDT:USDT", kind: perpetual, tick: 0.1, volume_step: 0.001, min_volume: 0.001, calendar: 24/7}
+  ETHUSDT: {venue: "ETH/USDT:USDT", kind: perpetual, tick: 0.01, volume_step: 0.001, min_volume: 0.001, calendar: 24/7}
 symbols: [BTCUSDT, ETHUSDT]
 strategies:
   - {use: "my_strategy.py:MyStrategy", timeframe: 15m, params: {fast: 10, slow: 30}}
@@ -29,6 +29,20 @@ backtest:
   data: {source: synthetic, seed: 7, begins: 2023-12-30}  # earlier than start: averages are warm at the first decision
   # Each cost has to be written, a 0 as well.
   costs: {spread_percent: 0.02, commission_percent: 0.04, slippage_percent: 0.01, latency: 0s}
+
+# The same bot on real prices, without keys and without money: lockstep --mode paper --config config.yaml
+# (needs pip install 'lockstep[live]'; costs are those of the backtest, the spread is that of the market).
+paper: {exchange: binanceusdm}
+
+# The same bot at an exchange: lockstep --mode live --config config.yaml. Keys come from the environment alone:
+# LOCKSTEP_BINANCEUSDM_DEMO_KEY and LOCKSTEP_BINANCEUSDM_DEMO_SECRET. The folder live holds what survives a restart.
+live:
+  exchange: binanceusdm
+  environment: demo  # play money; real needs keys of its own and --confirm first
+  account: first     # the bot's label
+  # No order exceeds these on its way out, in demo as well; with environment: real each of them has to be there.
+  limits: {max_order_notional: 30_000, max_total_notional: 30_000, orders_per_minute: 20,
+           symbols: [BTCUSDT, ETHUSDT], price_collar_percent: 3}
 """
 
 _STRATEGY = '''\

@@ -10,14 +10,16 @@ import typer
 
 from src.cli.options import DebugOption, JsonOption, ProgressOption, QuietOption, SetOption, output_of
 from src.cli.output import Output, stdout_kept
+from src.cli.report_beside import page_beside
 from src.cli.suite_progress import SuiteProgress
-from src.cli.walkforward_result import report_dict, traded
+from src.cli.walkforward_result import report_text, traded
 from src.cli.walkforward_view import show_report
 from src.core.program import command
 from src.core.sync import interrupts_raise
 from src.core.words import counted
 from src.research.executors import EXECUTORS
-from src.research.validation.report import Prepared
+from src.research.validation.report import Prepared, ValidationReport
+from src.research.validation.report_page import write_validation_report
 from src.research.validation.setup import read_validation
 from src.research.validation.validation import run_validation
 
@@ -93,13 +95,22 @@ def walkforward_command(
         return _EXIT_INTERRUPTED
     if report.synthetic:
         watch.warn_of_synthetic()
+    outside = _outside(report, watch.trades, out)
+    page = None
+    if report.folder is not None:
+        page = page_beside(report.folder, write_validation_report, out, rows=len(report.verdicts))
+    show_report(report, out, top=top, again=again, page=page)
+    out.result_text(report_text(report, {"outside_period": outside, "report": page}))
+    return report.exit_code
+
+
+def _outside(report: ValidationReport, trades: int, out: Output) -> int | None:
+    """How many trades were entered outside the period, which is told; None where that is not known."""
     looked_at = traded(report)
-    outside = None if looked_at is None else max(0, watch.trades - looked_at)
+    outside = None if looked_at is None else max(0, trades - looked_at)
     if outside:
         out.warn(f"{counted(outside, 'trade')} entered outside the period, and left out everywhere")
-    show_report(report, out, top=top, again=again)
-    out.result({**report_dict(report), "outside_period": outside})
-    return report.exit_code
+    return outside
 
 
 def _words(config: Path, overrides: list[str], valued: dict[str, int | str | None]) -> list[str]:
@@ -136,6 +147,8 @@ class _Watch:
             self._out.notice(f"family of {counted(about.family_size, 'trial')}, {fixed}")
         left = "left by the cheap phases" if self._one == "candidate" else "to make"
         where = "dry run, nothing is written" if about.folder is None else str(about.folder)
+        if about.skipped:
+            left += f" ({about.skipped:,} of them cannot pass, because a phase could not judge them)"
         self._out.notice(f"{self._counted(about.survivors)} {left}, {counted(about.workers, 'worker')}, {where}")
         if about.known:
             self._out.notice(f"{self._counted(about.known)} taken from the earlier attempt")

@@ -1,43 +1,29 @@
 """What `walkforward --json` gives: the whole of a validation as plain values. Pure; any thread."""
 
 import dataclasses
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from src.core.timeframe import format_instant
-from src.research.validation.ports import Status, Verdict
+from src.research.validation.ports import Candidate, Status, Verdict
 from src.research.validation.report import ValidationReport
 
-__all__ = ["deciding", "report_dict", "statuses", "traded"]
+__all__ = ["deciding", "report_text", "statuses", "traded"]
 
 
-def report_dict(report: ValidationReport) -> dict[str, Any]:
-    """The same for programs: all candidates, with all figures."""
+def report_text(report: ValidationReport, more: Mapping[str, Any]) -> Iterator[str]:
+    """The same for programs: all candidates, with all figures, as the JSON text of one object, in parts.
+
+    Args:
+        more: what else stands at the end of the object.
+    """
     family = report.family
-    candidates = []
-    for candidate, verdict in zip(report.candidates, report.verdicts, strict=True):
-        name = candidate.candidate_id
-        phase = deciding(verdict)
-        candidates.append(
-            {
-                "candidate_id": name, "status": verdict.status.value, "phase": phase or None,
-                "reason": verdict.reason or None, "p_value": verdict.p_value, "adjusted": verdict.adjusted,
-                "planted": candidate.planted, "labels": dict(candidate.labels), "given": dict(candidate.given),
-                "phases": [
-                    {
-                        "phase": each.phase, "status": each.status.value, "reason": each.reason or None,
-                        "warning": each.warning or None, "figures": dict(each.figures),
-                    }
-                    for each in verdict.phases
-                ],
-                "windows": report.windows.get(name, ()), "daylight": report.daylight.get(name, ()),
-                "sharpe": report.sharpes.get(name),
-            }
-        )  # fmt: skip
-    told = {
+    before = {
         "validation": report.name, "validation_id": report.validation_id, "kind": report.kind,
         "outcome": report.outcome, "exit_code": report.exit_code, "synthetic": report.synthetic,
         "source": report.source, "statuses": statuses(report.verdicts), "planted": _planted(report),
@@ -50,11 +36,37 @@ def report_dict(report: ValidationReport) -> dict[str, Any]:
         "method_note": report.method_note or None,
         "family": None if family is None else {"size": family.size, "hash": family.hash, "stored": family.stored},
         "overfitting": report.pbo, "reality_check": report.reality_check,
-        "candidates": candidates, "reoptimised": _reoptimised(report.reoptimised),
-        "warnings": report.warnings, "folder": report.folder, "database": report.database, "timing": report.timing,
     }  # fmt: skip
-    made: dict[str, Any] = _plain(told)
-    return made
+    after = {
+        "reoptimised": _reoptimised(report.reoptimised), "warnings": report.warnings, "folder": report.folder,
+        "database": report.database, "timing": report.timing, **more,
+    }  # fmt: skip
+    yield f'{_text(before)[:-1]}, "candidates": ['
+    for number, pair in enumerate(zip(report.candidates, report.verdicts, strict=True)):
+        yield f"{', ' if number else ''}{_text(_candidate(report, *pair))}"
+    yield f"], {_text(after)[1:]}"
+
+
+def _candidate(report: ValidationReport, candidate: Candidate, verdict: Verdict) -> dict[str, Any]:
+    name = candidate.candidate_id
+    return {
+        "candidate_id": name, "status": verdict.status.value, "phase": deciding(verdict) or None,
+        "reason": verdict.reason or None, "p_value": verdict.p_value, "adjusted": verdict.adjusted,
+        "planted": candidate.planted, "labels": dict(candidate.labels), "given": dict(candidate.given),
+        "phases": [
+            {
+                "phase": each.phase, "status": each.status.value, "reason": each.reason or None,
+                "warning": each.warning or None, "figures": dict(each.figures),
+            }
+            for each in verdict.phases
+        ],
+        "windows": report.windows.get(name, ()), "daylight": report.daylight.get(name, ()),
+        "sharpe": report.sharpes.get(name),
+    }  # fmt: skip
+
+
+def _text(value: Any) -> str:
+    return json.dumps(_plain(value), allow_nan=False, ensure_ascii=False)
 
 
 def deciding(verdict: Verdict) -> str:
@@ -64,22 +76,21 @@ def deciding(verdict: Verdict) -> str:
     return next((each.phase for each in verdict.phases if each.status is verdict.status), "")
 
 
-def statuses(verdicts: Sequence[Verdict]) -> dict[str, int]:
+def statuses(verdicts: Iterable[Verdict]) -> dict[str, int]:
     """How many there are of each status that there is."""
-    counts = {status.value: sum(each.status is status for each in verdicts) for status in Status}
-    return {status: count for status, count in counts.items() if count}
+    counts = Counter(each.status for each in verdicts)
+    return {status.value: counts[status] for status in Status if counts[status]}
 
 
 def traded(report: ValidationReport) -> int | None:
     """How many trades were looked at; None where a candidate broke before that was known."""
-    counts = [
-        value
-        for verdict in report.verdicts
-        for each in verdict.phases
-        for name, value in each.figures
-        if (each.phase, name) == ("sample", "trades")
-    ]
-    return sum(counts) if len(counts) == len(report.verdicts) else None
+    total = 0
+    for verdict in report.verdicts:
+        count = next((dict(each.figures).get("trades") for each in verdict.phases if each.phase == "sample"), None)
+        if count is None:
+            return None
+        total += count
+    return total
 
 
 def _plain(value: Any) -> Any:

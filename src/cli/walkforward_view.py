@@ -3,46 +3,50 @@
 Main thread. Nothing is cut off in the middle of a sentence: long texts go on in the next line, whatever the width.
 """
 
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from src.cli.output import Output
+from src.cli.walkforward_groups import Group, sorted_out
 from src.cli.walkforward_result import deciding, statuses
 from src.core.timeframe import format_instant
 from src.core.words import counted
-from src.research.validation.ports import Candidate, Status, Verdict
+from src.research.validation.ports import Candidate, Verdict
 from src.research.validation.report import Timing, ValidationReport
+from src.research.validation.report_words import (
+    STABILITY_TEXT,
+    SYNTHETIC_TEXT,
+    best_text,
+    claim_text,
+    overfitting_text,
+    p_text,
+    ratio_text,
+)
 
 __all__ = ["show_report", "timing_text"]
 
-_METHODS = {"by": "Benjamini-Yekutieli", "bh": "Benjamini-Hochberg"}
 _LONGEST_NAME = 28
 _MOST_ERRORS = 10
 _WIDEST = 120  # a line of prose that is longer is hard to read, however wide the terminal
 
 
-def show_report(report: ValidationReport, out: Output, *, top: int, again: str) -> None:
+def show_report(
+    report: ValidationReport, out: Output, *, top: int, again: str, page: Path | None = None
+) -> None:  # fmt: skip
     """Everything that people are told of a validation that has come to its end.
 
     Args:
         top: at most so many survivors, and so many others.
         again: the command that tries candidates again which could not be looked at.
+        page: where the page of it was written; None where there is none.
     """
-    by_id = {each.candidate_id: each for each in report.candidates}
-    passed = sorted(
-        (each for each in report.verdicts if each.status is Status.PASS),
-        key=lambda each: math.inf if each.p_value is None else each.p_value,  # stable: otherwise by id
-    )
-    others = [each for each in report.verdicts if each.status in (Status.REJECT, Status.SKIP)]
-    broken = [each for each in report.verdicts if each.status is Status.ERROR]
+    found = sorted_out(report, top, _MOST_ERRORS)
+    passed, by_id = found.passed, found.by_id
     out.say()
     if report.synthetic:
-        out.say(
-            "SYNTHETIC: generated trades or a generated market; what passes here says nothing about a market",
-            style="bold yellow",
-        )
+        out.say(f"SYNTHETIC: {SYNTHETIC_TEXT}", style="bold yellow")
         out.say()
     _show_funnel(report, out)
     _show_survivors(report, passed[:top], by_id, out)
@@ -51,11 +55,11 @@ def show_report(report: ValidationReport, out: Output, *, top: int, again: str) 
     if len(passed) > top:
         out.say(f"and {counted(len(passed) - top, 'more survivor')}; {_where(report)}")
         out.say()
-    _show_others(report, others, by_id, top, out)
+    _show_others(report, found.others, by_id, top, out)
     _show_reoptimised(report, out)
     _show_claim(report, len(passed), out)
-    _show_planted(report, by_id, out)
-    _show_end(report, broken, again, out)
+    _show_planted(report, passed, out)
+    _show_end(report, found.broken, again, page, out)
 
 
 def timing_text(timing: Timing) -> str:
@@ -94,8 +98,8 @@ def _show_survivors(
                 _short(each.candidate_id), _number(_of(each, "sample", "trades")),
                 _r(_of(each, "expectancy", "mean_r")), _r(_of(each, "stability", "test_mean_r")),
                 _two(_of(each, "stability", "efficiency")),
-                *([_p(each.p_value), _p(each.adjusted)] if with_p else []),
-                _ratio(sharpe.get("probabilistic")), _ratio(sharpe.get("deflated")),
+                *([p_text(each.p_value), p_text(each.adjusted)] if with_p else []),
+                ratio_text(sharpe.get("probabilistic")), ratio_text(sharpe.get("deflated")),
                 _number(sharpe.get("minimum_track_record")),
             ]
         )  # fmt: skip
@@ -180,24 +184,24 @@ def _show_daylight(report: ValidationReport, passed: Sequence[Verdict], out: Out
 
 
 def _show_others(
-    report: ValidationReport, others: Sequence[Verdict], by_id: Mapping[str, Candidate], top: int, out: Output
-) -> None:
+    report: ValidationReport, groups: Mapping[tuple[str, str], Group], by_id: Mapping[str, Candidate], top: int,
+    out: Output,
+) -> None:  # fmt: skip
     """Some of each kind, so that no way of failing is hidden by one that is frequent."""
-    groups: dict[tuple[str, str], list[Verdict]] = {}
-    for each in others:
-        groups.setdefault((each.status.value, deciding(each)), []).append(each)
     order = {phase: place for place, (phase, *_) in enumerate(report.funnel)}
     ranked = sorted(groups.items(), key=lambda item: (order.get(item[0][1], len(order)), item[0]))
-    shares = _shares([len(group) for _, group in ranked], top)
+    shares = _shares([group.count for _, group in ranked], top)
+    count = sum(group.count for _, group in ranked)
     shown = 0
     for ((status, phase), group), share in zip(ranked, shares, strict=True):
         if share:
-            out.say(f"{status} at {phase}: {counted(len(group), 'candidate')}", style="bold")
-            _columns([(f"  {_short(each.candidate_id)}", _why(each, phase, by_id)) for each in group[:share]], out)
+            out.say(f"{status} at {phase}: {counted(group.count, 'candidate')}", style="bold")
+            shown_here = group.first[:share]
+            _columns([(f"  {_short(each.candidate_id)}", _why(each, phase, by_id)) for each in shown_here], out)
             shown += share
-    if len(others) > shown:
-        out.say(f"and {len(others) - shown:,} more; {_where(report)}")
-    if others:
+    if count > shown:
+        out.say(f"and {count - shown:,} more; {_where(report)}")
+    if count:
         out.say()
 
 
@@ -223,61 +227,33 @@ def _show_claim(report: ValidationReport, passed: int, out: Output) -> None:
     for warning in report.warnings:
         _say(f"warning: {warning}", out, style="yellow")
     if report.pbo is not None:
-        _say(_overfitting_text(report.pbo), out)
+        _say(overfitting_text(report.pbo), out)
     if report.reality_check is not None:
-        _say(_best_text(report.reality_check), out)
+        _say(best_text(report.reality_check), out)
     if report.kind == "stability" or report.cutoff_ns is None or report.family is None:
-        _say(
-            "This is a test of stability: no discovery_cutoff is declared, so the windows may show what the candidates "
-            "were chosen for, no p-value is computed, and nothing is known of how many of those that pass are luck.",
-            out,
-            style="bold",
-        )
+        _say(STABILITY_TEXT, out, style="bold")
         return
-    family = report.family
-    method = f"{_METHODS.get(report.method, report.method)}, {family.told}"
-    when = f"trades entered from {format_instant(report.cutoff_ns)[:10]} on"
-    percent = f"{100 * report.level:g} %"
-    if passed:
-        # Of a share that holds on average nothing follows for the very candidates that passed this time.
-        these = f"of what passes, here {counted(passed, 'candidate')}, is"
-        _say(f"At most {percent} {these} expected to be false ({method}; {when}).", out, style="bold")
-    else:
-        _say(f"None passes at {percent} ({method}; {when}), so nothing is claimed.", out, style="bold")
+    claim = claim_text(
+        method=report.method, level=report.level, family=report.family, cutoff_ns=report.cutoff_ns, passed=passed
+    )
+    _say(claim, out, style="bold")
     if report.method_note:
         _say(f"{report.method_note}.", out)
 
 
-def _overfitting_text(pbo: Mapping[str, Any]) -> str:
-    return (
-        f"Probability of backtest overfitting {_ratio(pbo['probability'])}: so often the best of one half of the time "
-        f"is not above the median of {counted(pbo['candidates'], 'candidate')} in the other, and {_ratio(pbo['loss'])} "
-        f"it loses there (CSCV, {pbo['blocks']} blocks, {pbo['combinations']:,} combinations, by {pbo['measure']})."
-    )
-
-
-def _best_text(found: Mapping[str, Any]) -> str:
-    name = {"spa": "Hansen's test of superior predictive ability", "white": "White's reality check"}[found["variant"]]
-    floor = ", which is the least that so many resamples can show" if found["value"] <= found["floor"] else ""
-    return (
-        f"That the best of {counted(found['candidates'], 'candidate')} is no better than none has p "
-        f"{_p(found['value'])}{floor} ({name}, {counted(found['periods'], 'week')} after the cut-off)."
-    )
-
-
-def _show_planted(report: ValidationReport, by_id: Mapping[str, Candidate], out: Output) -> None:
+def _show_planted(report: ValidationReport, survivors: Sequence[Verdict], out: Output) -> None:
     """Of a generator it is known which candidates have an edge."""
-    if all(each.planted is None for each in by_id.values()):
+    if all(each.planted is None for each in report.candidates):
         return
-    passed = {each.candidate_id for each in report.verdicts if each.status is Status.PASS}
-    planted = [each for each in report.verdicts if by_id[each.candidate_id].planted]
-    found = [each.candidate_id for each in planted if each.candidate_id in passed]
+    passed = {each.candidate_id for each in survivors}
+    planted = {each.candidate_id for each in report.candidates if each.planted}
+    found = sorted(passed & planted)
     missed = [
         f"{each.candidate_id} ({deciding(each) or each.status.value})"
-        for each in planted
-        if each.candidate_id not in passed
+        for each in report.verdicts
+        if each.candidate_id in planted and each.candidate_id not in passed
     ]
-    wrong = [name for name in sorted(passed) if not by_id[name].planted]
+    wrong = sorted(passed - planted)
     _say(f"Found {len(found)} of {len(planted)} planted{': ' if found else ''}{', '.join(found)}", out)
     if missed:
         _say(f"Missed: {', '.join(missed)}", out)
@@ -307,12 +283,12 @@ def _show_reoptimised(report: ValidationReport, out: Output) -> None:
     out.say()
 
 
-def _show_end(report: ValidationReport, broken: Sequence[Verdict], again: str, out: Output) -> None:
+def _show_end(report: ValidationReport, broken: Group, again: str, page: Path | None, out: Output) -> None:
     out.say()
-    for each in broken[:_MOST_ERRORS]:
+    for each in broken.first:
         out.error(f"{each.candidate_id}: {each.reason}")
-    if len(broken) > _MOST_ERRORS:
-        out.error(f"and {len(broken) - _MOST_ERRORS:,} more; {_where(report)}")
+    if broken.count > _MOST_ERRORS:
+        out.error(f"and {broken.count - _MOST_ERRORS:,} more; {_where(report)}")
     states = ", ".join(f"{count:,} {status}" for status, count in statuses(report.verdicts).items())
     out.say(f"{report.outcome}: {states}", style="bold green" if report.exit_code == 0 else "bold red")
     out.say(timing_text(report.timing))
@@ -322,7 +298,9 @@ def _show_end(report: ValidationReport, broken: Sequence[Verdict], again: str, o
         out.say(f"validation  {report.folder}")
     if report.database is not None:
         out.say(f"verdicts    {report.database}")
-    if broken:
+    if page is not None:
+        out.say(f"report      {page}")
+    if broken.count:
         out.say(f"again       {again}")
 
 
@@ -373,14 +351,6 @@ def _r(value: float | None) -> str:
 
 def _two(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.2f}"
-
-
-def _ratio(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"
-
-
-def _p(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.2g}"
 
 
 def _number(value: float | None) -> str:

@@ -205,7 +205,7 @@ def _position(position: Position, venue: SimulatedBroker | None) -> PositionRow:
 
 
 def _sentence(fill: Fill) -> str:
-    why = f": {fill.reason}" if fill.reason else ""
+    why = f": {fill.reason}" if fill.reason.replace(" ", "_") not in ("", fill.kind) else ""
     return (
         f"{format_instant(fill.filled_ns)[:19]} {fill.symbol} {fill.side} {fill.volume:,.8g} at {fill.price:,.8g}, "
         f"{fill.kind}{why}"

@@ -16,6 +16,7 @@ from src.core.errors import ConfigError
 from src.core.instrument import QUOTE_CURRENCIES, Instrument, MarginTier, SwapRule
 from src.core.journal import ACCOUNT_STREAM
 from src.core.timeframe import DAY_NS, format_duration, format_instant, parse_duration, parse_instant, parse_timeframe
+from src.core.words import meant
 
 __all__ = [
     "AccountConfig",
@@ -396,6 +397,7 @@ class BotConfig(Section):
             problems.append(f"symbols: {ACCOUNT_STREAM!r} is taken by the account's records; name it otherwise")
         problems += [
             f"symbols: {symbol} has no entry under instruments (there: {', '.join(self.instruments) or 'none'})"
+            f"{meant(symbol, self.instruments)}"
             for symbol in self.symbols
             if symbol not in self.instruments
         ]
@@ -403,6 +405,7 @@ class BotConfig(Section):
         for i, strategy in enumerate(self.strategies):
             problems += [
                 f"strategies.{i}.symbols: {symbol} is not one of symbols ({', '.join(self.symbols)})"
+                f"{meant(symbol, self.symbols)}"
                 for symbol in strategy.symbols or ()
                 if symbol not in self.symbols
             ]

@@ -3,7 +3,6 @@
 Pure but for reading the one file; any thread.
 """
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from src.core.errors import ConfigError
 from src.core.program import program
+from src.core.words import closest, meant
 
 __all__ = ["ConfigDocument", "parse_config", "read_config"]
 
@@ -47,6 +47,14 @@ _Loader.yaml_implicit_resolvers = {
 }
 for _tag, (_pattern, _first) in _PLAIN.items():
     _Loader.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), list(_first))
+
+#: What the parser says, and what was done then, most likely.
+_YAML_HINTS = (
+    ("'\\t'", "indent with spaces and not with tabs"),
+    ("expected <block end>", "indent this line as the others of its section, or close a quote or bracket above it"),
+    ("mapping values are not allowed", "the key above it may lack its colon, or a text with a colon its quotes"),
+    ("could not find expected ':'", "write key: value, with a colon and a space"),
+)
 
 
 class ConfigDocument:
@@ -142,7 +150,8 @@ class ConfigDocument:
         elif kind == "value_error":
             text = str(item["ctx"]["error"])
         else:
-            text = f"{item['msg'][0].lower()}{item['msg'][1:]}, found {found!r}"
+            choices = re.findall(r"'([^']*)'", item["ctx"]["expected"]) if kind in ("literal_error", "enum") else ()
+            text = f"{item['msg'][0].lower()}{item['msg'][1:]}, found {found!r}{meant(found, choices)}"
         return self._problem(path, location, text)
 
 
@@ -155,11 +164,30 @@ def read_config(path: Path, overrides: list[str] | None = None) -> ConfigDocumen
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
+        hint = _meant_file(path) or f"; `{program()} init DIR` writes one"
         raise ConfigError(
-            f"expected a configuration file at {path}, found none that can be read ({error.strerror}); "
-            f"`{program()} init DIR` writes one"
+            f"expected a configuration file at {path}, found none that can be read ({error.strerror}){hint}"
         ) from None
     return parse_config(text, path.name, path.resolve().parent, overrides)
+
+
+def _meant_file(path: Path) -> str:
+    if path.is_dir():
+        inside = [str(each) for each in sorted(path.glob("*.y*ml"))[:5]]
+        return f"; did you mean {' or '.join(inside)}?" if inside else ""
+    if not path.parent.is_dir():  # the shell already stands in the folder that was named
+        return f"; did you mean {path.name}?" if Path(path.name).is_file() else ""
+    near = {each.stem: each for each in sorted(path.parent.glob("*.y*ml"))}
+    found = closest(path.stem, near)
+    return "" if found is None else f"; did you mean {near[found]}?"
+
+
+def _yaml_hint(problem: str) -> str:
+    """What people do that makes the parser say so."""
+    for sign, hint in _YAML_HINTS:
+        if sign in problem:
+            return f"; {hint}"
+    return ""
 
 
 def parse_config(text: str, name: str, folder: Path, overrides: list[str] | None = None) -> ConfigDocument:
@@ -174,7 +202,8 @@ def parse_config(text: str, name: str, folder: Path, overrides: list[str] | None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{name}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+        problem = str(getattr(error, "problem", error))
+        raise ConfigError(f"{name}{line}: not valid YAML: {problem}{_yaml_hint(problem)}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{name}: expected a mapping of keys, found {type(values).__name__}")
     in_file: dict[Location, int] = {}
@@ -311,5 +340,4 @@ def _find_model(annotation: Any) -> type[BaseModel] | None:
 def _suggestion(word: str, known: list[str]) -> str:
     if not known:
         return ""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"
+    return meant(word, known) or f"; known here: {', '.join(known)}"

@@ -17,8 +17,14 @@ __all__ = ["Log", "make_log"]
 Log = structlog.typing.FilteringBoundLogger
 
 
-def make_log(stream: TextIO, now_ns: Callable[[], int]) -> Log:
-    """A logger that writes to `stream` and asks `now_ns` for the instant of each line."""
+def make_log(stream: TextIO, now_ns: Callable[[], int], *processors: structlog.typing.Processor) -> Log:
+    """A logger that writes to `stream` and asks `now_ns` for the instant of each line.
+
+    Args:
+        stream: gets one line a call.
+        now_ns: must not wait for anybody.
+        processors: see each event after it has been stamped and before it becomes text, in this order.
+    """
 
     def stamp(_: Any, level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         return {
@@ -27,7 +33,7 @@ def make_log(stream: TextIO, now_ns: Callable[[], int]) -> Log:
 
     log: Log = structlog.wrap_logger(
         structlog.WriteLogger(stream),
-        processors=[stamp, structlog.processors.JSONRenderer(sort_keys=False)],
+        processors=[stamp, *processors, structlog.processors.JSONRenderer(sort_keys=False)],
         wrapper_class=structlog.make_filtering_bound_logger(20),
         cache_logger_on_first_use=False,
     )

@@ -79,7 +79,7 @@ class MultiStrategyOrchestrator:
                     bar = _new(Bar)
                     bar._series, bar._i = series, i
                     on_bar(bar)
-                    i += 1
+                    i = view.end
             except (LockstepError, Stopping):
                 raise
             except BaseException as error:  # also sys.exit() in a strategy ends no more than its symbol

@@ -13,6 +13,7 @@ from src.core.broker import Broker
 from src.core.clock import Clock
 from src.core.config import RiskConfig
 from src.core.day import AccountDay
+from src.core.memory import RiskMemory
 from src.core.records import Position, Side, Snapshot, Trade
 from src.core.risk_intents import (
     EntryIntent,
@@ -260,6 +261,22 @@ class RiskManager(RiskJudge):
             self._day_ends_ns = self._day.next_start_ns(now)
             self._day_equity = equity
             self._tripped = False
+            self._version += 1
+
+    def remembered(self) -> RiskMemory:
+        """What outlives a run."""
+        with self._lock:
+            cool = tuple((book, symbol, at_ns) for (book, symbol), at_ns in sorted(self._cool_until.items()))
+            return RiskMemory(
+                day_ends_ns=self._day_ends_ns, day_equity=self._day_equity, tripped=self._tripped, cool_until=cool
+            )  # fmt: skip
+
+    def remember(self, memory: RiskMemory) -> None:
+        """Go on with a day and with pauses of before; before the first turn, which begins a new day if that is over."""
+        with self._lock:
+            self._day_ends_ns, self._day_equity = memory.day_ends_ns, memory.day_equity
+            self._tripped = memory.tripped
+            self._cool_until.update({(book, symbol): at_ns for book, symbol, at_ns in memory.cool_until})
             self._version += 1
 
     @property

@@ -20,6 +20,7 @@ from src.core.strategy import BarStrategy, Param, Strategy
 from src.core.timeframe import format_duration, parse_timeframe
 from src.core.timeframe_features import TimeframeFeature
 from src.core.wake import PricesSeen
+from src.core.words import meant
 
 _new = object.__new__
 
@@ -143,7 +144,9 @@ class StrategyRunner:
         for name, value in config.params.items():
             if name not in declared:
                 known = ", ".join(declared) or "none"
-                raise ConfigError(f"{where}.params: {cls.__name__} has no parameter {name!r}; it has: {known}")
+                raise ConfigError(
+                    f"{where}.params: {cls.__name__} has no parameter {name!r}; it has: {known}{meant(name, declared)}"
+                )
             values[name] = declared[name].check(value, f"{where}.params")
         # The framework's attributes are set before the user's constructor runs, so that it needs no super().
         strategy = cls.__new__(cls)
@@ -157,6 +160,20 @@ class StrategyRunner:
             if isinstance(feature, TimeframeFeature):
                 view, feature = self._view_of(feature.timeframe_ns, f"features: {name}"), feature.feature
             setattr(self.strategy, name, FeatureView(store.column(feature, view.series), view))
+
+    def is_late(self, before_ns: int) -> bool:
+        """Whether a bar that closed before an instant was not shown yet."""
+        return any(
+            view.end < view.series.length and view.series.close_of(view.end) < before_ns for view in self.views
+        )  # fmt: skip
+
+    def pass_over(self, before_ns: int) -> None:
+        """What closed before an instant and was not shown yet is history: nobody is shown it as new."""
+        for i, view in enumerate(self.views):
+            series = view.series
+            while view.end < series.length and series.close_of(view.end) < before_ns:
+                view.end += 1
+                self._first[i] += 1
 
     @property
     def bars_seen(self) -> int:
@@ -180,7 +197,7 @@ class StrategyRunner:
             bar = _new(Bar)
             bar._series, bar._i = series, i
             on_bar(bar)
-            i += 1
+            i = view.end  # what was passed over meanwhile is not shown any more
 
     def _run_many(self) -> None:
         # Bars that closed at different instants come in the order of closing; of those that close together the longer

@@ -3,6 +3,7 @@
 from src.core.config import BotConfig
 from src.core.errors import ConfigError
 from src.core.journal import ACCOUNT_STREAM
+from src.core.words import meant
 
 __all__ = ["ADD", "REMOVE", "Roster"]
 
@@ -53,7 +54,8 @@ class Roster:
             raise ConfigError(f"{symbol} is traded already; the symbols are {', '.join(self.traded)}")
         if symbol not in config.instruments:
             known = ", ".join(config.instruments)
-            raise ConfigError(f"{symbol} has no entry under instruments (there: {known}); write one before the run")
+            hint = meant(symbol, config.instruments) or "; write one before the run"
+            raise ConfigError(f"{symbol} has no entry under instruments (there: {known}){hint}")
         if symbol == ACCOUNT_STREAM:
             raise ConfigError(f"{ACCOUNT_STREAM!r} is taken by the account's records; name the symbol otherwise")
         if all(strategy.symbols is not None for strategy in config.strategies):
@@ -71,7 +73,8 @@ class Roster:
         if symbol in self._removed:
             raise ConfigError(f"{symbol} was removed already; the symbols are {', '.join(self.traded)}")
         if symbol not in self.known:
-            raise ConfigError(f"expected one of the symbols {', '.join(self.traded)}, found {symbol!r}")
+            hint = meant(symbol, self.traded)
+            raise ConfigError(f"expected one of the symbols {', '.join(self.traded)}, found {symbol!r}{hint}")
         if len(self.traded) == 1:
             raise ConfigError(f"{symbol} is the last symbol and cannot be removed; stop the run instead")
         self._removed = self._removed | {symbol}

@@ -34,12 +34,14 @@ __all__ = [
     "collect_new",
     "current_name",
     "current_participant",
+    "failures_told",
     "interrupts_raise",
     "monotonic_ns",
     "on_interrupt",
     "rare_collections",
     "runtime_named",
     "start_thread",
+    "terminations_interrupt",
     "thread_names",
     "thread_stacks",
     "wall_ns",
@@ -310,19 +312,21 @@ class Ticker:
 def on_interrupt(function: Callable[[], None]) -> Iterator[None]:
     """While inside, Ctrl-C and a termination request call `function` instead of raising; main thread only.
 
-    A second Ctrl-C raises `KeyboardInterrupt` as usual, for a run that does not come to its next step.
+    It is called once. Ctrl-C after that raises `KeyboardInterrupt` as usual, for a run that does not come to its next
+    step; another termination request is the same request, because `timeout` and some supervisors send it twice.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    seen = 0
+    seen = False
 
     def handler(number: int, frame: object) -> None:
         nonlocal seen
-        seen += 1
-        if seen > 1:
+        if not seen:
+            seen = True
+            function()
+        elif number == signal.SIGINT:
             raise KeyboardInterrupt
-        function()
 
     previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -357,6 +361,36 @@ def interrupts_raise(error: type[BaseException]) -> Iterator[None]:
         raise
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
+def terminations_interrupt() -> Iterator[None]:
+    """While inside, a termination request does what Ctrl-C does, and what was begun is put away; main thread only."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def failures_told(function: Callable[[str, BaseException], None]) -> Iterator[None]:
+    """While inside, an error that ends a thread unhandled goes to `function`, with the thread's name, not to stderr."""
+
+    def told(failure: threading.ExceptHookArgs) -> None:
+        if failure.exc_value is not None:
+            function("unknown" if failure.thread is None else failure.thread.name, failure.exc_value)
+
+    previous = threading.excepthook
+    threading.excepthook = told
+    try:
+        yield
+    finally:
+        threading.excepthook = previous
 
 
 #: After how many new objects the garbage collector looks at them, and how rarely at older ones.

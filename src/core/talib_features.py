@@ -16,6 +16,7 @@ import numpy as np
 from src.core.bars import BarSeries, FloatArray
 from src.core.errors import ConfigError
 from src.core.window_feature import COLUMNS, Feature, WindowFeature, check_column, check_lookback, column_of
+from src.core.words import meant
 
 __all__ = ["talib_feature"]
 
@@ -96,7 +97,8 @@ def _parameters(where: str, described: Any, params: dict[str, float]) -> dict[st
     known = dict(described.parameters)
     for name, value in params.items():
         if name not in known:
-            raise ConfigError(f"{where} has no parameter {name!r}; it has: {', '.join(known) or 'none'}", found=name)
+            there = f"{', '.join(known) or 'none'}{meant(name, known)}"
+            raise ConfigError(f"{where} has no parameter {name!r}; it has: {there}", found=name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigError(f"{where}: expected a number for {name}, found {value!r}", found=value)
         known[name] = value

@@ -182,8 +182,9 @@ class TradeManager:
     # -- the monitor's turn ------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin the account's first day."""
-        if self._risk.watches_equity:
+        """Begin the account's first day, unless one of before goes on."""
+        due = self._risk.day_due_ns()
+        if due is not None and due <= self._clock.now_ns():
             self._risk.start_day()
 
     def adopt(self, symbol: str) -> None:
@@ -221,9 +222,11 @@ class TradeManager:
             if self._armed and series.length > self._managed[symbol] and series.length:
                 last = series.length - 1
                 closed_ns = series.open_ns_at[last] + series.timeframe_ns
+                # A monitor that comes some milliseconds later has another price before it than the bar's close.
+                close = series.close_at[last] if now > closed_ns and self._config.on == "bar_close" else None
                 for position in positions:
                     if position.opened_ns < closed_ns and position.position_id not in self._closing:
-                        self._move_stop(position)
+                        self._move_stop(position, series.price_side, close)
                 self._managed[symbol] = series.length
 
     def _forget_closed(self) -> None:
@@ -289,12 +292,15 @@ class TradeManager:
                 return True
         return False
 
-    def _move_stop(self, position: Position) -> None:
+    def _move_stop(self, position: Position, price_side: str = "", close: float | None = None) -> None:
+        """Move the stop by the quote, or by what the quote would be at the close of a bar of that side of the price."""
         quote = self._broker.quote(position.symbol)
         if quote is None:
             return
         sign = 1.0 if position.volume > 0 else -1.0
         price = quote.bid if sign > 0 else quote.ask
+        if close is not None:
+            price *= close / {"bid": quote.bid, "ask": quote.ask}.get(price_side, quote.mid)
         moves: list[tuple[float, str]] = []
         if self._config.break_even is not None:
             moves += _break_even(self._config.break_even, position, price, sign)

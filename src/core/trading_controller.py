@@ -15,6 +15,7 @@ from src.core.errors import ConfigError, InternalError, LeftError, LockstepError
 from src.core.features import FeatureColumn, FeatureStore, atr
 from src.core.journal import ACCOUNT_STREAM, Journal
 from src.core.log import Log, make_log
+from src.core.memory import Memory
 from src.core.orchestrator import MultiStrategyOrchestrator
 from src.core.order_desk import OrderDesk
 from src.core.places import place_of_error
@@ -85,6 +86,35 @@ class TradingController:
         #: Symbols whose worker, or a thread of it, has raised: the worker does nothing more.
         self._failed: set[str] = set()
 
+    @property
+    def broker(self) -> Broker:
+        """The broker as the bot sees it: behind its guard, where the venue is not certain."""
+        return self._broker
+
+    def desk_for(self, participant: str) -> OrderDesk:
+        """A desk at which another participant than the bot's own may decide; before the start."""
+        return self._desk(participant)
+
+    def remembered(self) -> Memory:
+        """What outlives this run; inside a turn, or where nobody has one."""
+        states = tuple(
+            (runner.name, symbol, runner.strategy.state)
+            for symbol, orchestrator in sorted(self._orchestrators.items()) for runner in orchestrator.runners
+        )  # fmt: skip
+        return Memory(risk=self.risk.remembered(), states=states)
+
+    def remember(self, memory: Memory) -> None:
+        """Go on with what an earlier run remembered; after `initialize`, before the start.
+
+        What belongs to a strategy or a symbol that is not there any more is left.
+        """
+        self.risk.remember(memory.risk)
+        for name, symbol, state in memory.states:
+            orchestrator = self._orchestrators.get(symbol)
+            for runner in orchestrator.runners if orchestrator is not None else ():
+                if runner.name == name:
+                    runner.strategy.state.update(state)
+
     def initialize(self) -> None:
         """Make the strategies of every symbol and the trade manager; no thread runs yet.
 
@@ -135,6 +165,17 @@ class TradingController:
             ),
             _bound(self._symbol_worker, symbol),
         )  # fmt: skip
+
+    def late_symbols(self, before_ns: int) -> list[str]:
+        """Of which symbols a bar that closed before an instant was not shown to a strategy yet; inside a turn."""
+        workers = self._orchestrators.items()
+        return [symbol for symbol, each in workers if any(runner.is_late(before_ns) for runner in each.runners)]
+
+    def pass_over(self, symbol: str, before_ns: int) -> None:
+        """What closed before an instant and was not shown yet is history, on which nobody acts; inside a turn."""
+        if symbol in self._orchestrators:
+            for runner in self._orchestrators[symbol].runners:
+                runner.pass_over(before_ns)
 
     def wait(self) -> None:
         """Let the threads run and return when all have ended.

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from src.core.bars import BarSeries, FloatArray, IntArray
 from src.core.errors import ConfigError, DataError
 from src.core.timeframe import DAY_NS, HOUR_NS, MINUTE_NS, format_duration, format_instant, parse_timeframe
+from src.core.words import meant
 from src.data.formats import PRICES, RawTable, read_table
 from src.data.import_plan import (
     ImportAnswers,
@@ -160,7 +161,8 @@ def _refuse_odd_answers(answers: ImportAnswers) -> None:
     for key, choices in _CHOICES.items():
         given = getattr(answers, key)
         if given is not None and given not in choices:
-            raise ConfigError(f"--{key}: expected one of {', '.join(choices)}, found {given!r}", key=key, found=given)
+            said = f"expected one of {', '.join(choices)}, found {given!r}{meant(given, choices)}"
+            raise ConfigError(f"--{key}: {said}", key=key, found=given)
     if answers.timeframe is not None:
         parse_timeframe(answers.timeframe)
     if answers.zone is not None:

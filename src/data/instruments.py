@@ -11,6 +11,7 @@ import numpy as np
 from src.core.bars import FloatArray
 from src.core.errors import ConfigError
 from src.core.instrument import QUOTE_CURRENCIES
+from src.core.words import meant
 
 __all__ = ["KINDS", "decimals_of", "defaults_for", "guess_kind"]
 
@@ -56,7 +57,7 @@ def defaults_for(kind: str, symbol: str, *, decimals: int | None = None) -> dict
         tick = 0.01 if decimals is None else min(0.01, observed)
         found = {"kind": "equity", "tick": tick, "volume_step": 1.0, "min_volume": 1.0, "calendar": "XNYS"}
     else:
-        raise ConfigError(f"kind: expected one of {', '.join(KINDS)}, found {kind!r}", found=kind)
+        raise ConfigError(f"kind: expected one of {', '.join(KINDS)}, found {kind!r}{meant(kind, KINDS)}", found=kind)
     if currency is not None:
         found["currency"] = currency
     return found

@@ -17,6 +17,7 @@ import numpy as np
 from src.core.bars import BarSeries, FloatArray, IntArray
 from src.core.errors import ConfigError
 from src.core.timeframe import DAY_NS, MINUTE_NS, format_instant
+from src.core.words import meant
 from src.data.synthetic_hours import DAY_MINUTES, BoolArray, symbol_hours
 from src.data.synthetic_path import Walk, common_path, outages, symbol_tape
 from src.data.synthetic_symbols import SyntheticSymbol, default_symbol, within
@@ -122,8 +123,8 @@ class SyntheticSpec:
             )
         if hole.symbol is not None and hole.symbol not in names:
             raise ConfigError(
-                f"expected the symbol of a hole among {', '.join(names)}, found {hole.symbol!r}; name one of them, or "
-                f"none for a hole of all",
+                f"expected the symbol of a hole among {', '.join(names)}, found {hole.symbol!r}"
+                f"{meant(hole.symbol, names) or '; name one of them, or none for a hole of all'}",
                 found=hole.symbol,
             )
 

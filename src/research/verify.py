@@ -16,6 +16,7 @@ from src.backtesting.strict import refuse_real_locks
 from src.core.errors import ConfigError, InternalError
 from src.core.program import program_words
 from src.core.record import record
+from src.core.words import meant
 from src.research.explore.differences import Difference, first_difference
 from src.research.processes import Lost, in_processes
 from src.research.trial import Trial, TrialResult, answered, run_trials_here
@@ -248,7 +249,8 @@ class _Plan:
         names = [way.name for way in self._ways] + [each.name for each in self._skipped]
         unknown = [name for name in only if name not in names]
         if unknown:
-            raise ConfigError(f"--only: expected one of {', '.join(names)}, found {unknown[0]!r}")
+            hint = meant(unknown[0], names)
+            raise ConfigError(f"--only: expected one of {', '.join(names)}, found {unknown[0]!r}{hint}")
         if not only:
             return self._ways, self._skipped
         wanted = {REFERENCE, *only}

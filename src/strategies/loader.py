@@ -3,7 +3,6 @@
 Called while a run is composed, by one thread.
 """
 
-import difflib
 import hashlib
 import importlib.util
 import os
@@ -11,18 +10,23 @@ import sys
 import traceback
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from src.core.errors import ConfigError
 from src.core.strategy import Strategy
+from src.core.words import meant
 
-__all__ = ["STRATEGIES", "LoadedStrategy", "forget_user_code", "load_strategy"]
+__all__ = ["GIVEN", "STRATEGIES", "LoadedStrategy", "forget_user_code", "load_strategy"]
 
 STRATEGIES = {
     "breakout": "src.strategies.breakout:Breakout",
     "sma_cross": "src.strategies.sma_cross:SmaCross",
 }
+
+#: How a class that was handed over in memory is called in a configuration, before its own name.
+GIVEN = "class:"
 
 #: How the modules of users' files begin.
 _USER = "lockstep_user_"
@@ -35,10 +39,18 @@ _ELSEWHERE: dict[tuple[str, ...], dict[str, ModuleType]] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedStrategy:
-    """A strategy class and, when it is a user's own, the file that it came from."""
+    """A strategy class and, when it is a user's own, where it came from.
+
+    Attributes:
+        path: the file that it was read from; None for one of the table, and for one that was defined in memory.
+        made_of: SHA-256, 64 hexadecimal characters, of what a class that was defined in memory is made of.
+        real_locks: the standard library's blocking things that such a class names, as `threading.Lock`.
+    """
 
     cls: type[Strategy]
     path: Path | None
+    made_of: str | None = None
+    real_locks: tuple[str, ...] = ()
 
 
 def load_strategy(use: str, folder: Path) -> LoadedStrategy:
@@ -47,10 +59,15 @@ def load_strategy(use: str, folder: Path) -> LoadedStrategy:
     Raises:
         ConfigError: no such name, file or class, a file that cannot be imported, or a class that is no strategy.
     """
+    if use.startswith(GIVEN):
+        raise ConfigError(
+            f"the class {use.removeprefix(GIVEN)} was defined in a notebook or a script that called `run_backtest`, "
+            "and is known there alone; write it into a file and name that: my_strategy.py:MyStrategy"
+        )
     if ".py" not in use:
         if use not in STRATEGIES:
-            close = difflib.get_close_matches(use, STRATEGIES, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            file = f"{use.partition(':')[0]}.py"
+            hint = f"; did you mean {file!r}?" if (folder / file).is_file() else meant(use, STRATEGIES)
             raise ConfigError(
                 f"expected a strategy among {', '.join(STRATEGIES)} or a path such as my_strategy.py:MyStrategy, "
                 f"found {use!r}{hint}"
@@ -61,7 +78,9 @@ def load_strategy(use: str, folder: Path) -> LoadedStrategy:
     file, _, name = use.rpartition(":") if not use.endswith(".py") else (use, "", "")
     path = (folder / file).resolve()
     if not path.is_file():
-        raise ConfigError(f"expected a strategy file at {path}, found none; the path is relative to {folder}")
+        near = [each.name for each in sorted(path.parent.glob("*.py"))] if path.parent.is_dir() else []
+        hint = meant(path.name, near)
+        raise ConfigError(f"expected a strategy file at {path}, found none; the path is relative to {folder}{hint}")
     return LoadedStrategy(cls=_class_of(path, name), path=path)
 
 
@@ -90,11 +109,20 @@ def _class_of(path: Path, name: str) -> type[Strategy]:
         raise ConfigError(f"{path.name}: write {path.name}:CLASS to name the strategy; the file holds {found}")
     if name not in vars(module):
         found = ", ".join(own) or "none"
-        raise ConfigError(f"{path.name}: expected a class {name}, found {found}")
+        raise ConfigError(f"{path.name}: expected a class {name}, found {found}{meant(name, own)}")
     cls = getattr(module, name)
     if not (isinstance(cls, type) and issubclass(cls, Strategy)):
         raise ConfigError(f"{path.name}:{name} is no strategy; derive it from src.core.strategy.BarStrategy")
     return cls
+
+
+class _Present(SourceFileLoader):
+    """Compiles what stands in the file now; a compiled copy beside it is told from it by its size and second only."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """See `importlib.abc.InspectLoader`."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
 
 
 def _load(path: Path) -> ModuleType:
@@ -102,7 +130,7 @@ def _load(path: Path) -> ModuleType:
     # file, never meet in sys.modules.
     name = hashlib.sha256(str(path).encode() + b"\0" + path.read_bytes()).hexdigest()[:16]
     module_name = f"{_USER}{name}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=_Present(module_name, str(path)))
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path.name} cannot be imported: expected a Python file")
     module = importlib.util.module_from_spec(spec)

@@ -164,7 +164,7 @@ def build_world(
         {each.symbol: each for each in series},
         _derived(series, timeframes, calendar),
         costs if faults is None else replace(costs, blow_outs=faults.blow_outs),
-        FillRules(limit_fill=limit_fill, at_end=at_end),  # type: ignore[arg-type]  # checked by the test that runs it
+        FillRules(limit_fill=limit_fill, at_end=at_end),  # type: ignore[arg-type]  # at_end is checked by the test that runs it
         tapes=tapes,
     )
     if prepare is not None:

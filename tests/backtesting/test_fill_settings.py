@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from src.backtesting.config import BacktestConfig
-from src.backtesting.loading import costs_of
 from src.backtesting.run import execute, prepare
+from src.brokers.simulated.costs_section import costs_of
 from src.core.config_file import parse_config
 from src.core.errors import ConfigError
 from src.core.timeframe import MINUTE_NS

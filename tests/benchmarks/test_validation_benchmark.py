@@ -51,6 +51,8 @@ def test_only_whole_lines_of_candidates_count_as_judged(tmp_path: Path) -> None:
     [
         ("cheap", {"phases_seconds": 9.9}, True),
         ("cheap", {"phases_seconds": 10.0}, False),
+        ("memory", {"growth": 0.099}, True),
+        ("memory", {"growth": 0.1}, False),
         ("scale", {"workers": 2, "speed_up": 1.8, "cheap_seconds": 9.9}, True),
         ("scale", {"workers": 2, "speed_up": 1.79, "cheap_seconds": 9.9}, False),
         ("scale", {"workers": 2, "speed_up": 1.9, "cheap_seconds": 10.0}, False),

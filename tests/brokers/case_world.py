@@ -11,8 +11,8 @@ import numpy as np
 
 from src.backtesting.config import CostsSection
 from src.backtesting.engine.tick_market import market_of_broker
-from src.backtesting.loading import costs_of
 from src.brokers.simulated import FillRules, PriceTape, SimulatedBroker
+from src.brokers.simulated.costs_section import costs_of
 from src.brokers.simulated.rules import BlowOut
 from src.core.bars import BarSeries
 from src.core.config import AccountConfig, InstrumentConfig

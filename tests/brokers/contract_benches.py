@@ -17,7 +17,7 @@ from src.core.wall_clock import WallClock
 from src.testing.broker_contract import Bench, BenchFactory, Capability
 from tests.brokers.case_world import build_broker
 
-__all__ = ["ACCOUNTS", "bench_factory"]
+__all__ = ["ACCOUNTS", "START_NS", "bars_that_stand", "bench_factory", "move_prices"]
 
 START_NS = parse_instant("2024-01-02")
 BARS = 100_000
@@ -36,6 +36,23 @@ ACCOUNTS: dict[str, tuple[dict[str, Any], frozenset[Capability]]] = {
 }
 COSTS = {"spread_points": 0.02, "commission_percent": 0.05, "slippage_percent": 0.01}
 INSTRUMENT = {"tick": 0.01, "volume_step": 0.001, "min_volume": 0.01, "min_notional": 5}
+
+
+def bars_that_stand(symbol: str, *, history: int, bars: int) -> BarSeries:
+    """Bars of a minute that stay at 100, so many before the start and after it."""
+    opens = START_NS + MINUTE_NS * np.arange(-history, bars, dtype=np.int64)
+    o, h, low, c = (np.full(len(opens), 100.0) for _ in range(4))
+    return BarSeries(symbol, MINUTE_NS, opens, o, h, low, c, np.full(len(opens), 1000.0))
+
+
+def move_prices(series: BarSeries, price: float) -> None:
+    """Let prices move and then stand again; a bar may be under way, so the one after it moves."""
+    moving = series.length + 1
+    before = float(series.close[moving - 1])
+    series.open[moving], series.close[moving] = before, price
+    series.high[moving], series.low[moving] = max(before, price), min(before, price)
+    for column in (series.open, series.high, series.low, series.close):
+        column[moving + 1 :] = price
 
 
 class Silent:
@@ -57,9 +74,7 @@ class VenueBench:
     prefix = "t"
 
     def __init__(self, account: Mapping[str, Any], venue: type[SimulatedBroker] | None) -> None:
-        opens = START_NS + MINUTE_NS * np.arange(-1, BARS, dtype=np.int64)
-        o, h, low, c = (np.full(BARS + 1, 100.0) for _ in range(4))
-        self.series = BarSeries(self.symbol, MINUTE_NS, opens, o, h, low, c, np.full(BARS + 1, 1000.0))
+        self.series = bars_that_stand(self.symbol, history=1, bars=BARS)
         self.broker = build_broker(
             {self.symbol: self.series}, account=account, instruments={"*": INSTRUMENT}, costs=COSTS
         )
@@ -90,13 +105,7 @@ class VenueBench:
 
     def move_to(self, price: float) -> None:
         """See `Bench.move_to`; a bar may be under way, so the one after it moves."""
-        series = self.series
-        moving = series.length + 1
-        before = float(series.close[moving - 1])
-        series.open[moving], series.close[moving] = before, price
-        series.high[moving], series.low[moving] = max(before, price), min(before, price)
-        for column in (series.open, series.high, series.low, series.close):
-            column[moving + 1 :] = price
+        move_prices(self.series, price)
 
 
 def bench_factory(

@@ -2,12 +2,14 @@
 
 import json
 import re
+import subprocess
+import sys
 import webbrowser
 from pathlib import Path
 
 import pytest
 
-from src.cli import app
+from src.cli import app, run_command
 from src.cli.app import main
 from src.core.errors import PreflightError
 from tests.cli.small import CONFIG
@@ -29,14 +31,14 @@ def backtest(config: Path, *words: str) -> int:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--mode", "live"], "--mode live: this version runs backtests only"),
-        (["--mode", "paper"], "--mode paper: this version runs backtests only"),
-        (["--mode", "bactest"], "--mode: expected backtest, found 'bactest'; did you mean 'backtest'?"),
-        (["--config", "x.yaml"], "expected --mode backtest or one of the verbs"),
-        (["dta", "list"], "No such command 'dta'. Did you mean 'data'?"),
-        (["data", "lst"], "No such command 'lst'. Did you mean 'list'?"),
+        (["--mode", "live", "--set", "live=null"], "default.yaml: expected a section live, found none"),
+        (["--mode", "paper", "--data", "x.csv", "--use", "sma_cross"], "--data and --use are for backtests"),
+        (["--mode", "bactest"], "--mode: expected backtest, paper, live, found 'bactest'; did you mean 'backtest'?"),
+        (["--config", "x.yaml"], "expected --mode backtest, paper, live or one of the verbs"),
+        (["dta", "list"], "no such verb: dta; did you mean 'data'?"),
+        (["data", "lst"], "no such verb: lst; did you mean 'list'?"),
         (["--jsn", "--mode", "backtest"], "--json"),
-        (["data", "import"], "Missing argument 'FILE'"),
+        (["data", "import"], "expected FILE, a file of bars or ticks or a mirror, or --from-recording RUN"),
         (["data"], "Missing command"),
         (["--mode", "backtest", "--data", "x.csv"], "--data FILE and --use STRATEGY belong together"),
         (["--mode", "backtest", "--kind", "fx"], "need --data FILE and --use STRATEGY"),
@@ -134,7 +136,7 @@ def test_an_unexpected_error_is_one_sentence_and_keeps_its_traceback(
 ) -> None:
     """The traceback goes to a file that the sentence names; with `--debug` it is printed."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(app, "run_backtest", lambda *_, **__: 1 // 0)
+    monkeypatch.setattr(run_command, "run_backtest", lambda *_, **__: 1 // 0)
 
     code = backtest(config)
     kept = capsys.readouterr().err
@@ -159,7 +161,7 @@ def test_each_kind_of_end_has_its_exit_code(
     def ends(*_: object, **__: object) -> int:
         raise error
 
-    monkeypatch.setattr(app, "run_backtest", ends)
+    monkeypatch.setattr(run_command, "run_backtest", ends)
 
     assert backtest(config) == code
 
@@ -222,3 +224,36 @@ def test_a_manifest_is_no_configuration_of_one_run(tmp_path: Path, capsys: pytes
 
     assert code == 2
     assert "many.yaml is the manifest of a suite" in capsys.readouterr().err
+
+
+def test_the_file_of_a_traceback_holds_no_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error that has seen a key is kept without it."""
+    key = "planted-key-that-nobody-may-see"
+    monkeypatch.setenv("LOCKSTEP_BINANCEUSDM_DEMO_KEY", key)
+
+    def broken(*words: object, **more: object) -> int:
+        raise RuntimeError(f"seen: {key}")
+
+    monkeypatch.setattr(app, "app", broken)
+
+    assert main(["--mode", "backtest"]) == 1
+    told = capsys.readouterr().err
+    assert key not in told
+    path = Path(told.split(" with ")[-1].strip())
+    text = path.read_text(encoding="utf-8")
+    path.unlink()
+    assert "RuntimeError" in text
+    assert key not in text
+
+
+def test_a_command_imports_nothing_that_others_need() -> None:
+    """Whoever starts one run waits for neither the suites nor the modes in real time."""
+    code = (
+        "import sys, src.cli.app, src.cli.run_command; print([n for n in sys.modules if n.startswith('src.research')])"
+    )
+
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert said.stdout == "[]\n"

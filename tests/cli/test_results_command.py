@@ -65,6 +65,15 @@ def test_people_get_a_table_with_the_labels_that_vary(config: Path, capsys: pyte
     assert why.startswith("deflated: the probability")
 
 
+def test_a_ranking_by_what_no_run_has_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A window of a day has no Sharpe ratio, and the order would mean nothing."""
+    named: Any = (stored_run(tmp_path, {"at": 1}), {"fast": 1})
+    stored_suite(tmp_path / "results.duckdb", "demo", tmp_path, named)
+
+    assert main(["results", "--results", str(tmp_path / "results.duckdb")]) == 0
+    assert "no run has a sharpe: it needs two days, and such that differ; name another" in capsys.readouterr().out
+
+
 def test_a_heat_map_is_two_axes_and_rows(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One row of values for each y."""
     code, found, people = told(capsys, "--config", str(config), "--heatmap", "fast,slow", "--of", "net")

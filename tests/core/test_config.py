@@ -85,7 +85,8 @@ def test_every_problem_is_reported_at_once_with_its_line(read: Read) -> None:
         "bot.yaml:2: account.currency: is required and missing",
         "bot.yaml:9: risk.max_open_position: unknown key 'max_open_position'; did you mean 'max_open_positions'?",
         "bot.yaml:10: manage.break_even.at_r: input should be greater than 0, found -1",
-        "bot.yaml:12: on_error: input should be 'stop_all' or 'stop_symbol', found 'stop_symbols'",
+        "bot.yaml:12: on_error: input should be 'stop_all' or 'stop_symbol', found 'stop_symbols'; did you mean "
+        "'stop_symbol'?",
     ]
 
 
@@ -147,6 +148,10 @@ def test_two_strategies_may_not_share_a_symbol_of_a_netting_account(read: Read) 
             "bot.yaml:5: the key instruments.ETHUSDT.tick stands there twice, first on line 5",
         ),
         (GOOD + "bad: }\n", "bot.yaml:13: not valid YAML"),
+        ("a:\n  b: 1\n c: 2\n", "bot.yaml:3: not valid YAML: .*; indent this line as the others"),
+        ("a:\n\tb: 1\n", "bot.yaml:2: not valid YAML: .*; indent with spaces and not with tabs"),
+        ("a 1\nb: 2\n", "bot.yaml:2: not valid YAML: .*; the key above it may lack its colon"),
+        ("a: 1\nb\nc: 2\n", "bot.yaml:3: not valid YAML: .*; write key: value"),
         ("- a\n- b\n", "expected a mapping of keys, found list"),
         ("", "expected a mapping of keys, found NoneType"),
     ],

@@ -1,10 +1,10 @@
-"""Ctrl-C outside a run leaves as one error, whatever a library makes of it."""
+"""Ctrl-C outside a run leaves as one error, whatever a library makes of it; inside it asks the run to end."""
 
 import signal
 
 import pytest
 
-from src.core.sync import interrupts_raise
+from src.core.sync import interrupts_raise, on_interrupt
 
 
 class Interrupted(BaseException):
@@ -32,6 +32,28 @@ def test_an_error_without_ctrl_c_leaves_as_it_is() -> None:
     """Nothing is taken for an interrupt."""
     with pytest.raises(RuntimeError, match="of its own"), interrupts_raise(Interrupted):
         raise RuntimeError("of its own")
+
+
+def test_a_request_to_end_that_is_repeated_is_the_same_request() -> None:
+    """`timeout` and some supervisors send it twice; whoever ends in order meanwhile goes on doing so."""
+    asked = []
+    with on_interrupt(lambda: asked.append(1)):
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+
+    assert asked == [1]
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_forces_what_was_asked_to_end_before(first: signal.Signals) -> None:
+    """Whoever sits at the terminal need not wait."""
+    asked = []
+    with on_interrupt(lambda: asked.append(1)):
+        signal.raise_signal(first)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    assert asked == [1]
 
 
 def _interrupted_query() -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,10 @@ class Ended:
         found = json.loads(self.out)
         assert isinstance(found, dict)
         return found
+
+
+#: A command that is run somewhere else than in a process of its own.
+Told = Callable[..., Ended]
 
 
 def run(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> Ended:

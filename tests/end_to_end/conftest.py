@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import ROOT, Ended, run
+from src.cli.app import main
+from tests.end_to_end.command import ROOT, Ended, Told, run
+from tests.end_to_end.three_modes import Played, three_runs
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +50,23 @@ def default_json(default_folder: Path, default_run: Ended) -> Ended:
     """The default configuration, run a second time, for programs, with other hash seeds."""
     words = ("--mode", "backtest", "--config", "configs/default.yaml", "--json")
     return run(*words, cwd=default_folder, env={"PYTHONHASHSEED": "4711"})
+
+
+@pytest.fixture(scope="session")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """One bot as a backtest, on paper and live over the same hours, run once for all tests that look at it."""
+    return three_runs(tmp_path_factory.mktemp("three") / "modes")
+
+
+@pytest.fixture
+def told(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
+    """The program, run in this process in a folder of the test's own: no start, and nobody at the terminal either."""
+
+    def call(*words: str | Path, cwd: Path = tmp_path) -> Ended:
+        monkeypatch.chdir(cwd)
+        capfd.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capfd.readouterr()
+        return Ended(code=code, out=out, err=err)
+
+    return call

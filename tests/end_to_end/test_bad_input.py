@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import MAIN, backtest, run, run_names
+from tests.end_to_end.command import MAIN, Told, backtest, run, run_names
 
 pytestmark = pytest.mark.slow
 
@@ -49,12 +49,12 @@ def overridden(*overrides: str) -> list[str]:
     ids=lambda value: value[0].partition("=")[0] if isinstance(value, list) else "",
 )
 def test_a_wrong_configuration_is_refused_with_its_place(
-    project: Path, overrides: Sequence[str], code: int, sentence: str
+    project: Path, told: Told, overrides: Sequence[str], code: int, sentence: str
 ) -> None:
     """One sentence on stderr, the exit code, no traceback, no run."""
     (project / "no_stop.py").write_text(NO_STOP, encoding="utf-8")
 
-    ended = backtest(project, *overridden(*overrides))
+    ended = told("--mode", "backtest", "--config", "config.yaml", *overridden(*overrides), cwd=project)
 
     assert (ended.code, sentence in ended.err, run_names(project)) == (code, True, []), ended.err
     assert "Traceback" not in ended.err
@@ -123,13 +123,13 @@ def test_a_folder_that_cannot_be_written_is_named(project: Path) -> None:
     ],
     ids=["empty", "no rows", "duplicate", "unsorted", "high below low", "naive", "columns"],
 )
-def test_a_bad_data_file_is_refused_and_nothing_is_stored(tmp_path: Path, rows: str, sentence: str) -> None:
+def test_a_bad_data_file_is_refused_and_nothing_is_stored(tmp_path: Path, told: Told, rows: str, sentence: str) -> None:
     """Exit code 2, the file and the line, no store and no run."""
     (tmp_path / "bars.csv").write_text(rows, encoding="utf-8")
     said = ("--symbol", "XYZUSD", "--kind", "crypto", "--stamp", "open", "--price", "trade", "--timeframe", "1m")
 
-    imported = run("data", "import", "bars.csv", *said, cwd=tmp_path)
-    quick = run("--mode", "backtest", "--data", "bars.csv", "--use", "sma_cross", *said, cwd=tmp_path)
+    imported = told("data", "import", "bars.csv", *said)
+    quick = told("--mode", "backtest", "--data", "bars.csv", "--use", "sma_cross", *said)
 
     assert [(one.code, sentence in one.err, "bars.csv" in one.err) for one in (imported, quick)] == [
         (2, True, True)

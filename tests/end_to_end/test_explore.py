@@ -75,13 +75,14 @@ def test_the_number_of_processes_changes_nothing(racing: tuple[Path, Ended]) -> 
 def test_people_get_the_same_lines_and_the_progress_apart(racing: tuple[Path, Ended]) -> None:
     """The result is on stdout, how far it is on stderr."""
     project, ended = racing
-    people = explored(project, "--schedules", "7")
+    people = explored(project, "--schedules", "7", "--report", "schedules.html")
     value = ended.value
 
     assert people.code == 4
     assert value["headline"] in people.out
     lines = [group["reproduce"] for group in value["groups"]] + [race["reproduce"] for race in value["races"]]
     assert [line for line in lines if line not in people.out] == []
+    assert value["headline"] in (project / "schedules.html").read_text(encoding="utf-8")
     assert "7 of 7 schedules" in people.err
     assert "of 7 schedules" not in people.out
 

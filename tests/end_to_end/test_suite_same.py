@@ -1,5 +1,7 @@
 """However a suite is made, its results are the same to the last byte."""
 
+import html
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 from tests.end_to_end.command import Ended, run
 from tests.end_to_end.suites import background, index_of, moody, rows_of, write_manifest, write_project
 from tests.research.executors.clusters import cluster_of
+from tests.research.page_values import PageValues
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +30,7 @@ class World:
         assert self.first.code == 1, self.first.err
         self.rows = rows_of(folder)
         self.index = index_of(folder)
+        self.page = page_of(folder)
 
     def copy(self, name: str) -> Path:
         """The same project with its market and without its runs."""
@@ -38,6 +42,12 @@ class World:
 def made(folder: Path, *words: str, **how: Any) -> Ended:
     """The suite, made for a program."""
     return run("suite", "suite.yaml", "--json", *words, cwd=folder, **how)
+
+
+def page_of(folder: Path) -> bytes:
+    """The page that the suite has left beside its index."""
+    (path,) = (folder / "runs" / "suites").glob("*/report.html")
+    return path.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +83,22 @@ def test_more_workers_and_another_hash_seed_give_the_same_rows(world: World, wor
     assert ended.code == 1, ended.err
     assert rows_of(folder) == world.rows
     assert index_of(folder) == world.index
+    assert page_of(folder) == world.page
+
+
+def test_the_line_of_a_run_that_failed_makes_that_run(world: World) -> None:
+    """As it stands in the index and in the page: the same sentence, without the suite."""
+    (failed,) = [each for each in world.index["runs"] if each["status"] == "FAILED"]
+    folder = world.copy("alone")
+
+    alone = run(*failed["again"], "--json", cwd=folder)
+
+    assert alone.code == 1, alone.err
+    assert alone.value["run_id"] == failed["run_id"]
+    assert "no mood for it" in alone.err + alone.out
+    assert all("again" not in each for each in world.index["runs"] if each["status"] == "COMPLETED")
+    (row,) = PageValues(world.page.decode("utf-8")).rows("failures")
+    assert html.unescape(row["reproduce"]).endswith(f" {shlex.join(failed['again'])}</code>")
 
 
 def test_another_order_of_the_manifest_gives_the_same_runs(world: World) -> None:

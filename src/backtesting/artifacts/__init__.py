@@ -1,6 +1,6 @@
 """What a run leaves behind: tables, manifest and report in one folder, published whole or not at all."""
 
-from src.backtesting.artifacts.folder import ensure_writable, manifest_of, write_free_run, write_run
+from src.backtesting.artifacts.folder import ensure_writable, manifest_of, write_beside, write_free_run, write_run
 from src.backtesting.artifacts.tables import (
     equity_table,
     fills_table,
@@ -20,6 +20,7 @@ __all__ = [
     "orders_table",
     "read_journal",
     "trades_table",
+    "write_beside",
     "write_free_run",
     "write_run",
     "write_table",

@@ -24,7 +24,7 @@ from src.backtesting.result import BacktestResult, Outcome
 from src.core.bars import BarSeries
 from src.core.errors import DataError, DeterminismError, InternalError, LockstepError
 
-__all__ = ["ensure_writable", "manifest_of", "write_free_run", "write_run"]
+__all__ = ["ensure_writable", "manifest_of", "write_beside", "write_free_run", "write_run"]
 
 
 def manifest_of(result: BacktestResult, run_id: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,6 +171,29 @@ def write_free_run(
     return run_id, published
 
 
+def write_beside(
+    result: BacktestResult, *, run_id: str, manifest: Mapping[str, Any], folder: Path,
+    price_series: Mapping[str, BarSeries] | None = None,
+) -> None:  # fmt: skip
+    """Write tables, manifest, metrics and report of a run into a folder that has its own files; each in one step.
+
+    For a run whose folder is there already, because it was written while the run went on. The arguments are those of
+    `write_run`.
+    """
+    full = manifest_of(result, run_id, manifest)
+    figures = _figures(result)
+    for name, table in _tables_of(result).items():
+        beside = folder / f".{name}.tmp"
+        tables.write_table(table, beside)
+        beside.replace(folder / f"{name}.parquet")
+    _replace_json(folder / "manifest.json", full)
+    _replace_json(folder / "metrics.json", figures and figures.as_dict())
+    if figures:
+        beside = folder / ".report.tmp"
+        write_report(beside, folder, price_series)
+        beside.replace(folder / "report.html")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Stored:
     """What a folder is made of besides the result; see `write_run`."""
@@ -194,7 +217,7 @@ class _Stored:
         _write_text(folder / "control.jsonl", _json_lines(control))
         _write_text(folder / "run.log", self.log)
         if self.report and figures:
-            write_report(folder / "report.html", result, figures, self.manifest, self.price_series)
+            write_report(folder / "report.html", folder, self.price_series)
         return hashes
 
 
@@ -277,15 +300,19 @@ def _shown(row: tuple[int, str, str, str, str]) -> str:
 
 def _write_tables(result: BacktestResult, folder: Path) -> dict[str, str]:
     """The SHA-256 of each file by its name."""
-    made = {
+    made = _tables_of(result)
+    files = {name: f"{name}.parquet" for name in tables.TABLES}
+    return {file: tables.write_table(made[name], folder / file) for name, file in files.items()}
+
+
+def _tables_of(result: BacktestResult) -> dict[str, Any]:
+    return {
         "journal": tables.journal_table(result.records),
         "orders": tables.orders_table(result.orders),
         "fills": tables.fills_table(result.fills),
         "trades": tables.trades_table(result.trades),
         "equity": tables.equity_table(result.equity_ns, result.equity),
     }
-    files = {name: f"{name}.parquet" for name in tables.TABLES}
-    return {file: tables.write_table(made[name], folder / file) for name, file in files.items()}
 
 
 def _hashes_of(place: Path) -> dict[str, str]:

@@ -201,7 +201,8 @@ class SimulatedMarket:
         self._next_end = min(following, default=self.end_ns + 1)
 
     def _end_symbols(self, instant_ns: int) -> list[str]:
-        ended = [self._series[rank].symbol for rank in sorted(self._ending)]
+        # By name, as the account is marked: the order in the configuration says who decides first, and nobody decides.
+        ended = sorted([self._series[rank].symbol for rank in self._ending])
         self._ending.clear()
         self._unfinished = bool(self._acts)
         for symbol in ended:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from src.core.errors import ConfigError
 from src.core.sync import Event
+from src.core.words import meant
 
 __all__ = ["Pacer", "TimeMode", "pace_named", "pacer_for"]
 
@@ -98,4 +99,7 @@ def pace_named(pace: str | TimeMode | None) -> Pacer | None:
     try:
         return pacer_for(TimeMode.MAX_SPEED, word)
     except ConfigError:
-        raise ConfigError(f"expected a pace such as 60x, or one of {', '.join(TimeMode)}, found {pace!r}") from None
+        hint = meant(word, TimeMode)
+        raise ConfigError(
+            f"expected a pace such as 60x, or one of {', '.join(TimeMode)}, found {pace!r}{hint}"
+        ) from None

@@ -11,13 +11,14 @@ from pathlib import Path
 from src.backtesting.account_data import conversion_symbols
 from src.backtesting.config import BacktestConfig
 from src.backtesting.generated import BarOpener
-from src.backtesting.loading import costs_of, market_of
+from src.backtesting.loading import market_of
 from src.backtesting.newcomers import DataNeeds, Judge
 from src.backtesting.preflight.asking import Askable
 from src.backtesting.preflight.checks import Demand, Subject, allowance_of, examine_series, examine_values
 from src.backtesting.preflight.mending import Mender
 from src.backtesting.preflight.report import ERROR, Finding, PreflightReport, SeriesReport
 from src.brokers.simulated import Costs
+from src.brokers.simulated.costs_section import costs_of
 from src.core.bars import BarSeries
 from src.core.calendars import calendar_named
 from src.core.config_file import ConfigDocument

@@ -11,6 +11,7 @@ Composed only for a run that is to be explained. A log is written by whoever has
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar, cast
 
 from src.core.broker import Broker
@@ -102,6 +103,9 @@ class PortLogs:
         self._since_ns = since_ns
         self._calls: dict[str, deque[PortCall]] = {}
         self._counts: dict[str, int] = {}
+        #: Which call of the whole run each of those kept is.
+        self._places: dict[str, deque[int]] = {}
+        self._made = 0
         self._inside: set[str] = set()
         self._muted = 0
 
@@ -109,6 +113,16 @@ class PortLogs:
         """How many of a participant's calls were dropped as too old, and those that are kept."""
         kept = tuple(self._calls.get(participant, ()))
         return self._counts.get(participant, 0) - len(kept), kept
+
+    def at(self, instant_ns: int) -> list[tuple[str, PortCall]]:
+        """The calls of one instant in the order in which they were answered, each with its participant."""
+        found = [
+            (place, who, call)
+            for who, calls in self._calls.items()
+            for place, call in zip(self._places[who], calls, strict=True)
+            if call.instant_ns == instant_ns
+        ]
+        return [(who, call) for _, who, call in sorted(found, key=itemgetter(0))]
 
     def broker(self, broker: Broker) -> Broker:
         """`broker`, with every call of a participant noted."""
@@ -143,10 +157,13 @@ class PortLogs:
         if now >= self._since_ns:
             if who not in self._calls:
                 self._calls[who] = deque(maxlen=MOST_CALLS)
+                self._places[who] = deque(maxlen=MOST_CALLS)
             number = self._counts.get(who, 0)
             if self._retold is not None and who == self._retold.participant and number >= self._retold.begin:
                 answer = self._told_before(self._retold, number, PortCall(now, call, asked, None), answer)
             self._calls[who].append(PortCall(now, call, asked, told(answer)))
+            self._places[who].append(self._made)
+            self._made += 1
             self._counts[who] = number + 1
         return answer
 

@@ -36,7 +36,7 @@ class Arrival:
 def price_at(desk: Desk, arrived_ns: int) -> float:
     """The price when something reached the venue that is worked now, at an open, a close or a quote."""
     i, price, series, bars = desk.index, desk.mark, desk.series, desk.bars
-    if i >= 0 and arrived_ns > series.open_ns_at[i]:
+    if i >= 0 and arrived_ns > series.open_ns_at[i] and not desk.quoted:
         price = series.close_at[i]  # it came inside the bar that ends now
         k = bisect_left(bars.open_ns_at, arrived_ns) if bars is not series else bars.loaded
         if k < bars.loaded and bars.open_ns_at[k] < series.close_of(i):

@@ -10,13 +10,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from typing import Any
 
 from src.brokers.simulated.desk import Desk, summed
 from src.brokers.simulated.equity_curve import equity_curve
 from src.brokers.simulated.fidelity import fidelity_of
 from src.brokers.simulated.full_venue import FullVenue, venue_of
 from src.brokers.simulated.funding import FundingRates
-from src.brokers.simulated.quotes import PriceTape, quote_venue_of
+from src.brokers.simulated.quotes import PriceTape, QuoteVenue, quote_venue_of
 from src.brokers.simulated.refusals import refused
 from src.brokers.simulated.rules import Costs, FillRules
 from src.brokers.simulated.telling import Telling
@@ -96,7 +97,7 @@ class SimulatedBroker:
         self._acquire: Callable[[], object] = lock.acquire
         self._release: Callable[[], object] = lock.release
         made = account, instruments, base, costs, rules or FillRules(), funding, joining
-        self.prices = None if tapes is None else quote_venue_of(tapes, *made)
+        self.prices = self._price_venue(tapes, *made)
         self._venue = self.prices or venue_of(*made)
         self._full = self._venue if isinstance(self._venue, FullVenue) else None
         self._advance = self._venue.advance
@@ -110,6 +111,10 @@ class SimulatedBroker:
         self._telling = Telling(self._venue.ledger, self.signals)
         self._record_order, self._deliver = self._telling.record_order, self._telling.deliver
         self._flat: dict[tuple[str, str], Position] = {}
+
+    def _price_venue(self, tapes: Mapping[str, PriceTape] | None, *made: Any) -> QuoteVenue | None:
+        """The venue where prices come by themselves, None where only bars come."""
+        return None if tapes is None else quote_venue_of(tapes, *made)
 
     def bind(self, clock: Clock, journal: Journal) -> None:
         """Set the clock that stamps orders and the journal; once, before the first order."""
@@ -159,6 +164,11 @@ class SimulatedBroker:
             return make_quote(symbol=symbol, instant_ns=self._now(), bid=bid, ask=ask)
         rate = self._full.rate_for(desk, self._now())
         return make_quote(symbol=symbol, instant_ns=self._now(), bid=bid, ask=ask, rate=rate)
+
+    def sides_of(self, symbol: str, price: float) -> tuple[float, float]:
+        """Bid and ask now when the bars of a symbol show a price."""
+        quotes = self._desk(symbol).quotes
+        return quotes.bid(price), quotes.ask(price)
 
     def snapshot(self) -> Snapshot:
         """See `Broker.snapshot`."""

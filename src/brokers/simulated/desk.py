@@ -14,6 +14,7 @@ from src.core.book import Book
 from src.core.errors import ConfigError
 from src.core.instrument import Instrument
 from src.core.records import OrderEvent, OrderRequest, Position, TriggerBy, make_position
+from src.core.words import meant
 
 __all__ = ["Desk", "DesksBySymbol", "PendingProtection", "WorkingOrder", "summed"]
 
@@ -77,6 +78,8 @@ class Desk:
 
     #: Whether the spread is not the same for all bars, so that `rules_of` has to be asked.
     varies = False
+    #: Whether the present price came by itself, so that it is that of every instant since.
+    quoted = False
 
     def __init__(self, instrument: Instrument, series: BarSeries, costs: Costs, rank: int) -> None:
         self.instrument = instrument
@@ -286,7 +289,7 @@ class DesksBySymbol(dict[str, Desk]):
     """The desks of a venue; an unknown symbol is an error of the configuration, said in a sentence."""
 
     def __missing__(self, symbol: str) -> Desk:
-        raise ConfigError(f"expected one of the symbols {', '.join(self)}, found {symbol!r}")
+        raise ConfigError(f"expected one of the symbols {', '.join(self)}, found {symbol!r}{meant(symbol, self)}")
 
 
 def summed(positions: Sequence[Position]) -> Position:

@@ -7,14 +7,23 @@ every call, so the answer follows from the run's seed and not from who asked fir
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 from src.core.errors import ConfigError
 from src.core.rng import stable_hash
+from src.core.words import meant
 
-__all__ = ["LimitFill", "limit_fill_named"]
+__all__ = ["LIMIT_FILLS", "LimitFill", "limit_fill_named"]
 
 #: Whether the touched limit of this identity fills on the bar that opens at this instant.
 LimitFill = Callable[[str, int], bool]
+
+#: Rules by name, and the function that makes each of `probability` and `seed`. A new one is a file and a line here.
+LIMIT_FILLS = {
+    "through": "src.brokers.simulated.limit_fills:make_through",
+    "touch": "src.brokers.simulated.limit_fills:make_touch",
+    "seeded": "src.brokers.simulated.limit_fills:make_seeded",
+}
 
 #: Draws are numbers below it.
 _ALL_DRAWS = 2**64
@@ -30,13 +39,27 @@ def limit_fill_named(name: str, *, probability: float = 0.5, seed: int = 0) -> L
     Raises:
         ConfigError: there is no such rule.
     """
-    if name == "through":
-        return _through
-    if name == "touch":
-        return _touch
-    if name == "seeded":
-        return Seeded(seed, probability)
-    raise ConfigError(f"expected a limit fill among through, touch, seeded; found {name!r}")
+    if name not in LIMIT_FILLS:
+        hint = meant(name, LIMIT_FILLS)
+        raise ConfigError(f"expected a limit fill among {', '.join(LIMIT_FILLS)}, found {name!r}{hint}")
+    module, _, factory = LIMIT_FILLS[name].partition(":")
+    rule: LimitFill = getattr(import_module(module), factory)(probability=probability, seed=seed)
+    return rule
+
+
+def make_through(*, probability: float, seed: int) -> LimitFill:
+    """The price has to go beyond the limit."""
+    return _through
+
+
+def make_touch(*, probability: float, seed: int) -> LimitFill:
+    """A touch is enough."""
+    return _touch
+
+
+def make_seeded(*, probability: float, seed: int) -> LimitFill:
+    """A touch is enough with that probability, drawn from the seed."""
+    return Seeded(seed, probability)
 
 
 def _through(identity: str, open_ns: int) -> bool:

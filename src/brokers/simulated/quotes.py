@@ -121,6 +121,8 @@ class QuoteDesk(Desk):
         "ask_at", "bid_at", "last", "last_at", "reached", "standing", "taken", "traded", "traded_as", "ts_at", "ts_ns",
     )  # fmt: skip
 
+    quoted = True
+
     def __init__(self, instrument: Instrument, series: BarSeries, costs: Costs, rank: int, tape: PriceTape) -> None:
         super().__init__(instrument, series, costs, rank)
         bid, ask = (tape.bid, tape.ask) if tape.has_quotes else _around(tape, costs)

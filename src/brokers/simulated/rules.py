@@ -76,7 +76,7 @@ class FillRules:
 
     Attributes:
         limit_fill: `through`, the price must trade beyond a limit, `touch`, or `seeded`: a limit that was touched fills
-            with `touch_probability`.
+            with `touch_probability`; or another one of `LIMIT_FILLS`.
         intrabar: which exit comes first when a bar holds both; see `src.brokers.simulated.intrabar`.
         at_end: `close` positions at the last price when a symbol's data end, or `keep` them marked.
         no_entry_across_ns: a market order opens nothing when it has waited for a bar for longer than this in the open
@@ -86,7 +86,7 @@ class FillRules:
         touched: the rule that `limit_fill` names.
     """
 
-    limit_fill: Literal["through", "touch", "seeded"] = "through"
+    limit_fill: str = "through"
     intrabar: Literal["worst", "best", "path"] = "worst"
     at_end: Literal["close", "keep"] = "close"
     no_entry_across_ns: int | None = None

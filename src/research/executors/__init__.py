@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import Any
 
 from src.core.errors import ConfigError
+from src.core.words import meant
 
 __all__ = ["EXECUTORS", "executor_factory"]
 
@@ -22,7 +23,8 @@ def executor_factory(name: str) -> Callable[..., Any]:
         ConfigError: there is no such executor, or its library is not installed.
     """
     if name not in EXECUTORS:
-        raise ConfigError(f"expected an executor among {', '.join(EXECUTORS)}, found {name[:40]!r}")
+        hint = meant(name, EXECUTORS)
+        raise ConfigError(f"expected an executor among {', '.join(EXECUTORS)}, found {name[:40]!r}{hint}")
     module, _, factory = EXECUTORS[name].partition(":")
     try:
         found: Callable[..., Any] = getattr(import_module(module), factory)

@@ -58,7 +58,8 @@ def write_index(
     with _replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         head = json.dumps({"suite_id": identity, "name": manifest.name, "outcome": outcome}, sort_keys=True)
         file.write(head[:-1] + ', "runs": [')
-        for row, key in zip(listed_rows(manifest, plan, book, lost), plan.keys, strict=True):
+        rows = listed_rows(manifest, plan, book, lost)
+        for row, spec, key in zip(rows, manifest.specs, plan.keys, strict=True):
             answer = book.answer(key)
             entry = {
                 "position": row.position, "name": row.name, "labels": dict(row.labels), "status": row.status,
@@ -69,6 +70,8 @@ def write_index(
                 "fingerprint": None if answer is None else answer.fingerprint or None,
                 "artifacts": {} if answer is None else answer.artifacts,
             }  # fmt: skip
+            if row.status != _COMPLETED:  # how to see alone what became of it
+                entry["again"] = list(manifest.alone(spec))
             comma = ",\n" if row.position else "\n"
             file.write(comma + json.dumps(entry, sort_keys=True, ensure_ascii=True))
         file.write("\n]}\n")

@@ -5,6 +5,7 @@ Called by one thread. Nothing but files is read: the manifest, the base, and the
 
 import dataclasses
 import difflib
+import json
 import math
 import os
 from collections.abc import Sequence
@@ -87,6 +88,15 @@ class Manifest:
             ConfigError: a setting leads through a plain value, or to a strategy that the run has not.
         """
         return self.base.changed(spec.settings, lambda key: self._where(spec, key))
+
+    def alone(self, spec: RunSpec) -> tuple[str, ...]:
+        """The words behind the program's name that make this run by itself, as the same run."""
+        # As it was typed, so that the words are good where the suite was started.
+        base = Path(os.path.normpath(self.path.parent / self.section.base)).as_posix()
+        words = ["--mode", "backtest", "--config", base]
+        for key, value in spec.settings:
+            words += ["--set", f"{key}={json.dumps(value, default=str)}"]
+        return tuple(words)
 
     def title(self, spec: RunSpec) -> str:
         """The run's name and what sets it apart: `run-0007 (fast=300)`."""

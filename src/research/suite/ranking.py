@@ -14,9 +14,9 @@ __all__ = ["RankedRun", "Ranking", "highest_first", "read_results", "searchable"
 
 # Of these the less the better; of everything else that is a figure, the more. Labels and the like go upwards.
 _LOW_IS_GOOD = frozenset({
-    "ambiguous_trades", "commission", "financing", "kurtosis", "longest_flat_ns", "longest_underwater_ns", "losses",
-    "max_drawdown", "max_drawdown_percent", "open_commission", "open_slippage_cost", "open_spread_cost",
-    "slippage_cost", "spread_cost", "trials", "without_r",
+    "ambiguous_trades", "annual_volatility_percent", "commission", "financing", "kurtosis", "longest_flat_ns",
+    "longest_underwater_ns", "losses", "max_drawdown", "max_drawdown_percent", "open_commission", "open_slippage_cost",
+    "open_spread_cost", "slippage_cost", "spread_cost", "trials", "without_r",
 })  # fmt: skip
 _TEXTS = frozenset({"currency"})
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from src.backtesting.config import BacktestConfig
 from src.backtesting.generated import market_spec
-from src.backtesting.loading import costs_of
 from src.backtesting.schedules.free import Free
 from src.backtesting.settled import Settled, settled_with
 from src.backtesting.strict import refuse_real_locks
+from src.brokers.simulated.costs_section import costs_of
 from src.core.config_file import ConfigDocument
 from src.core.errors import ConfigError, LockstepError, PreflightError
 from src.core.strategy_runner import strategy_params
-from src.core.words import counted
+from src.core.words import counted, meant
 from src.data.synthetic import SyntheticSpec, spec_hash
 from src.research.suite.classes import Place, hash_of
 from src.research.suite.manifest import Manifest
@@ -111,7 +111,9 @@ def _check_params(document: ConfigDocument, settled: Settled) -> None:
             where = f"{document.where(('strategies', i, 'params', name))}: strategies.{i}.params"
             if name not in declared:
                 known = ", ".join(declared) or "none"
-                raise ConfigError(f"{where}: {cls.__name__} has no parameter {name!r}; it has: {known}")
+                raise ConfigError(
+                    f"{where}: {cls.__name__} has no parameter {name!r}; it has: {known}{meant(name, declared)}"
+                )
             declared[name].check(value, where)
 
 

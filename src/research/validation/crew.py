@@ -5,7 +5,6 @@ Called by the thread of the validation; reads the real clock for people alone.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any, Self
 
 import psutil
@@ -21,18 +20,21 @@ from src.research.suite.worker import Limits, begin
 from src.research.validation.judge import JudgeAnswer, JudgeTask
 from src.research.validation.judged_book import JudgedLine, judged_line
 from src.research.validation.section import ValidationSection
+from src.research.validation.trade_file import begin_reading
 
 __all__ = ["Judged", "Judges", "judges_for"]
 
-#: So many candidates make one call: enough to be worth a connection of its own, few enough to lose little.
-_AT_ONCE = 64
+#: So many candidates make one call, towards the end fewer, so that nobody waits long for the last one.
+_AT_ONCE, _AT_LEAST = 256, 16
+#: A call is for this share of what is left for one worker.
+_OF_THE_REST = 3
 _MOST_WORKERS = 8
 _SHARE = 0.8
 _CLUSTER = "dask"
-#: Calls that are made one at a time to know what one takes.
-_SAMPLE = 1
-#: Without so many more there is nothing to be compared.
-_LEAST_CALLS = 16
+#: So many candidates are judged while nothing else is, to know what one takes.
+_SAMPLE = 48
+#: Without so many there is nothing to be compared.
+_COMPARED = 1_024
 
 Append = Callable[[Iterable[JudgedLine]], object]
 
@@ -80,46 +82,44 @@ class Judges:
             append: given what became of some of them, before anything else is done.
             told: how many are done, and how many of these broke.
         """
-        work = _Work(self._executor, function, append, told)
-        return work.run([JudgeTask(candidates=some, path=path, parameters=parameters) for some in _some(candidates)])
+        return _Work(self._executor, function, path, parameters, append, told).run(candidates)
 
 
 class _Work:
     def __init__(
-        self, executor: Executor, function: Callable[[JudgeTask], JudgeAnswer], append: Append,
-        told: Callable[[int, int], object],
+        self, executor: Executor, function: Callable[[JudgeTask], JudgeAnswer], path: str, parameters: str,
+        append: Append, told: Callable[[int, int], object],
     ) -> None:  # fmt: skip
         self._executor, self._function, self._append, self._say = executor, function, append, told
+        self._path, self._parameters = path, parameters
         self._done = self._failed = 0
         self._lost: list[JudgeTask] = []
         self._sum = 0.0
 
-    def run(self, tasks: Sequence[JudgeTask]) -> Judged:
+    def run(self, candidates: Sequence[tuple[int, str]]) -> Judged:
         began = monotonic_ns()
-        sample = _SAMPLE if self._executor.workers > 1 and len(tasks) >= _LEAST_CALLS else 0
-        middle = len(tasks) // 2
-        self._each([*tasks[:middle], *tasks[middle + sample :]])
-        beside, count, since = (monotonic_ns() - began) / 1e9, self._done, monotonic_ns()
-        # Last, because what a process does first is no measure of the others.
-        self._each(tasks[middle : middle + sample], at_once=1)
-        single, alone = (monotonic_ns() - since) / 1e9, self._done - count
+        sample = _SAMPLE if self._executor.workers > 1 and len(candidates) >= _COMPARED else 0
+        middle = len(candidates) // 2
+        rest = [*candidates[:middle], *candidates[middle + sample :]]
+        self._executor.each(self._function, map(self._task, _some(rest, self._executor.workers)), self._ended)
+        beside, count, busy = (monotonic_ns() - began) / 1e9, self._done, self._sum
+        if sample:  # last, because what a process does first is no measure of the others
+            chosen = self._task(tuple(candidates[middle : middle + sample]))
+            self._executor.each(self._function, [chosen], self._ended, at_once=1)
+        single, alone = self._sum - busy, self._done - count
         self._one_by_one()
         return Judged(
             seconds=(monotonic_ns() - began) / 1e9, sum_seconds=self._sum,
             speed_up=single / alone * count / beside if alone and beside > 0 and count else None,
         )  # fmt: skip
 
-    def _each(self, tasks: Sequence[JudgeTask], at_once: int | None = None) -> None:
-        self._executor.each(self._function, tasks, self._ended, at_once=at_once)
+    def _task(self, candidates: tuple[tuple[int, str], ...]) -> JudgeTask:
+        return JudgeTask(candidates=candidates, path=self._path, parameters=self._parameters)
 
     def _one_by_one(self) -> None:
         """Find out which of the candidates of a lost call it was; the others have done nothing."""
         lost, self._lost = self._lost, []
-        singles = [
-            JudgeTask(candidates=(one,), path=task.path, parameters=task.parameters)
-            for task in lost
-            for one in task.candidates
-        ]
+        singles = [self._task((one,)) for task in lost for one in task.candidates]
         self._executor.each(self._function, singles, self._ended)
 
     def _ended(self, task: JudgeTask, answer: JudgeAnswer | Lost) -> None:
@@ -141,7 +141,8 @@ class _Work:
 def _begin(slot: int, limits: Limits) -> None:
     """Make this process a worker, and load what its first call would have to wait for."""
     begin(slot, limits=limits)
-    import scipy.special  # noqa: F401 - both are loaded where they are needed first
+    begin_reading()
+    import scipy.special  # noqa: F401 - it is loaded where it is needed first
 
 
 def judges_for(section: ValidationSection, workers: int | None, executor: str | None) -> Judges:
@@ -175,7 +176,11 @@ def judges_for(section: ValidationSection, workers: int | None, executor: str | 
     return Judges(local)
 
 
-def _some(candidates: Sequence[tuple[int, str]]) -> Iterator[tuple[tuple[int, str], ...]]:
-    source = iter(candidates)
-    while some := tuple(islice(source, _AT_ONCE)):
-        yield some
+def _some(candidates: Sequence[tuple[int, str]], workers: int) -> Iterator[tuple[tuple[int, str], ...]]:
+    """The candidates, so many for each call."""
+    at = 0
+    while at < len(candidates):
+        share = (len(candidates) - at) // (_OF_THE_REST * workers)
+        end = at + min(_AT_ONCE, max(_AT_LEAST, share))
+        yield tuple(candidates[at:end])
+        at = end

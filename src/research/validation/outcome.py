@@ -4,14 +4,17 @@ All of it is a function of the candidates, the configuration and the family. Cal
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from src.core.errors import invariant
 from src.core.record import record
 from src.core.words import counted
 from src.research.suite.index import write_json
 from src.research.validation.family import Family
+from src.research.validation.packed import packed_values
 from src.research.validation.ports import Candidate, Period, PhaseResult, Status, Verdict
 from src.research.validation.screen import Screened
 from src.research.validation.setup import ValidationSetup
@@ -22,10 +25,15 @@ from src.research.validation.verdict_store import ValidationRow, VerdictRow, wri
 from src.research.validation.verdicts import STABILITY, Found, funnel_of, stands, verdicts_of
 from src.research.validation.windows_file import write_lines
 
-__all__ = ["Outcome", "about_of", "outcome_of", "written"]
+__all__ = ["STATISTICS", "Outcome", "about_of", "outcome_of", "written"]
+
+#: The file of what was found out of all candidates together.
+STATISTICS = "statistics.jsonl"
 
 _UNTOLD = "nothing came back of its walk-forward; --resume judges it again"
 _LEFT_OUT = "the walk-forward was left out (--no-walkforward), so that nothing is known of it out of sample"
+
+Entries = Callable[[], Iterable[Mapping[str, Any]]]
 
 
 @record
@@ -34,88 +42,99 @@ class Outcome:
 
     Attributes:
         notes: what was said of p-values, and of how many.
+        p_values: as workers tell them, in the order of the candidates; None of those that have none.
+        pbo_curve: the ways that `pbo` is made of, see `overfitting.Ways`.
         complete: whether every candidate has a verdict.
     """
 
-    verdicts: tuple[Verdict, ...]
-    candidates: tuple[Candidate, ...]
+    verdicts: Sequence[Verdict]
+    candidates: Sequence[Candidate]
     windows: Mapping[str, tuple[dict[str, Any], ...]]
     daylight: Mapping[str, tuple[dict[str, Any], ...]]
     sharpes: Mapping[str, dict[str, Any]]
     notes: Mapping[str, int]
     pbo: dict[str, Any] | None
+    pbo_curve: dict[str, Any] | None
     reality_check: dict[str, Any] | None
     funnel: tuple[tuple[str, int, int, int], ...]
     warnings: tuple[str, ...]
     planted: tuple[int, int] | None
-    p_values: Mapping[int, Mapping[str, Any]]
+    p_values: Sequence[Mapping[str, Any] | None]
     complete: bool
 
 
 def outcome_of(
-    setup: ValidationSetup, period: Period, candidates: Sequence[Candidate], screened: Screened,
-    judged: Iterable[Mapping[str, Any]], broken: Mapping[int, str], family: Family | None, *, walkforward: bool,
+    setup: ValidationSetup, period: Period, candidates: Sequence[Candidate], screened: Screened, judged: Entries,
+    broken: Mapping[int, str], family: Family | None, *, walkforward: bool,
 ) -> Outcome:  # fmt: skip
     """Put together what all phases found out.
 
     Args:
-        judged: what the workers found out, see `judge.judged`, in the order of the candidates.
+        judged: gives what the workers found out, see `judge.judged`, in the candidates' order, as often as wanted.
         broken: the sentences of those that broke in their hands, by number.
         walkforward: whether there was anything for workers to do.
     """
     section = setup.section
-    found = {
-        each.number: Found(
-            phases=screened.phases.get(each.number, ()),
-            error=screened.errors.get(each.number) or broken.get(each.number, ""),
-        )
-        for each in candidates
-    }
-    windows, daylight, told = dict[str, Any](), dict[str, Any](), set[int]()
-    p_values, notes = dict[int, Mapping[str, Any]](), Counter[str]()
-    for entry in judged:
-        number = entry["number"]
-        told.add(number)
-        phase = _stability(entry)
-        found[number] = Found(phases=(*found[number].phases, phase), p=entry.get("p"))
-        if "p" in entry:
-            p_values[number] = entry["p"]
-            notes.update([entry["p"]["note"]] if entry["p"]["note"] else [])
-        if phase.status is Status.PASS:  # only survivors are shown, and no other can be one
-            windows[entry["id"]], daylight[entry["id"]] = tuple(entry["windows"]), tuple(entry["daylight"])
-    if walkforward:
-        found |= {
-            number: Found(phases=each.phases, error=_UNTOLD)
-            for number, each in found.items()
-            if number not in told and each.phases and not each.error and stands(each.phases)
-        }
-    else:
-        left_out = PhaseResult(phase=STABILITY, status=Status.SKIP, reason=_LEFT_OUT)
-        found = {
-            number: Found(phases=(*each.phases, left_out) if each.phases else (), error=each.error)
-            for number, each in found.items()
-        }
+    p_values, notes = packed_values(), Counter[str]()
+
+    def all_found() -> Iterator[tuple[Candidate, Found]]:
+        for candidate, phases, entry in _beside(candidates, screened, judged()):
+            p = None if entry is None else entry.get("p")
+            p_values.append(p)
+            notes.update([p["note"]] if p is not None and p["note"] else [])
+            error = screened.errors.get(candidate.number) or broken.get(candidate.number, "")
+            yield candidate, _found(phases, entry, error, walkforward=walkforward)
+
     testing = section.multiple_testing
     verdicts = verdicts_of(
-        candidates, found, family=None if family is None else family.size, method=testing.method, level=testing.level
+        all_found(), family=None if family is None else family.size, method=testing.method, level=testing.level
     )
-    passed = {each.candidate_id for each in verdicts if each.status is Status.PASS}
+    passed, complete, warnings = _looked_through(verdicts)
+    # Only survivors are shown.
+    survivors = {each["id"]: each for each in judged() if each["id"] in passed} if passed else {}
     untold = 0 if section.candidates is None else section.candidates.trials
     tried = len(candidates) + untold if family is None else family.size
     planted = [each.candidate_id for each in candidates if each.planted]
+    pbo, pbo_curve = overfitting_of(screened.blocks)
     return Outcome(
-        verdicts=verdicts, candidates=tuple(candidates),
-        windows={name: windows[name] for name in sorted(passed & windows.keys())},
-        daylight={name: daylight[name] for name in sorted(passed & daylight.keys())},
-        sharpes=sharpes_of(candidates, passed, screened.shapes, tried),
-        notes=dict(sorted(notes.items())), pbo=overfitting_of(screened.blocks),
-        reality_check=reality_check_of(section, screened, period), funnel=funnel_of(verdicts),
-        warnings=_warnings(verdicts),
+        verdicts=verdicts, candidates=candidates,
+        windows={name: tuple(each["windows"]) for name, each in sorted(survivors.items())},
+        daylight={name: tuple(each["daylight"]) for name, each in sorted(survivors.items())},
+        sharpes=sharpes_of(candidates, passed, screened.shapes, screened.sharpes, tried),
+        notes=dict(sorted(notes.items())), pbo=pbo, pbo_curve=pbo_curve,
+        reality_check=reality_check_of(section, screened, period), funnel=funnel_of(verdicts), warnings=warnings,
         planted=(len(passed.intersection(planted)), len(planted)) if any(
             each.planted is not None for each in candidates
         ) else None,
-        p_values=p_values, complete=all(each.status is not Status.ERROR for each in verdicts),
+        p_values=p_values, complete=complete,
     )  # fmt: skip
+
+
+def _beside(
+    candidates: Sequence[Candidate], screened: Screened, judged: Iterable[Mapping[str, Any]]
+) -> Iterator[tuple[Candidate, tuple[PhaseResult, ...], Mapping[str, Any] | None]]:
+    """Each candidate with its cheap phases and what a worker found out of it."""
+    entries = iter(judged)
+    entry = next(entries, None)
+    for candidate, phases in zip(candidates, screened.phases, strict=True):
+        if entry is not None and entry["number"] == candidate.number:
+            yield candidate, phases, entry
+            entry = next(entries, None)
+        else:
+            yield candidate, phases, None
+    invariant(entry is None, "what was judged does not come in the order of the candidates")
+
+
+def _found(
+    phases: tuple[PhaseResult, ...], entry: Mapping[str, Any] | None, error: str, *, walkforward: bool
+) -> Found:  # fmt: skip
+    if entry is not None:
+        return Found(phases=(*phases, _stability(entry)), p=entry.get("p"))
+    if not walkforward:
+        left_out = PhaseResult(phase=STABILITY, status=Status.SKIP, reason=_LEFT_OUT)
+        return Found(phases=(*phases, left_out) if phases else (), error=error)
+    untold = bool(phases) and not error and stands(phases)
+    return Found(phases=phases, error=_UNTOLD if untold else error)
 
 
 def _stability(entry: Mapping[str, Any]) -> PhaseResult:
@@ -125,16 +144,17 @@ def _stability(entry: Mapping[str, Any]) -> PhaseResult:
     )  # fmt: skip
 
 
-def _warnings(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
-    """What phases warn of in those that pass, each sentence once with how many it is about."""
-    said = Counter(
-        f"{result.phase}: {result.warning}"
-        for each in verdicts
-        if each.status is Status.PASS
-        for result in each.phases
-        if result.warning
-    )
-    return tuple(f"{counted(count, 'survivor')}: {sentence}" for sentence, count in sorted(said.items()))
+def _looked_through(verdicts: Iterable[Verdict]) -> tuple[set[str], bool, tuple[str, ...]]:
+    """Which candidates pass, whether each has a verdict, and what phases warn of in those that pass: each sentence once
+    with how many it is about."""
+    passed, complete, said = set[str](), True, Counter[str]()
+    for each in verdicts:
+        complete = complete and each.status is not Status.ERROR
+        if each.status is Status.PASS:
+            passed.add(each.candidate_id)
+            said.update(f"{result.phase}: {result.warning}" for result in each.phases if result.warning)
+    told = tuple(f"{counted(count, 'survivor')}: {sentence}" for sentence, count in sorted(said.items()))
+    return passed, complete, told
 
 
 def about_of(setup: ValidationSetup, source: CandidateSource, key: str, family: Family | None) -> dict[str, Any]:
@@ -149,12 +169,14 @@ def about_of(setup: ValidationSetup, source: CandidateSource, key: str, family: 
 
 
 def written(
-    setup: ValidationSetup, folder: Path, about: Mapping[str, Any], outcome: Outcome, windows: Iterable[dict[str, Any]]
-) -> None:
-    """Write everything down: two files in the folder, and the verdicts in one transaction.
+    setup: ValidationSetup, folder: Path, about: Mapping[str, Any], outcome: Outcome, windows: Iterable[dict[str, Any]],
+    more: Iterable[dict[str, Any]] = (),
+) -> None:  # fmt: skip
+    """Write everything down: three files in the folder, and the verdicts in one transaction.
 
     Args:
         windows: of all candidates that were judged, in order, see `windows_of`.
+        more: further lines for the file of what was found out of all together, each with its `kind`.
 
     Raises:
         DataError: something cannot be written; the verdicts are as they were.
@@ -169,12 +191,23 @@ def written(
     )  # fmt: skip
     write_verdicts(setup.database, row, _rows(outcome))
     counts = Counter(each.status.value for each in outcome.verdicts)
+    write_lines(folder / STATISTICS, chain(_statistics(outcome), more))
     write_json(folder / "validation.json", {**about, "verdicts": dict(sorted(counts.items()))})
 
 
+def _statistics(outcome: Outcome) -> Iterator[dict[str, Any]]:
+    """What was found out of all candidates together, a line for each kind; what is not defined has none."""
+    yield {"kind": "notes", "notes": dict(outcome.notes), "warnings": list(outcome.warnings)}
+    if outcome.pbo is not None:
+        yield {"kind": "overfitting", **outcome.pbo, "ways": outcome.pbo_curve}
+    if outcome.reality_check is not None:
+        yield {"kind": "reality_check", **outcome.reality_check}
+    for name, sessions in outcome.daylight.items():
+        yield {"kind": "daylight", "candidate": name, "sessions": list(sessions)}
+
+
 def _rows(outcome: Outcome) -> Iterator[VerdictRow]:
-    for candidate, verdict in zip(outcome.candidates, outcome.verdicts, strict=True):
-        p = outcome.p_values.get(candidate.number)
+    for candidate, verdict, p in zip(outcome.candidates, outcome.verdicts, outcome.p_values, strict=True):
         figures = {result.phase: dict(result.figures) for result in verdict.phases}
         more = {"p_value": dict(p)} if p is not None else {}
         if candidate.candidate_id in outcome.sharpes:

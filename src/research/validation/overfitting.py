@@ -11,6 +11,8 @@ outcome is the same on every processor, whatever the order of the candidates. On
 
 import itertools
 import math
+from array import array
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -20,7 +22,7 @@ from src.core.record import record
 from src.research.validation.figures import figure
 from src.research.validation.pvalues import by_day
 
-__all__ = ["DEFAULT_BLOCKS", "Measure", "Overfitting", "OverfittingBlocks"]
+__all__ = ["DEFAULT_BLOCKS", "Measure", "Overfitting", "OverfittingBlocks", "Ways"]
 
 Measure = Literal["sharpe", "mean"]
 
@@ -62,6 +64,21 @@ class Overfitting:
     measure: str
 
 
+@record
+class Ways:
+    """What came of each way to choose half of the blocks, in the order of the ways.
+
+    Attributes:
+        rank: twice the rank of the best of the chosen half in the other, from 2 to twice the candidates; equal ones
+            share the mean of their ranks.
+        inside, outside: its measure in the half that chose, and in the other.
+    """
+
+    rank: tuple[int, ...]
+    inside: tuple[float, ...]
+    outside: tuple[float, ...]
+
+
 class OverfittingBlocks:
     """Takes one candidate after the other, and compares them all at the end.
 
@@ -79,8 +96,9 @@ class OverfittingBlocks:
         self._periods = periods
         self._edges = np.array([number * periods // blocks for number in range(blocks + 1)], dtype=np.int64)
         self._blocks = blocks
-        self._sums: list[list[float]] = []
-        self._squares: list[list[float]] = []
+        # One array for each block, so that nothing has to be turned round to be compared.
+        self._sums = [array("d") for _ in range(blocks)]
+        self._squares = [array("d") for _ in range(blocks)]
 
     def add(self, period: IntArray, value: FloatArray) -> None:
         """Add a candidate.
@@ -104,14 +122,29 @@ class OverfittingBlocks:
         totals = sums.tolist()
         bounds = np.searchsorted(periods, self._edges).tolist()
         parts = [totals[bounds[number] : bounds[number + 1]] for number in range(self._blocks)]
-        self._sums.append([math.fsum(part) for part in parts])
-        self._squares.append([math.fsum([total * total for total in part]) for part in parts])
+        sums_of = [math.fsum(part) for part in parts]
+        squares_of = [math.fsum([total * total for total in part]) for part in parts]
+        for number in range(self._blocks):
+            self._sums[number].append(sums_of[number])
+            self._squares[number].append(squares_of[number])
 
     def __len__(self) -> int:
-        return len(self._sums)
+        return len(self._sums[0])
 
     def compare(self, measure: Measure = "sharpe") -> Overfitting | None:
-        """Choose the best of every half, and see how it does in the other.
+        """Choose the best of every half, and see how it does in the other; see `ways`.
+
+        Returns:
+            None with fewer than two candidates.
+        """
+        return self.summary(self.ways(measure), measure)
+
+    def summary(self, ways: Ways | None, measure: Measure = "sharpe") -> Overfitting | None:
+        """What all ways together say; None of None."""
+        return None if ways is None else _summary(len(self), self._blocks, ways, measure)
+
+    def ways(self, measure: Measure = "sharpe") -> Ways | None:
+        """The best of every half, and how it does in the other.
 
         Ties: of candidates that are equally good in the half that chooses, the one that does worst in the other
         counts, so that the order of the candidates does not matter and nothing looks better than it is. In the other
@@ -123,11 +156,12 @@ class OverfittingBlocks:
         Returns:
             None with fewer than two candidates.
         """
-        count = len(self._sums)
+        count = len(self)
         if count < 2:
             return None
-        sums = np.ascontiguousarray(np.array(self._sums, dtype=np.float64).T)
-        squares = np.ascontiguousarray(np.array(self._squares, dtype=np.float64).T)
+        # Not copied; as long as somebody looks into them, which ends here, they take no more candidates.
+        sums = [np.frombuffer(each, dtype=np.float64) for each in self._sums]
+        squares = [np.frombuffer(each, dtype=np.float64) for each in self._squares]
         lengths = np.diff(self._edges).tolist()
         everything = range(self._blocks)
         doubled, inside, outside = [], [], []
@@ -144,11 +178,15 @@ class OverfittingBlocks:
                 doubled.append(2 * below + equal + 1)  # twice the rank, a whole number
                 inside.append(float(best))
                 outside.append(float(result))
-        return _summary(count, self._blocks, doubled, inside, outside, measure)
+        return Ways(rank=tuple(doubled), inside=tuple(inside), outside=tuple(outside))
 
 
 def _measured(
-    sums: FloatArray, squares: FloatArray, lengths: list[int], chosen: tuple[int, ...], measure: Measure
+    sums: Sequence[FloatArray],
+    squares: Sequence[FloatArray],
+    lengths: list[int],
+    chosen: tuple[int, ...],
+    measure: Measure,
 ) -> FloatArray:
     """The measure of every candidate in the chosen blocks; shape (candidates,)."""
     total, square = sums[chosen[0]].copy(), squares[chosen[0]].copy()
@@ -167,9 +205,8 @@ def _measured(
     return found
 
 
-def _summary(
-    count: int, blocks: int, doubled: list[int], inside: list[float], outside: list[float], measure: Measure
-) -> Overfitting:
+def _summary(count: int, blocks: int, found: Ways, measure: Measure) -> Overfitting:
+    doubled, inside, outside = found.rank, found.inside, found.outside
     ways = len(doubled)
     logits = sorted(math.log(rank / (2 * (count + 1) - rank)) for rank in doubled)
     middle = (logits[(ways - 1) // 2] + logits[ways // 2]) / 2
@@ -190,7 +227,7 @@ def _known(value: float) -> float:
     return rounded
 
 
-def _slope(inside: list[float], outside: list[float]) -> float | None:
+def _slope(inside: Sequence[float], outside: Sequence[float]) -> float | None:
     middle, height = math.fsum(inside) / len(inside), math.fsum(outside) / len(outside)
     below = math.fsum((x - middle) * (x - middle) for x in inside)
     above = math.fsum((x - middle) * (y - height) for x, y in zip(inside, outside, strict=True))

@@ -23,7 +23,7 @@ from src.research.validation.sources.reoptimised import window_rows
 from src.research.validation.stability import judged_windows
 from src.research.validation.subject import refuse_coarse
 
-__all__ = ["FAMILY", "STARTED", "entry_of", "refuse_dry_run", "reoptimised", "trials_of"]
+__all__ = ["FAMILY", "STARTED", "about_reoptimised", "entry_of", "refuse_dry_run", "reoptimised", "trials_of"]
 
 #: The family in the folder of a walk-forward, and until that is known what the trial ledger held at the start.
 FAMILY, STARTED = "family.json", "trials.json"
@@ -102,6 +102,12 @@ def entry_of(found: Reoptimised, section: ValidationSection) -> dict[str, Any]:
     if section.discovery_cutoff_ns is not None:
         told["p"] = significance(found.candidate_id, found.trades, section)
     return told
+
+
+def about_reoptimised(found: Reoptimised) -> dict[str, Any]:
+    """What is not in its files and is told of it as a whole; plain values."""
+    names = ("objective", "highest", "efficiency", "balance", "final_equity", "currency", "without_r", "error")
+    return {"kind": "reoptimised", **{name: getattr(found, name) for name in names}}
 
 
 def refuse_dry_run(setup: ValidationSetup) -> None:

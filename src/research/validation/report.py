@@ -1,6 +1,6 @@
 """What a validation tells while it runs, and what it came to. Plain values; any thread."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ class Prepared:
     Attributes:
         folder: of the validation; None when nothing is written.
         survivors: so many candidates are left for the walk-forward.
+        skipped: so many of them some phase could not judge, so that they cannot pass.
         known: so many of them were judged by an earlier attempt.
         dropped: so many were judged by an earlier attempt and are judged again.
         family_size: None without a cut-off.
@@ -39,6 +40,7 @@ class Prepared:
     family_size: int | None
     family_stored: bool
     counted: str = "candidate"
+    skipped: int = 0
 
 
 class ValidationWatch(Protocol):
@@ -79,7 +81,7 @@ class ValidationReport:
 
     Attributes:
         kind: `validation` with a discovery cut-off, else `stability`, which says nothing of false discoveries.
-        verdicts, candidates: by id, in the same order.
+        verdicts, candidates: by id, in the same order. Both may be made anew whenever somebody looks at them.
         windows, daylight, sharpes: of those that pass, by id.
         family: None without a cut-off.
         method_note: what the correction and the p-value assume; empty if nothing is to be said.
@@ -97,8 +99,8 @@ class ValidationReport:
     database: Path | None
     synthetic: bool
     source: str
-    verdicts: tuple[Verdict, ...]
-    candidates: tuple[Candidate, ...]
+    verdicts: Sequence[Verdict]
+    candidates: Sequence[Candidate]
     windows: Mapping[str, tuple[dict[str, Any], ...]] = field(default_factory=dict)
     daylight: Mapping[str, tuple[dict[str, Any], ...]] = field(default_factory=dict)
     sharpes: Mapping[str, dict[str, Any]] = field(default_factory=dict)

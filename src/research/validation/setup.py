@@ -10,12 +10,12 @@ from src.core.record import record
 from src.research.validation.pvalues import PVALUES
 from src.research.validation.section import ValidationSection
 
-__all__ = ["ValidationSetup", "read_validation"]
+__all__ = ["DATABASE", "ValidationSetup", "read_validation"]
 
 #: What decides no verdict: how it is computed, and where from; what stands there is hashed by itself.
 _DECIDES_NOTHING = frozenset({"workers", "deadline", "executor", "dask", "runs"})
 #: The name of the database of verdicts inside the folder of runs.
-_DATABASE = "validation.duckdb"
+DATABASE = "validation.duckdb"
 
 
 @record
@@ -38,7 +38,7 @@ class ValidationSetup:
     @property
     def database(self) -> Path:
         """The verdicts of all validations."""
-        return self.runs_dir / _DATABASE
+        return self.runs_dir / DATABASE
 
     def decisive(self) -> dict[str, Any]:
         """The part of the configuration that verdicts are a function of, as plain values."""

@@ -22,7 +22,6 @@ from src.research.validation.screen import Screened, screen
 from src.research.validation.setup import ValidationSetup
 from src.research.validation.sources.port import CandidateSource
 from src.research.validation.survivors import refuse_reality_check
-from src.research.validation.verdicts import stands
 
 __all__ = [
     "Options", "Subject", "family_now", "identity_of", "key_of", "prepared_of", "refuse_coarse", "screened",
@@ -48,11 +47,12 @@ class Subject:
     """What is to be validated.
 
     Attributes:
+        candidates: ordered by id; they may be made anew whenever somebody looks at them.
         key: hash of all that verdicts are a function of, but the family and the program.
         trades: streams every candidate with its trades.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: Sequence[Candidate]
     count: int
     period: Period
     key: str
@@ -148,20 +148,17 @@ def survivors_of(subject: Subject, screened: Screened, options: Options) -> dict
     """The ids of the candidates that are to be judged further, by number."""
     if not options.walkforward:
         return {}
-    return {
-        each.number: each.candidate_id
-        for each in subject.candidates
-        if each.number not in screened.errors and stands(screened.phases[each.number])
-    }
+    return {number: subject.candidates[number].candidate_id for number in screened.standing}
 
 
 def prepared_of(
     setup: ValidationSetup, source: CandidateSource, subject: Subject, folder: Path | None, family: Family | None,
-    survivors: int, workers: int,
+    survivors: int, skipped: int, workers: int,
 ) -> Prepared:  # fmt: skip
     """What is told when the cheap phases are over."""
     return Prepared(
         name=setup.section.name, folder=folder, candidates=len(subject.candidates), trades=subject.count,
-        source=source.label, synthetic=source.synthetic, survivors=survivors, known=0, dropped=0, workers=workers,
+        source=source.label, synthetic=source.synthetic, survivors=survivors, skipped=skipped, known=0, dropped=0,
+        workers=workers,
         family_size=None if family is None else family.size, family_stored=family is not None and family.stored,
     )  # fmt: skip

@@ -3,8 +3,9 @@
 None of it decides: it stands beside the verdicts. Pure; any thread.
 """
 
+import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -29,16 +30,17 @@ _MOST_COMPARED, _MOST_RESAMPLES = 2_000, 999
 
 
 def sharpes_of(
-    candidates: Sequence[Candidate], wanted: set[str], shapes: Mapping[int, SharpeShape | None], trials: int
-) -> dict[str, dict[str, Any]]:
+    candidates: Sequence[Candidate], wanted: set[str], shapes: Mapping[int, SharpeShape], sharpes: Iterable[float],
+    trials: int,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
     """The figures of the candidates that are wanted, by id.
 
     Args:
-        shapes: by number, of all candidates: their spread is what the deflated ratio measures luck by.
+        shapes: by number, of those that are wanted at least.
+        sharpes: of all candidates, NaN where there is none: their spread is what the deflated ratio measures luck by.
         trials: how many were tried in all.
     """
-    known = [shape.sharpe for each in candidates if (shape := shapes.get(each.number)) is not None]
-    variance = _variance(known)
+    variance = _variance([each for each in sharpes if not math.isnan(each)])
     found: dict[str, dict[str, Any]] = {}
     for each in candidates:
         shape = shapes.get(each.number)
@@ -62,10 +64,20 @@ def _variance(values: Sequence[float]) -> float | None:
     return float(statistics.variance(values)) if len(values) > 1 else None
 
 
-def overfitting_of(blocks: OverfittingBlocks | None) -> dict[str, Any] | None:
-    """The probability of backtest overfitting, as plain values; None where there is nothing to be compared."""
-    found = None if blocks is None else blocks.compare()
-    return None if found is None else asdict(found)
+def overfitting_of(blocks: OverfittingBlocks | None) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The probability of backtest overfitting, and what it is made of: each way to halve the time.
+
+    Both as plain values, and None where there is nothing to be compared.
+    """
+    ways = None if blocks is None else blocks.ways()
+    if blocks is None or ways is None:
+        return None, None
+    found = blocks.summary(ways)
+    curve = {
+        "rank": list(ways.rank), "inside": [figure(each) for each in ways.inside],
+        "outside": [figure(each) for each in ways.outside],
+    }  # fmt: skip
+    return None if found is None else asdict(found), curve
 
 
 def refuse_reality_check(section: ValidationSection, candidates: int) -> None:

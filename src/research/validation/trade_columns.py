@@ -11,15 +11,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from src.core.errors import invariant
 from src.research.validation.ports import Candidate, CandidateTrades
 
-__all__ = ["TRADE_COLUMNS", "TradesHash", "in_order", "split_trades", "trades_table"]
+__all__ = [
+    "TRADE_COLUMNS", "TradesHash", "begin_columns", "in_order", "numbers_of", "split_trades", "trades_table",
+]  # fmt: skip
 
 #: The columns of a trade in their order, each with its Arrow type; see `CandidateTrades`.
 TRADE_COLUMNS: dict[str, Any] = {
     "entry_ns": pa.int64(), "exit_ns": pa.int64(), "r_net": pa.float64(), "cost_r": pa.float64(),
     "atr": pa.float64(), "session": pa.string(), "side": pa.int64(),
 }  # fmt: skip
+
+#: What Arrow's types of numbers are called here.
+_NUMPY = {"int8": "<i1", "int32": "<i4", "int64": "<i8", "double": "<f8"}
 
 #: What need not be known.
 _OPTIONAL = ("cost_r", "atr", "session", "side")
@@ -103,21 +109,45 @@ class TradesHash:
         return self._hash.hexdigest()
 
 
+def numbers_of(column: pa.Array | pa.ChunkedArray) -> Any:
+    """A column of numbers without nulls as an array of the same type; shape (n,).
+
+    Arrow's own way loads pandas, in every process that reads a trade.
+    """
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    invariant(not column.null_count, f"expected a column of {column.type} without nulls, found {column.null_count}")
+    kind = np.dtype(_NUMPY[str(column.type)])
+    parts = [
+        np.frombuffer(each.buffers()[1], dtype=kind, count=len(each), offset=each.offset * kind.itemsize)
+        for each in chunks
+        if len(each)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.empty(0, dtype=kind)
+
+
+def begin_columns() -> None:
+    """Load what the first columns of a process would have to wait for."""
+    import pyarrow.compute  # noqa: F401 - it is loaded where it is needed first
+
+
 class _Column:
     """One column of a table, ready to be cut into pieces."""
 
     def __init__(self, column: pa.ChunkedArray) -> None:
         self._unknown = column.null_count
         self._length = len(column)
-        self._present = column.is_valid().to_numpy() if 0 < self._unknown < self._length else None
+        mixed = 0 < self._unknown < self._length
+        self._present = numbers_of(column.is_valid().cast(pa.int8())).astype(np.bool_) if mixed else None
         self._names: Any = None
         if pa.types.is_string(column.type):
             coded = column.fill_null("").combine_chunks().dictionary_encode()
             self._names = np.array(coded.dictionary.to_pylist() or [""], dtype=str)
-            self._values: Any = coded.indices.to_numpy()
+            self._values: Any = numbers_of(coded.indices)
         else:
             # A null in a column of whole numbers would make floats of all of them.
-            self._values = column.fill_null(0).to_numpy()
+            self._values = numbers_of(column.fill_null(0) if self._unknown else column)
 
     def cut(self, part: slice) -> Any:
         """The piece."""

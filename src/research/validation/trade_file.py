@@ -2,11 +2,13 @@
 
 One DuckDB file, sorted, so that a few candidates are found without reading the others. It is written under another
 name and renamed when it is whole; whoever reads it opens it for reading alone and has closed it again when the call
-returns. Rows and hash are a function of the candidates. Called by one thread of a process.
+returns. The engine that reads stays with its process, because starting one takes longer than reading a few candidates.
+Rows and hash are a function of the candidates. Called by one thread of a process.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 import duckdb
@@ -18,12 +20,22 @@ from src.core.record import record
 from src.data.connection import first_line
 from src.research.validation.ports import Candidate, CandidateTrades, Period
 from src.research.validation.sources.port import CandidateSource
-from src.research.validation.trade_columns import TRADE_COLUMNS, TradesHash, in_order, split_trades, trades_table
+from src.research.validation.trade_columns import (
+    TRADE_COLUMNS,
+    TradesHash,
+    begin_columns,
+    in_order,
+    numbers_of,
+    split_trades,
+    trades_table,
+)
 
-__all__ = ["TradeFileInfo", "read_info", "read_trades", "write_trade_file"]
+__all__ = ["TradeFileInfo", "begin_reading", "end_reading", "read_info", "read_trades", "write_trade_file"]
 
 _VERSION = 1
-_WRITING, _READING = "96MB", "128MB"
+_WRITING, _READING = "64MB", "64MB"
+#: What the file is called in the engine that reads it.
+_FILE = "kept"
 _SQL = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.float64(): "DOUBLE"}
 # More of them at once are hardly faster, and stand in memory beside the database's own.
 _TRADES_AT_ONCE = 50_000
@@ -65,10 +77,12 @@ def write_trade_file(path: Path, source: CandidateSource) -> TradeFileInfo:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _unlink(partial)
-        with _connected(partial, read_only=False) as connection:
+        with _writer(partial) as connection:
             info = _write(connection, source)
         partial.replace(path)
     except (OSError, duckdb.Error) as error:
+        with suppress(OSError):  # what is on a full disk for nothing makes it no emptier
+            _unlink(partial)
         reason = error.strerror or error if isinstance(error, OSError) else first_line(error)
         raise DataError(
             f"the trades of the candidates could not be written to {path}: {reason}; make room or name a folder you "
@@ -83,8 +97,8 @@ def read_info(path: Path) -> TradeFileInfo | None:
     if not path.is_file():
         return None
     try:
-        with _connected(path, read_only=True) as connection:
-            rows = connection.execute(f"SELECT * FROM about WHERE version = {_VERSION}").fetchall()
+        with _reader(path) as connection:
+            rows = connection.execute(f"SELECT * FROM {_FILE}.about WHERE version = {_VERSION}").fetchall()
     except duckdb.Error:
         return None
     return _info(*rows[0][1:]) if rows else None
@@ -104,7 +118,7 @@ def read_trades(path: Path, numbers: Sequence[int], *, bare: bool = False) -> di
     if not numbers:
         return {}
     try:
-        with _connected(path, read_only=True) as connection:
+        with _reader(path) as connection:
             columns = [name for name in TRADE_COLUMNS if not bare or name not in _RARE]
             found = _read(connection, sorted(numbers), columns)
     except duckdb.Error as error:
@@ -198,12 +212,15 @@ def _read(
     for low, high in _ranges(numbers):
         # One range at a time: for a list of numbers the engine makes a join, which is slow and loses the order.
         chosen = f"number BETWEEN {low} AND {high}"
-        counts = connection.execute(f"SELECT number, trades FROM candidates WHERE {chosen} ORDER BY number").fetchall()
+        counts = connection.execute(
+            f"SELECT number, trades FROM {_FILE}.candidates WHERE {chosen} ORDER BY number"
+        ).fetchall()
         # Rows come as they were inserted, which is their order.
-        rows = connection.sql(f"SELECT number, {', '.join(columns)} FROM trades WHERE {chosen}").to_arrow_table()
+        question = f"SELECT number, {', '.join(columns)} FROM {_FILE}.trades WHERE {chosen}"
+        rows = connection.sql(question).to_arrow_table()
         told = np.repeat([number for number, _ in counts], [count for _, count in counts])
         invariant(
-            np.array_equal(rows.column("number").to_numpy(), told), "the file of trades does not hold what it says"
+            np.array_equal(numbers_of(rows.column("number")), told), "the file of trades does not hold what it says"
         )
         found.update(split_trades(rows, counts, wanted))
     return found
@@ -229,13 +246,44 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -
 
 
 @contextmanager
-def _connected(path: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-    memory = _READING if read_only else _WRITING
-    connection = duckdb.connect(str(path), read_only=read_only, config={"threads": 1, "memory_limit": memory})
+def _writer(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The file, open for writing until the block ends."""
+    connection = duckdb.connect(str(path), config={"threads": 1, "memory_limit": _WRITING})
     try:
         yield connection
     finally:
         connection.close()
+
+
+@contextmanager
+def _reader(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The engine of this process, with the file open for reading as `_FILE` until the block ends."""
+    engine = _engine()
+    name = str(path).replace("'", "''")
+    engine.execute(f"ATTACH '{name}' AS {_FILE} (READ_ONLY, TYPE duckdb)")
+    try:
+        yield engine
+    finally:
+        engine.execute(f"DETACH {_FILE}")
+
+
+def begin_reading() -> None:
+    """Start what the first reading of this process would have to wait for."""
+    begin_columns()
+    _engine()
+
+
+def end_reading() -> None:
+    """Let go of what reading holds, tens of megabytes; whoever reads again starts it anew."""
+    if _engine.cache_info().currsize:
+        _engine().close()
+        _engine.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _engine() -> duckdb.DuckDBPyConnection:
+    """An engine without a file of its own; between two readings it holds no file open, and it never writes one."""
+    return duckdb.connect(":memory:", config={"threads": 1, "memory_limit": _READING, "temp_directory": ""})
 
 
 def _unlink(partial: Path) -> None:

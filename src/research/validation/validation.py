@@ -6,8 +6,7 @@ family is corrected at once, and everything is written in one transaction. Kille
 with `resume` ends with the same bytes. Called by one thread; it reads the real clock to tell how long it took.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,17 +18,25 @@ from src.backtesting.artifacts import ensure_writable
 from src.backtesting.identity import code_hash_of_this_process, versions
 from src.core.errors import ConfigError, DataError
 from src.core.sync import monotonic_ns
-from src.core.words import counted
 from src.research.validation.crew import judges_for
-from src.research.validation.false_discovery import assumption
 from src.research.validation.family import Family, keep_family, stored_family
 from src.research.validation.judge import JudgeAnswer, JudgeTask, judge_chunk, judged, parameters_text
 from src.research.validation.judge import Parameters as Judging
 from src.research.validation.judged_book import JudgedBook, windows_in, windows_of
 from src.research.validation.outcome import Outcome, about_of, outcome_of, written
+from src.research.validation.packed import packed_values
 from src.research.validation.ports import Candidate, CandidateTrades, Period
-from src.research.validation.reoptimised import FAMILY, STARTED, entry_of, refuse_dry_run, reoptimised, trials_of
+from src.research.validation.reoptimised import (
+    FAMILY,
+    STARTED,
+    about_reoptimised,
+    entry_of,
+    refuse_dry_run,
+    reoptimised,
+    trials_of,
+)
 from src.research.validation.report import Timing, ValidationReport, ValidationWatch
+from src.research.validation.report_words import method_note
 from src.research.validation.setup import ValidationSetup
 from src.research.validation.sources import source_for
 from src.research.validation.sources.port import CandidateSource
@@ -46,14 +53,14 @@ from src.research.validation.subject import (
     subject_of,
     survivors_of,
 )
-from src.research.validation.trade_file import TradeFileInfo, read_info, read_trades, write_trade_file
+from src.research.validation.trade_file import TradeFileInfo, end_reading, read_info, read_trades, write_trade_file
 from src.research.validation.verdict_store import check_target
 
 __all__ = ["run_validation"]
 
 _RECORDS, _FAMILY, _TRADES = "records.jsonl", FAMILY, "trades.duckdb"
 #: So many candidates are read at once where they are looked at in this process.
-_READ_AT_ONCE = 1_024
+_READ_AT_ONCE = 512
 
 Chunk = Callable[[JudgeTask], JudgeAnswer]
 Stream = Callable[[], Iterator[tuple[Candidate, CandidateTrades]]]
@@ -96,7 +103,7 @@ def run_validation(
 def _dry(
     setup: ValidationSetup, source: CandidateSource, key: str, watch: ValidationWatch, options: Options
 ) -> ValidationReport:
-    """Everything in this process, and nothing of it on the disk."""
+    """Everything in this process, and nothing of it left on the disk."""
     began = monotonic_ns()
     count, start_ns, end_ns = 0, None, None
     for _, trades in source.trades():
@@ -114,18 +121,22 @@ def _dry(
     refuse_coarse(setup, family)
     found, cheap = screened(setup, subject, options)
     wanted = survivors_of(subject, found, options)
-    watch.prepared(prepared_of(setup, source, subject, None, family, len(wanted), workers=1))
+    watch.prepared(prepared_of(setup, source, subject, None, family, len(wanted), found.skipped, workers=1))
     since = monotonic_ns()
-    parameters, entries = Judging(section=setup.section, period=subject.period), list[dict[str, Any]]()
+    parameters, entries = Judging(section=setup.section, period=subject.period), packed_values()
+    broken: dict[int, str] = {}
     for candidate, trades in subject.trades():
         if candidate.number in wanted:
-            entries.append(judged(candidate.candidate_id, candidate.number, trades, parameters))
-            watch.done(len(entries), sum("error" in each for each in entries), len(wanted))
+            entry = judged(candidate.candidate_id, candidate.number, trades, parameters)
+            if "error" in entry:
+                broken[candidate.number] = str(entry["error"])
+            else:
+                entries.append(entry)
+            watch.done(len(entries) + len(broken), len(broken), len(wanted))
     seconds = (monotonic_ns() - since) / 1e9
-    broken = {each["number"]: str(each["error"]) for each in entries if "error" in each}
     outcome = outcome_of(
-        setup, subject.period, subject.candidates, found, (each for each in entries if "error" not in each), broken,
-        family, walkforward=options.walkforward,
+        setup, subject.period, subject.candidates, found, lambda: entries, broken, family,
+        walkforward=options.walkforward,
     )  # fmt: skip
     timing = Timing(
         wall_seconds=(monotonic_ns() - began) / 1e9, cheap_seconds=cheap, walkforward_seconds=seconds,
@@ -171,12 +182,13 @@ def _choosing(setup: ValidationSetup, watch: ValidationWatch, options: Options, 
             subject.period,
             subject.candidates,
             found,
-            [] if broken else [entry],
+            lambda: [] if broken else [entry],
             broken,
             family,
             walkforward=True,
         )
-        written(setup, folder, about_of(setup, source, key, family), outcome, windows_of([entry]))
+        about = about_of(setup, source, key, family)
+        written(setup, folder, about, outcome, windows_of([entry]), [about_reoptimised(chosen)])
     timing = Timing(
         wall_seconds=(monotonic_ns() - began) / 1e9, cheap_seconds=cheap, walkforward_seconds=made,
         sum_seconds=chosen.run_seconds, speed_up=None, workers=chosen.workers,
@@ -193,6 +205,7 @@ class _Validation:
     ) -> None:  # fmt: skip
         self._setup, self._source, self._key, self._folder = setup, source, key, folder
         self._watch, self._options, self._judge = watch, options, judge
+        self._candidates: Sequence[Candidate] = ()
         self._began_ns = monotonic_ns()
 
     def run(self) -> ValidationReport:
@@ -206,13 +219,17 @@ class _Validation:
             if options.walkforward:
                 judges.begin()
             subject = subject_of(setup, source, self._key, info.period, info.trades, self._read_back)
+            self._candidates = subject.candidates
             family = self._fixed_family(subject)
             refuse_coarse(setup, family)
             found, cheap_seconds = screened(setup, subject, options)
+            end_reading()  # from here on workers read
             wanted = survivors_of(subject, found, options)
             with JudgedBook(self._folder / _RECORDS, self._made_by(family), anew=not options.resume) as book:
                 known = book.known & wanted.keys()
-                prepared = prepared_of(setup, source, subject, self._folder, family, len(wanted), judges.workers)
+                prepared = prepared_of(
+                    setup, source, subject, self._folder, family, len(wanted), found.skipped, judges.workers
+                )
                 self._watch.prepared(replace(prepared, known=len(known), dropped=book.dropped))
                 parameters = parameters_text(setup.section, subject.period)
                 left = [(number, name) for number, name in wanted.items() if number not in known]
@@ -222,11 +239,12 @@ class _Validation:
                 )  # fmt: skip
                 outcome = outcome_of(
                     setup, subject.period, subject.candidates, found,
-                    (each for each in book.judged() if each["number"] in wanted),
+                    lambda: (each for each in book.judged() if each["number"] in wanted),
                     {number: why for number, why in book.broken().items() if number in wanted}, family,
                     walkforward=options.walkforward,
                 )  # fmt: skip
                 book.put_in_order()
+                del found  # what the statistics were made of is not needed any more
         records = windows_in(self._folder / _RECORDS)
         written(setup, self._folder, about_of(setup, source, self._key, family), outcome, records)
         if outcome.complete:
@@ -250,9 +268,8 @@ class _Validation:
 
     def _read_back(self) -> Iterator[tuple[Candidate, CandidateTrades]]:
         """Every candidate with its trades, some at a time, out of the file that the workers read too."""
-        candidates = self._source.candidates()
-        for at in range(0, len(candidates), _READ_AT_ONCE):
-            some = candidates[at : at + _READ_AT_ONCE]
+        for at in range(0, len(self._candidates), _READ_AT_ONCE):
+            some = self._candidates[at : at + _READ_AT_ONCE]
             trades = read_trades(self._folder / _TRADES, [each.number for each in some], bare=True)
             for each in some:
                 yield each, trades[each.number]
@@ -286,22 +303,10 @@ def _report(
         source=source.label, verdicts=outcome.verdicts, candidates=subject.candidates, windows=outcome.windows,
         daylight=outcome.daylight, sharpes=outcome.sharpes, family=family, method=testing.method, level=testing.level,
         p_value=testing.p_value, cutoff_ns=setup.section.discovery_cutoff_ns,
-        method_note="" if family is None else _notes(testing.method, outcome.notes),
+        method_note="" if family is None else method_note(testing.method, outcome.notes),
         pbo=outcome.pbo, reality_check=outcome.reality_check,
         funnel=outcome.funnel, warnings=outcome.warnings, timing=timing, planted=outcome.planted,
     )  # fmt: skip
-
-
-def _notes(method: Any, notes: Mapping[str, int]) -> str:
-    """What the correction rests on, and what was said of p-values: notes that differ in numbers alone are told once."""
-    kinds = dict[str, list[Any]]()
-    for note, count in notes.items():
-        kind = kinds.setdefault(re.sub(r"\d+", "#", note), [0, note])
-        kind[0] += count
-    told = [
-        f"{counted(count, 'p-value')}{', as one says' if count > 1 else ''}: {note}" for count, note in kinds.values()
-    ]
-    return "; ".join([assumption(method), *told])
 
 
 @contextmanager

@@ -1,12 +1,15 @@
 """From what the phases found out to verdicts, over a family of hypotheses that never shrinks. Pure; any thread."""
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from src.core.record import record
 from src.research.validation.false_discovery import Method, adjusted
 from src.research.validation.figures import figure
+from src.research.validation.packed import packed_verdicts
 from src.research.validation.ports import Candidate, PhaseResult, Status, Verdict
 
 __all__ = ["SIGNIFICANCE", "STABILITY", "Found", "funnel_of", "stands", "verdicts_of"]
@@ -37,23 +40,25 @@ def stands(phases: Sequence[PhaseResult]) -> bool:
 
 
 def verdicts_of(
-    candidates: Sequence[Candidate], found: Mapping[int, Found], *, family: int | None, method: Method, level: float
-) -> tuple[Verdict, ...]:
-    """The verdicts, in the order of the candidates.
+    found: Iterable[tuple[Candidate, Found | None]], *, family: int | None, method: Method, level: float
+) -> Sequence[Verdict]:
+    """The verdicts, in the order of the candidates; packed, so that thousands of them take little memory.
 
     Args:
-        found: by the candidates' numbers.
+        found: what is known of each candidate, None if it is nothing; gone through once, and none is kept.
         family: how many hypotheses there are; None without a cut-off, when nothing is said of significance.
     """
-    first = [_verdict(each, found.get(each.number)) for each in candidates]
+    first, p = packed_verdicts(), array("d")
+    for candidate, each in found:
+        verdict = _verdict(candidate, each)
+        first.append(verdict)
+        p.append(_p_value(verdict, each))
     if family is None:
-        return tuple(first)
-    p = [_p_value(verdict, found.get(each.number)) for each, verdict in zip(candidates, first, strict=True)]
-    after = adjusted(p, family, method)
-    return tuple(
-        _judged(verdict, value, figure(corrected), family, method, level)
-        for verdict, value, corrected in zip(first, p, after, strict=True)
-    )
+        return first
+    last = packed_verdicts()
+    for verdict, value, corrected in zip(first, p, adjusted(p, family, method), strict=True):
+        last.append(_judged(verdict, value, figure(corrected), family, method, level))
+    return last
 
 
 def _verdict(candidate: Candidate, found: Found | None) -> Verdict:
@@ -97,26 +102,22 @@ def _judged(
     return replace(verdict, status=Status.REJECT, reason=f"{SIGNIFICANCE}: {reason}", phases=(*verdict.phases, result))
 
 
-def funnel_of(verdicts: Sequence[Verdict]) -> tuple[tuple[str, int, int, int], ...]:
+def funnel_of(verdicts: Iterable[Verdict]) -> tuple[tuple[str, int, int, int], ...]:
     """For each phase in order: how many came to it, how many it rejected, and how many it could not judge.
 
     A candidate leaves at the phase that rejects it first, or, where none does, at the first one that had to be left
     out. One that broke comes to no phase.
     """
-    order = tuple(dict.fromkeys(result.phase for each in verdicts for result in each.phases))
-    ranks = {phase: i for i, phase in enumerate(order)}
-    leaves: list[tuple[int, Status]] = []
+    order: dict[str, None] = {}
+    leave: Counter[tuple[str | None, Status]] = Counter()
     for each in verdicts:
-        if each.status is Status.ERROR:
-            continue
-        last = next((result.phase for result in each.phases if result.status is each.status), None)
-        leaves.append((len(order) if each.status is Status.PASS or last is None else ranks[last], each.status))
-    return tuple(
-        (
-            phase,
-            sum(at >= i for at, _ in leaves),
-            sum(at == i and status is Status.REJECT for at, status in leaves),
-            sum(at == i and status is Status.SKIP for at, status in leaves),
-        )
-        for i, phase in enumerate(order)
-    )
+        order.update(dict.fromkeys(result.phase for result in each.phases))
+        if each.status is not Status.ERROR:
+            at = next((result.phase for result in each.phases if result.status is each.status), None)
+            leave[None if each.status is Status.PASS else at, each.status] += 1
+    left, told = leave.total(), []
+    for phase in order:
+        rejected, skipped = leave[phase, Status.REJECT], leave[phase, Status.SKIP]
+        told.append((phase, left, rejected, skipped))
+        left -= rejected + skipped
+    return tuple(told)

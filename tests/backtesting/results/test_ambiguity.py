@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 
 from src.backtesting.artifacts import write_run
-from src.backtesting.metrics import compute_metrics
-from src.backtesting.report import report_html
-from src.backtesting.report_ambiguity import MOST_ROWS, ambiguity_section
+from src.backtesting.report import build_run_report
+from tests.backtesting.results.test_report import data_of
 from tests.backtesting.results.worlds import World, busy_world
 
 
@@ -32,23 +31,19 @@ def test_the_interval_is_in_the_manifest(tmp_path: Path) -> None:
     assert profit["ambiguous_trades"] == 1
 
 
-def test_the_report_lists_each_ambiguous_trade_with_its_three_results() -> None:
+def test_the_report_lists_each_ambiguous_trade_with_its_three_results(tmp_path: Path) -> None:
     """The worst, the chosen and the best; a run without any has no such section."""
     result = busy_world().result()
 
-    page = report_html(result, compute_metrics(result), {})
-    certain = report_html(World().result(), compute_metrics(World().result()), {})
+    doubtful = build_run_report(write_run(result, run_id="a", manifest={}, runs_dir=tmp_path, report=False)).html()
+    certain = build_run_report(
+        write_run(World().result(), run_id="b", manifest={}, runs_dir=tmp_path, report=False)
+    ).html()
 
-    assert f"1 trade of {len(result.trades)} would have ended otherwise" in page
-    assert 'id="ambiguous"' in page
-    assert 'id="ambiguous"' not in certain
-
-
-def test_a_long_list_is_cut_and_says_so() -> None:
-    """All trades are in the table of the trades."""
-    (trade,) = busy_world().result().ambiguous_trades
-
-    text = ambiguity_section([trade] * (MOST_ROWS + 5), (-1.0, 2.0), 1.0, "USD")
-
-    assert text.count("<tr>") == MOST_ROWS + 1
-    assert f"The first {MOST_ROWS} are shown" in text
+    (trade,) = result.ambiguous_trades
+    assert f"1 trade of {len(result.trades)} would have ended otherwise" in doubtful
+    table = data_of(doubtful)["tables"]["ambiguous"]
+    row = {column["name"]: values[0] for column, values in zip(table["columns"], table["values"], strict=True)}
+    assert (row["Worst"], row["Chosen"], row["Best"]) == (trade.net_worst, trade.net, trade.net_best)
+    assert row["#"] == result.trades.index(trade) + 1
+    assert "ambiguous" not in data_of(certain)["tables"]

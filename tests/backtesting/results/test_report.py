@@ -1,29 +1,52 @@
-"""The report: self-contained, escaped, small, and equal for equal runs."""
+"""The report of a run: self-contained, escaped, small, and equal for equal runs."""
 
 import base64
+import html
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from src.backtesting.metrics import compute_metrics
-from src.backtesting.report import report_html, write_report
-from src.backtesting.report_curves import thinned
+from src.backtesting.artifacts import write_run
+from src.backtesting.report import build_run_report
+from src.backtesting.report.curves import exposure_figure, thinned
+from src.backtesting.report.figures import Exposure, exposure
+from src.backtesting.report.stored import read_run
 from src.backtesting.result import BacktestResult
-from src.core.errors import StrategyError
+from src.core.bars import BarSeries
+from src.core.errors import DataError, StrategyError
 from src.core.records import Side
 from src.core.timeframe import MINUTE_NS
+from src.pages.packing import unpacked
 from tests.backtesting.results.worlds import START_NS, World, bars, busy_world, failed
 
-MANIFEST = {"run_id": "0123456789abcdef", "seed": 7, "policy": "1:fifo:7", "synthetic": False}
+RUN_ID = "0123456789abcdef"
+MANIFEST = {"seed": 7, "policy": "1:fifo:7", "synthetic": False}
 
 
-def page(result: BacktestResult, manifest: dict[str, Any] | None = None, **more: Any) -> str:
-    """The report of a result."""
-    return report_html(result, compute_metrics(result), MANIFEST if manifest is None else manifest, **more)
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Where runs are stored."""
+    return tmp_path / "runs"
+
+
+def page(
+    runs: Path,
+    result: BacktestResult,
+    manifest: dict[str, Any] | None = None,
+    prices: dict[str, BarSeries] | None = None,
+) -> str:
+    """The report that is written with a run."""
+    number = len(list(runs.glob("*"))) if runs.is_dir() else 0
+    folder = write_run(
+        result, run_id=RUN_ID, manifest={**MANIFEST, **(manifest or {})}, runs_dir=runs / str(number),
+        price_series=prices,
+    )  # fmt: skip
+    return (folder / "report.html").read_text(encoding="utf-8")
 
 
 def own_part(text: str) -> str:
@@ -31,67 +54,89 @@ def own_part(text: str) -> str:
     return re.sub(r"<script>/\*\*.*?</script>", "", text, flags=re.DOTALL)
 
 
-def figures(text: str) -> Any:
-    """The values that the charts read."""
-    match = re.search(r'<script type="application/json" id="figures">(.*?)</script>', text, flags=re.DOTALL)
+def data_of(text: str) -> Any:
+    """The values that the page's script reads."""
+    match = re.search(r'<script type="application/json" id="page-data">(.*?)</script>', text, flags=re.DOTALL)
     assert match is not None
     return json.loads(match.group(1))
 
 
-def numbers(stored: dict[str, str]) -> np.ndarray:
-    """An array as the chart decodes it."""
-    assert stored["dtype"] == "f8"
-    return np.frombuffer(base64.b64decode(stored["bdata"]), "<f8")
+def pack_of(text: str, name: str) -> Any:
+    """Columns that were packed into the page."""
+    match = re.search(rf'id="pack-{name}" data-columns="([^"]*)">([^<]*)<', text)
+    assert match is not None
+    return unpacked(html.unescape(match.group(1)), match.group(2))
 
 
-def test_the_page_asks_the_network_for_nothing() -> None:
-    """Neither addresses nor sources nor links, the library is inlined once, and the page forbids all loading."""
-    text = page(busy_world().result())
+def test_the_page_asks_the_network_for_nothing(runs: Path) -> None:
+    """Neither addresses nor sources, the library is inlined once, and the page forbids all loading."""
+    text = page(runs, busy_world().result(), prices={"AAA": bars("AAA", 200)})
     own = own_part(text)
 
     assert len(text) - len(own) > 1_000_000
-    assert not re.search(r"https?:|src=|href=|@import|url\(", own)
+    assert not re.search(r"https?:|src=|@import|url\(", own)
     assert "default-src 'none'" in own
-    assert own.count("<script") == 2
 
 
-def test_the_page_shows_each_part_of_a_run() -> None:
-    """Headline, curves, prices, costs, groups, trades, refusals, exits, fidelity and manifest."""
+def test_the_page_shows_each_part_of_a_run(runs: Path) -> None:
+    """Headline, curves, prices, groups, excursions, exposure, costs, trades, refusals, fidelity and manifest."""
     result = busy_world().result(refusals={"max_open_positions": 1234}, fidelity={"latency": "counts as 0"})
 
-    own = own_part(page(result, price_series={"AAA": bars("AAA", 200)}))
+    own = own_part(page(runs, result, prices={"AAA": bars("AAA", 200)}))
 
-    for words in ("0123456789abcdef", result.digest, "COMPLETED", "Equity and drawdown", "Prices, entries and exits",
-                  "From gross to net", "By symbol", "By book", "breakout", "cross up", "stop (ambiguous)", "1,234",
-                  "max_open_positions", "counts as 0", "Manifest", "1,004.00"):  # fmt: skip
+    for words in (RUN_ID, result.digest, "COMPLETED", "Equity and drawdown", "Prices, entries and exits",
+                  "From gross to net", "By symbol", "By strategy", "By side", "By exit", "breakout", "cross up",
+                  "stop (ambiguous)", "1234", "max_open_positions", "counts as 0", "Manifest", "1,004.00",
+                  "Returns by month", "Weekday by hour", "Distribution of R", "Excursions",
+                  "Exposure and margin"):  # fmt: skip
         assert words in own
     assert "SYNTHETIC" not in own
 
 
-def test_a_synthetic_market_is_said_large_with_its_seed() -> None:
+def test_a_synthetic_market_is_said_large_with_its_seed(runs: Path) -> None:
     """The banner names the seed of the market, or that of the run when they are one."""
-    own = own_part(page(busy_world().result(), {**MANIFEST, "synthetic": True}))
-    apart = own_part(page(busy_world().result(), {**MANIFEST, "synthetic": True, "synthetic_seed": 9}))
+    own = own_part(page(runs, busy_world().result(), {"synthetic": True}))
+    apart = own_part(page(runs, busy_world().result(), {"synthetic": True, "synthetic_seed": 9}))
 
-    assert "<strong>SYNTHETIC</strong>The market was generated from seed 7." in own
-    assert "<strong>SYNTHETIC</strong>The market was generated from seed 9." in apart
+    assert "<strong>SYNTHETIC</strong><span>The market was generated from seed 7." in own
+    assert "<strong>SYNTHETIC</strong><span>The market was generated from seed 9." in apart
 
 
-def test_zero_trades_and_errors_are_said_at_the_top() -> None:
+def test_a_run_in_real_time_has_no_seed_to_show(runs: Path) -> None:
+    """Its manifest holds None there."""
+    own = own_part(page(runs, busy_world().result(), {"seed": None}))
+
+    assert "&middot; schedule 1:fifo:7" in own
+    assert "seed None" not in own
+
+
+def test_exposure_is_drawn_to_the_end_of_the_run(runs: Path) -> None:
+    """What the last fill left is held from then on: a line, although there was one fill."""
+    run = read_run(write_run(busy_world().result(), run_id=RUN_ID, manifest=MANIFEST, runs_dir=runs))
+    whole = exposure(run)
+    one = Exposure(**{each.name: getattr(whole, each.name)[:1] for each in fields(Exposure)})
+    figure = exposure_figure(run, one)
+
+    assert figure is not None
+    gross = figure["data"][0]
+    assert [len(gross["x"]), gross["y"][0]] == [2, gross["y"][1]]
+
+
+def test_zero_trades_and_errors_are_said_at_the_top(runs: Path) -> None:
     """A run without trades names its commonest refusal; a failed one its error; a degraded one the symbol."""
-    empty = own_part(page(World().result(refusals={"margin": 837})))
-    ended = own_part(page(failed(busy_world(), StrategyError("Mine raised on bar 3"))))
-    dropped = own_part(page(busy_world().result(failures={"BBB": "no data after noon"})))
+    empty = own_part(page(runs, World().result(refusals={"margin": 837})))
+    ended = own_part(page(runs, failed(busy_world(), StrategyError("Mine raised on bar 3"))))
+    dropped = own_part(page(runs, busy_world().result(failures={"BBB": "no data after noon"})))
 
-    assert "<strong>NO TRADES</strong>the run closed 0 trades" in empty
+    assert "<strong>NO TRADES</strong><span>the run closed 0 trades" in empty
     assert "`margin` (837 times)" in empty
-    assert "<b>StrategyError</b>: Mine raised on bar 3" in ended
-    assert "<b>BBB</b>: no data after noon" in dropped
+    assert "<strong>StrategyError</strong><span>Mine raised on bar 3" in ended
+    assert "<strong>BBB</strong><span>no data after noon" in dropped
 
 
-def test_all_text_of_a_user_is_escaped() -> None:
+def test_all_text_of_a_user_is_escaped(runs: Path) -> None:
     """Markup in names, reasons, errors, configuration and codes comes out as text, and cannot end a script."""
-    evil = "</script><img src=x onerror=alert(1)>{{data}}"
+    evil = "</script><img alt=x onerror=alert(1)>{{data}}"
     world = World()
     world.fill(1, Side.BUY, 1, 100, symbol=evil, book=evil, reason=evil)
     world.fill(2, Side.SELL, 1, 101, symbol=evil, book=evil, reason=evil, kind=evil)
@@ -99,66 +144,91 @@ def test_all_text_of_a_user_is_escaped() -> None:
     result = world.result(
         currency=evil, refusals={evil: 1}, fidelity={evil: evil}, failures={evil: evil}, error=StrategyError(evil)
     )
-    manifest = {**MANIFEST, "run_id": evil, "seed": evil, "policy": evil, "configuration": {evil: [evil]}}
 
-    own = own_part(page(result, manifest, price_series={evil: bars("x", 10)}))
+    own = own_part(page(runs, result, {"seed": evil, "policy": evil}, prices={evil: bars("x", 10)}))
 
     assert "<img" not in own
-    assert own.count("</script>") == 2
-    assert own.count("&lt;img") > 15
-    assert figures(own)["prices"][0]["long"]["text"][0].count("&lt;img") == 2
+    assert own.count("</script>") == own.count("<script")
+    assert own.count("&lt;img") > 10
 
 
-def test_equal_runs_have_equal_reports() -> None:
+def test_equal_runs_have_equal_reports(runs: Path) -> None:
     """No real time and no order of chance is in the page."""
     first, second = busy_world().result(seconds=1.0), busy_world().result(seconds=2.0)
 
-    assert page(first) == page(second)
+    assert page(runs, first) == page(runs, second)
 
 
-def test_curves_are_drawn_from_the_samples() -> None:
+def test_curves_are_drawn_from_the_samples(runs: Path) -> None:
     """A short curve is drawn in full, in milliseconds, with its drawdown in percent."""
-    found = figures(page(busy_world().result()))["equity"]
+    curve, fall = data_of(page(runs, busy_world().result()))["charts"]["equity"]["data"]
 
-    assert numbers(found["at"])[0] == START_NS / 1e6
-    assert numbers(found["equity"]).tolist() == [1000, 1009, 1001, 1003, 1004]
-    assert numbers(found["drawdown"])[2] == pytest.approx(-8 / 1009 * 100)
-
-
-def test_entries_and_exits_are_marked_at_their_fills() -> None:
-    """Long and short entries, exits won and lost, and the position that is still open."""
-    text = page(busy_world().result(), price_series={"AAA": bars("AAA", 200), "BBB": bars("BBB", 200)})
-
-    first, second = figures(text)["prices"]
-
-    assert numbers(first["long"]["price"]).tolist() == [100.0, 110.0]
-    assert first["long"]["text"][1].startswith("still open: 1 at 110")
-    assert numbers(first["won"]["price"]).tolist() == [106.0]
-    assert (numbers(second["short"]["price"]).tolist(), numbers(second["lost"]["price"]).tolist()) == ([50.0], [52.0])
-    assert len(numbers(first["lost"]["at"])) == 0
+    assert numbers(curve["x"])[0] == START_NS / 1e6
+    assert numbers(curve["y"]).tolist() == [1000, 1009, 1001, 1003, 1004]
+    assert numbers(fall["y"])[2] == pytest.approx(-8 / 1009 * 100)
 
 
-def test_prices_outside_the_window_are_not_drawn() -> None:
+def numbers(stored: dict[str, str]) -> np.ndarray:
+    """An array as the chart decodes it."""
+    return np.frombuffer(base64.b64decode(stored["bdata"]), "<f8")
+
+
+def test_positions_still_open_are_marked(runs: Path) -> None:
+    """One that was reduced and not closed is shown with what is left of it."""
+    text = page(runs, busy_world().result(), prices={"AAA": bars("AAA", 200), "BBB": bars("BBB", 200)})
+
+    ((symbol, side, _, price, volume, _),) = data_of(text)["values"]["open_positions"]
+
+    assert (symbol, side, price, volume) == ("AAA", "buy", 110.0, 1.0)
+
+
+def test_prices_outside_the_window_are_not_drawn(runs: Path) -> None:
     """Bars of the warm-up, before the start, stay out."""
     series = bars("AAA", 600, start_ns=START_NS - 500 * MINUTE_NS)
 
-    found = figures(page(busy_world().result(), price_series={"AAA": series}))["prices"][0]
+    text = page(runs, busy_world().result(), prices={"AAA": series})
 
-    assert numbers(found["at"])[0] == (START_NS + MINUTE_NS) / 1e6
-    assert found["note"] == "100 bars."
+    (about,) = data_of(text)["values"]["prices"]
+    assert about["count"] == 100
+    assert pack_of(text, "bars-0")["at"][0] == START_NS // 1_000_000
 
 
-def test_a_long_trade_table_is_cut_in_the_middle_and_says_so() -> None:
-    """Of 1,203 trades the first and last 500 are listed, 203 are named as left out."""
+def test_every_trade_is_in_the_table(runs: Path) -> None:
+    """None of 1,203 trades is left out, each has its number and its reason."""
     world = World(days=60)
     for number in range(1_203):
         world.trade(1.0, hours=number, reason=f"trade-{number + 1}-")
 
-    own = own_part(page(world.result()))
+    text = page(runs, world.result())
 
-    assert "1,203 closed trades, money in USDT; the first and last 500 are shown" in own
-    assert "203 trades left out here" in own
-    assert [f"trade-{n}-" in own for n in (1, 500, 501, 703, 704, 1_203)] == [True, True, False, False, True, True]
+    heads = [one["name"] for one in data_of(text)["tables"]["trades"]["columns"]]
+    rows = pack_of(text, "table-trades")
+    assert rows[str(heads.index("#"))].tolist() == list(range(1, 1_204))
+    assert rows[str(heads.index("Reason"))] == [f"trade-{number + 1}-" for number in range(1_203)]
+
+
+def test_a_run_without_figures_has_no_report(tmp_path: Path) -> None:
+    """A folder whose figures are null is refused in a sentence."""
+    folder = write_run(busy_world().result(), run_id=RUN_ID, manifest=MANIFEST, runs_dir=tmp_path, report=False)
+    (folder / "metrics.json").write_text("null", encoding="utf-8")
+
+    with pytest.raises(DataError, match="has no figures"):
+        build_run_report(folder)
+
+
+def test_timing_is_shown_when_asked_for(tmp_path: Path) -> None:
+    """The report that is made later tells the real time, the one of the run does not."""
+    folder = write_run(
+        busy_world().result(seconds=2.0), run_id=RUN_ID, manifest=MANIFEST, runs_dir=tmp_path,
+        timing={"runtime": "threads", "machine": "abc", "turns": {"worker:AAA": 17}},
+    )  # fmt: skip
+
+    later = own_part(build_run_report(folder, timing=True).html())
+
+    assert "Thread timing" in later
+    assert "2.00 s" in later
+    assert "worker:AAA" in later
+    assert "Thread timing" not in (folder / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 99, 100, 101, 1_000, 12_345])
@@ -178,7 +248,7 @@ def test_thinning_keeps_ends_and_extremes(count: int) -> None:
 
 
 @pytest.mark.slow
-def test_the_report_of_a_long_run_stays_small(tmp_path: Path) -> None:
+def test_the_report_of_a_long_run_stays_small(runs: Path) -> None:
     """Half a million bars, samples on each and 11,000 trades make less than 15 MB."""
     count = 500_000
     world = World(days=count / 1440)
@@ -186,8 +256,9 @@ def test_the_report_of_a_long_run_stays_small(tmp_path: Path) -> None:
         world.trade((number % 7) - 3.0, hours=number * 0.75, lasts=0.5, reason="cross up")
     equity_ns = START_NS + np.arange(count, dtype=np.int64) * MINUTE_NS
     equity = 1_000 + np.random.default_rng(1).normal(size=count).cumsum() * 0.01
+    equity[-1] = world.balance + world.realised
     result = world.result(equity_ns=equity_ns, equity=equity)
 
-    write_report(tmp_path / "report.html", result, compute_metrics(result), MANIFEST, {"AAA": bars("AAA", count)})
+    text = page(runs, result, prices={"AAA": bars("AAA", count)})
 
-    assert (tmp_path / "report.html").stat().st_size < 15_000_000
+    assert len(text) < 15_000_000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.backtesting.costs_section import points_by_hour
+from src.brokers.simulated.costs_section import points_by_hour
 from src.brokers.simulated.latency import Jitter
 from src.core.records import OrderState
 from src.core.timeframe import HOUR_NS, MINUTE_NS

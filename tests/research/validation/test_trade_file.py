@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -228,6 +229,21 @@ def test_a_file_that_is_not_whole_takes_no_place(tmp_path: Path) -> None:
     assert write_trade_file(path, Known(trades((3, 4, 0.5)))) != first
 
 
+def test_a_disk_that_is_full_keeps_nothing_of_what_it_has_no_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a file of trades is of use to nobody, and room is what is wanting."""
+
+    def refuses(connection: duckdb.DuckDBPyConnection, table: str, rows: Any) -> None:
+        raise duckdb.IOException("No space left on device")
+
+    monkeypatch.setattr("src.research.validation.trade_file._insert", refuses)
+    with pytest.raises(DataError, match="could not be written to .*: No space left on device; make room"):
+        write_trade_file(tmp_path / "trades.duckdb", Known(trades((1, 2, 0.5))))
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_trades_that_do_not_fit_are_our_fault(tmp_path: Path) -> None:
     """A column of another length."""
     with pytest.raises(InternalError, match="expected 1 values of cost_r"):
@@ -257,3 +273,18 @@ def test_scattered_candidates_of_a_large_file_come_in_order(tmp_path: Path) -> N
     found = read_trades(path, range(0, 40, 2))
 
     assert all(np.array_equal(each.entry_ns, entries[number]) for number, each in found.items())
+
+
+def test_between_two_readings_a_file_may_be_written_anew(tmp_path: Path) -> None:
+    """The engine that stays holds no file; a path may have any letters."""
+    path = tmp_path / 'it\'s "one"' / "trades.duckdb"
+    for r in (1.0, 2.0):
+        write_trade_file(path, Known(trades((1, 2, r))))
+
+        assert read_trades(path, [0])[0].r_net.tolist() == [r]
+    path.write_bytes(b"nonsense")
+
+    with pytest.raises(DataError, match="cannot be read"):
+        read_trades(path, [0])
+    write_trade_file(path, Known(trades((1, 2, 3.0))))
+    assert read_trades(path, [0])[0].r_net.tolist() == [3.0]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from filelock import FileLock
 
 from src.core.errors import DataError, InternalError
+from src.research.validation import verdict_store
 from src.research.validation.ports import Status
 from src.research.validation.verdict_store import (
     ValidationRow,
@@ -95,6 +97,22 @@ def test_whatever_changes_is_written(path: Path) -> None:
         assert write_verdicts(path, MINE, [row])
     assert not write_verdicts(path, MINE, [row])
     assert write_verdicts(path, dataclasses.replace(MINE, family_size=401), [row])
+
+
+def test_how_many_rows_are_stored_at_once_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What becomes of a candidate does not depend on which others are stored beside it."""
+    told = []
+    for at_once in (1, 2, 1000):
+        monkeypatch.setattr("src.research.validation.verdict_store._ROWS_AT_ONCE", at_once)
+        path = tmp_path / str(at_once) / "validation.duckdb"
+        write_verdicts(path, MINE, [verdict(name) for name in "abcde"])
+        write_verdicts(path, OTHER, [verdict("a", adjusted=0.01), verdict("b", Status.REJECT), verdict("f")])
+        write_verdicts(path, MINE, [verdict("a", Status.SKIP), verdict("b"), verdict("c"), verdict("d", adjusted=0.02)])
+
+        assert not write_verdicts(path, MINE, [verdict("d", adjusted=0.02), verdict("e"), verdict("a", Status.SKIP)])
+        told.append(export_verdicts(path))
+    assert told[0] == told[1] == told[2]
+    assert len(told[0]["verdict_history"]) > 3
 
 
 def test_only_candidates_that_were_processed_are_touched(path: Path) -> None:
@@ -191,11 +209,13 @@ from src.research.validation import verdict_store
 from tests.research.validation.test_verdict_store import MINE, verdict
 from src.research.validation.ports import Status
 
-kept = verdict_store._keep
+kept, calls = verdict_store._keep, []
 
-def until_killed(connection, verdicts):
-    kept(connection, verdicts)
-    if "leaving" in verdicts:
+def until_killed(connection, given_way):
+    kept(connection, given_way)
+    calls.append(given_way.num_rows)
+    if len(calls) == 2:  # verdicts and setups of the first rows have given way
+        assert all(calls)
         os.kill(os.getpid(), signal.SIGKILL)
 
 verdict_store._keep = until_killed
@@ -258,6 +278,127 @@ def test_a_full_disk_is_a_sentence_and_changes_nothing(path: Path, pytestconfig:
 
     assert ended.returncode == 0
     assert export_verdicts(path) == before
+
+
+UNFOLDED = """
+import resource, signal, sys
+from pathlib import Path
+from src.research.validation.ports import Status
+from src.research.validation.verdict_store import write_verdicts
+from tests.research.validation.test_verdict_store import OTHER, noise, verdict
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+write_verdicts(path, OTHER, [verdict(f"c{number}", Status.SKIP, reason=noise(number, 600)) for number in range(2000)])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
+def test_what_was_committed_is_not_said_to_be_lost(path: Path, pytestconfig: pytest.Config) -> None:
+    """The disk takes the log of the transaction, but has no room for the file; once there is room the log goes."""
+    write_verdicts(path, MINE, [verdict(f"c{number}", reason=noise(-number, 600)) for number in range(2000)])
+    limit = path.stat().st_size + (1 << 20)
+
+    subprocess.run(
+        [sys.executable, "-c", UNFOLDED, str(path), str(limit)], check=True, cwd=pytestconfig.rootpath,
+        env={**os.environ, "PYTHONPATH": str(pytestconfig.rootpath)},
+    )  # fmt: skip
+
+    log = path.with_name(path.name + ".wal")
+    assert log.exists()
+    told = export_verdicts(path)
+    assert [each["status"] for each in told["experimental_strategies"]] == ["PASS"] * 2000 + ["SKIP"] * 2000
+    assert not write_verdicts(
+        path, OTHER, [verdict(f"c{number}", Status.SKIP, reason=noise(number, 600)) for number in range(2000)]
+    )
+    assert not log.exists()
+    assert export_verdicts(path) == told
+
+
+def test_what_somebody_killed_has_left_beside_the_file_is_cleared_away(path: Path) -> None:
+    """Whatever had no room in his memory, even if nothing else is to be done."""
+    write_verdicts(path, MINE, [verdict("a")])
+    left = path.with_name(path.name + ".tmp")
+    left.mkdir()
+    (left / "duckdb_temp_storage_DEFAULT-0.tmp").write_bytes(bytes(1000))
+
+    assert not write_verdicts(path, MINE, [verdict("a")])
+
+    assert not left.exists()
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    assert not write_verdicts(path, MINE, [verdict("a")])
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+def noise(seed: int, letters: int) -> str:
+    """A text that no compression makes short."""
+    return random.Random(seed).randbytes(letters // 2).hex()
+
+
+@pytest.mark.slow
+def test_rows_so_wide_that_they_have_no_room_are_stored_all_the_same(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine looks at thousands of rows at a time, however wide they are, and is given more memory then."""
+    more = verdict_store._MEMORY[1:]
+    monkeypatch.setattr(verdict_store, "_MEMORY", ("6MB", *more))
+    wide = [verdict(f"c{number}", Status.REJECT, reason=noise(number, 1 << 20)) for number in range(8)]
+
+    assert write_verdicts(path, MINE, wide)
+
+    assert told(path, "experimental_strategies", "reason") == [(each.reason,) for each in wide]
+    assert not write_verdicts(path, MINE, wide)
+    assert write_verdicts(path, MINE, [verdict(f"c{number}") for number in range(8)])
+    assert len(told(path, "verdict_history", "place")) == 8
+
+
+MANY = """
+import random, sys
+from pathlib import Path
+import psutil
+from src.research.validation.verdict_store import write_verdicts
+from tests.research.validation.test_verdict_store import MINE, verdict
+
+MANY = 20_000
+FIGURES = [random.Random(number).randbytes(300).hex() for number in range(61)]
+
+def rows(count, told):
+    for number in range(count):
+        yield verdict(f"c{number:06}", number=number, figures=((told, FIGURES[number % 61] + str(number)),))
+
+def peak(name, count, told):
+    write_verdicts(Path(sys.argv[1]) / name, MINE, rows(count, told))
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+peak("few.duckdb", 2_000, "old")
+few = peak("few.duckdb", 2_000, "new")
+peak("many.duckdb", MANY, "old")
+print(peak("many.duckdb", MANY, "new") - few)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="nothing there tells what a process held at most")
+def test_replacing_tens_of_thousands_of_verdicts_takes_hardly_more_memory(
+    path: Path, pytestconfig: pytest.Config
+) -> None:
+    """All in one transaction, which would hold each of them and what gives way to it."""
+    path.parent.mkdir()
+
+    ended = subprocess.run(
+        [sys.executable, "-c", MANY, str(path.parent)], check=True, cwd=pytestconfig.rootpath, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(pytestconfig.rootpath)},
+    )  # fmt: skip
+
+    assert int(ended.stdout.split()[-1]) < 40_000  # kB; the engine may show how far it is before
+    many = path.with_name("many.duckdb")
+    assert len(told(many, "verdict_history", "place")) == 20_000
+    assert (
+        len(told(many, "experimental_strategies", "number")) == len(told(many, "validated_setups", "phase")) == 20_000
+    )
 
 
 def test_files_that_are_something_else_are_refused_before_any_work(path: Path) -> None:

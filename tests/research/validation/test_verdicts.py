@@ -1,11 +1,15 @@
 """From phases to verdicts: what fails closed, and a family that never shrinks."""
 
+from collections.abc import Iterator, Mapping, Sequence
+
 from src.research.validation.ports import Candidate, PhaseResult, Status, Verdict
 from src.research.validation.verdicts import Found, funnel_of, verdicts_of
 
 
-def candidates(*names: str) -> list[Candidate]:
-    return [Candidate(number=i, candidate_id=name) for i, name in enumerate(names)]
+def told_of(names: Sequence[str], found: Mapping[int, Found]) -> Iterator[tuple[Candidate, Found | None]]:
+    """What is known of candidates with these ids, by number."""
+    for number, name in enumerate(names):
+        yield Candidate(number=number, candidate_id=name), found.get(number)
 
 
 def phase(name: str, status: Status = Status.PASS, reason: str = "") -> PhaseResult:
@@ -21,7 +25,7 @@ def found(p: float | None = None, phases: tuple[PhaseResult, ...] = GOOD, error:
     return Found(phases=phases, p=None if p is None else {"value": p}, error=error)
 
 
-def told(verdicts: tuple[Verdict, ...]) -> list[tuple[str, str, float | None]]:
+def told(verdicts: Sequence[Verdict]) -> list[tuple[str, str, float | None]]:
     return [(each.candidate_id, each.status.value, each.p_value) for each in verdicts]
 
 
@@ -29,8 +33,10 @@ def test_a_rejection_comes_before_a_skip_and_an_error_before_both() -> None:
     """The reason is that of the first phase that decided."""
     both = (*SKIPPED, phase("late", Status.REJECT, "no"), phase("later", Status.REJECT, "never"))
     verdicts = verdicts_of(
-        candidates("a", "b", "c"),
-        {0: found(phases=both), 1: found(phases=both, error="broke"), 2: found(phases=SKIPPED)},
+        told_of(
+            ["a", "b", "c"],
+            {0: found(phases=both), 1: found(phases=both, error="broke"), 2: found(phases=SKIPPED)},
+        ),
         family=None, method="by", level=0.05,
     )  # fmt: skip
 
@@ -41,7 +47,7 @@ def test_a_rejection_comes_before_a_skip_and_an_error_before_both() -> None:
 
 def test_a_candidate_of_which_nothing_is_known_is_an_error() -> None:
     """Missing fails closed: nobody passes by not being looked at."""
-    verdicts = verdicts_of(candidates("a", "b"), {0: Found()}, family=2, method="by", level=0.05)
+    verdicts = verdicts_of(told_of(["a", "b"], {0: Found()}), family=2, method="by", level=0.05)
 
     assert told(verdicts) == [("a", "ERROR", 1.0), ("b", "ERROR", 1.0)]
 
@@ -49,8 +55,10 @@ def test_a_candidate_of_which_nothing_is_known_is_an_error() -> None:
 def test_whoever_fails_a_phase_enters_the_family_with_one() -> None:
     """Also with the best p-value of all; and without a p-value nobody passes."""
     verdicts = verdicts_of(
-        candidates("a", "b", "c", "d"),
-        {0: found(1e-9, REJECTED), 1: found(1e-9, SKIPPED), 2: found(1e-9, error="x"), 3: found()},
+        told_of(
+            ["a", "b", "c", "d"],
+            {0: found(1e-9, REJECTED), 1: found(1e-9, SKIPPED), 2: found(1e-9, error="x"), 3: found()},
+        ),
         family=4, method="bh", level=0.05,
     )  # fmt: skip
 
@@ -60,7 +68,7 @@ def test_whoever_fails_a_phase_enters_the_family_with_one() -> None:
 def test_the_same_p_value_passes_in_a_small_family_and_not_in_a_large_one() -> None:
     """Trials that nobody kept count: 0.05 / 10 is above 0.004, 0.05 / 100 is not."""
     small, large = (
-        verdicts_of(candidates("a"), {0: found(0.004)}, family=size, method="bh", level=0.05)[0] for size in (10, 100)
+        verdicts_of(told_of(["a"], {0: found(0.004)}), family=size, method="bh", level=0.05)[0] for size in (10, 100)
     )
 
     assert (small.status, small.adjusted) == (Status.PASS, 0.04)
@@ -70,14 +78,14 @@ def test_the_same_p_value_passes_in_a_small_family_and_not_in_a_large_one() -> N
 
 def test_an_adjusted_p_value_exactly_at_the_level_passes() -> None:
     """At most the level, as the procedure has it."""
-    (verdict,) = verdicts_of(candidates("a"), {0: found(0.005)}, family=10, method="bh", level=0.05)
+    (verdict,) = verdicts_of(told_of(["a"], {0: found(0.005)}), family=10, method="bh", level=0.05)
 
     assert (verdict.status, verdict.adjusted) == (Status.PASS, 0.05)
 
 
 def test_without_a_cutoff_nothing_is_said_of_significance() -> None:
     """No p-value, no adjusted one, no such phase."""
-    (verdict,) = verdicts_of(candidates("a"), {0: found()}, family=None, method="by", level=0.05)
+    (verdict,) = verdicts_of(told_of(["a"], {0: found()}), family=None, method="by", level=0.05)
 
     assert (verdict.status, verdict.p_value, verdict.adjusted) == (Status.PASS, None, None)
     assert [each.phase for each in verdict.phases] == ["sample", "years"]
@@ -86,8 +94,10 @@ def test_without_a_cutoff_nothing_is_said_of_significance() -> None:
 def test_the_funnel_counts_each_candidate_where_it_leaves() -> None:
     """A skip leaves only where nothing rejects; an error is in no phase."""
     verdicts = verdicts_of(
-        candidates("a", "b", "c", "d"),
-        {0: found(), 1: found(phases=REJECTED), 2: found(phases=SKIPPED), 3: found(phases=GOOD, error="x")},
+        told_of(
+            ["a", "b", "c", "d"],
+            {0: found(), 1: found(phases=REJECTED), 2: found(phases=SKIPPED), 3: found(phases=GOOD, error="x")},
+        ),
         family=None, method="by", level=0.05,
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ its neighbours.
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,6 +23,7 @@ from src.core.record import record
 from src.core.rng import numpy_stream, stable_hash
 from src.core.timeframe import DAY_NS, MINUTE_NS, parse_instant
 from src.research.validation.family import DataSet
+from src.research.validation.packed import packed_candidates
 from src.research.validation.ports import Candidate, CandidateTrades, Period
 from src.research.validation.section import GeneratedSection
 
@@ -235,9 +236,9 @@ class GeneratedSource:
         """See `CandidateSource.series`: no trial ledger knows of what a generator has made."""
         return ()
 
-    def candidates(self) -> tuple[Candidate, ...]:
+    def candidates(self) -> Sequence[Candidate]:
         """All candidates, ordered by id, without their trades."""
-        return tuple(_candidates(self._section))
+        return packed_candidates(_candidates(self._section))
 
     def trades(self) -> Iterator[tuple[Candidate, CandidateTrades]]:
         """All candidates with their trades, in the same order, one at a time."""

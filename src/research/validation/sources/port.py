@@ -4,7 +4,7 @@ A source is used by one thread. It holds no file or connection open but inside t
 the trades of a few candidates in memory at most.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from src.backtesting.artifacts.trial_ledger import Trial
@@ -43,7 +43,7 @@ class CandidateSource(Protocol):
         """
         ...
 
-    def candidates(self) -> tuple[Candidate, ...]:
+    def candidates(self) -> Sequence[Candidate]:
         """All of them, at least one, ordered by id as texts are, numbered from 0 in that order.
 
         Raises:

@@ -10,7 +10,8 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from src.backtesting.artifacts.trial_ledger import Trial
 from src.core.errors import DataError, InternalError
 from src.data.connection import first_line
 from src.research.validation.family import DataSet
+from src.research.validation.packed import packed_candidates, temporary_folder
 from src.research.validation.ports import Candidate, CandidateTrades, Period
 from src.research.validation.sources.rows import TableRows
 from src.research.validation.trade_columns import TRADE_COLUMNS, TradesHash, split_trades
@@ -57,8 +59,8 @@ class TableSource:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._folder: Path | None = None
-        self._candidates: tuple[Candidate, ...] = ()
-        self._counts: tuple[int, ...] = ()
+        self._candidates: Sequence[Candidate] = ()
+        self._counts = array("q")
         self._identity = ""
 
     @property
@@ -75,7 +77,7 @@ class TableSource:
             self._identity = hashed.hexdigest()
         return self._identity
 
-    def candidates(self) -> tuple[Candidate, ...]:
+    def candidates(self) -> Sequence[Candidate]:
         """See `CandidateSource`."""
         self._prepare()
         return self._candidates
@@ -129,7 +131,7 @@ class TableSource:
         except (OSError, duckdb.Error) as error:
             reason = error.strerror or error if isinstance(error, OSError) else first_line(error)
             raise DataError(
-                f"the trades in {self._path} could not be sorted in {tempfile.gettempdir()}: {reason}; make room there",
+                f"the trades in {self._path} could not be sorted in {temporary_folder()}: {reason}; make room there",
                 path=str(self._path),
             ) from error
 
@@ -147,8 +149,8 @@ class TableSource:
         )
         connection.execute("DROP TABLE read")
         connection.execute("CHECKPOINT")
-        self._counts = tuple(count for _, count, *_ in found)
-        self._candidates = tuple(
+        self._counts = array("q", (count for _, count, *_ in found))
+        self._candidates = packed_candidates(
             Candidate(
                 number=number, candidate_id=name, trial=name,
                 given=tuple(zip(others.values(), map(_plain, texts), strict=True)),
