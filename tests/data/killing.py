@@ -36,8 +36,11 @@ from src.data.store import HistoricalDataStore
 from src.data.stores import fingerprint_of
 
 _STATEMENTS = ("_execute", "_insert", "close", "_let_go")
-_FILE_CALLS = ("replace", "fsync", "unlink", "mkdir", "rmdir")
+_FILE_CALLS = (os.replace, os.fsync, os.unlink, os.mkdir, os.rmdir)
 _SYMBOLS = ("BTCUSD", "ETHUSD")
+
+# The first child that imports a module would write its compiled file, in steps that the later ones do not take.
+sys.dont_write_bytecode = True
 
 
 class Watched:
@@ -152,7 +155,7 @@ class Steps:
             is_step = code.co_filename == connection.__file__ and code.co_name in _STATEMENTS
             is_step |= code is Watched.execute.__code__
         else:
-            is_step = getattr(arg, "__name__", "") in _FILE_CALLS
+            is_step = event == "c_call" and arg in _FILE_CALLS
         if is_step:
             self.count += 1
             if self.count == self._last:

@@ -85,7 +85,7 @@ def test_a_killed_import_has_stored_a_file_or_nothing_of_it(folder: Path, first:
 
     assert told["findings"] == []
     assert ("['BTCUSD']" in told["before"][0], "['BTCUSD']" in told["after"][0]) == (False, True)
-    assert told["steps"] > 30
+    assert told["steps"] > 20
 
 
 @pytest.mark.parametrize("every", EVERY)
