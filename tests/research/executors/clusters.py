@@ -13,7 +13,11 @@ ROOT = Path(__file__).resolve().parents[3]
 
 _PROGRAM = """
 import json, sys
+import dask
 from distributed import LocalCluster
+
+# A call is given up with the second worker that it kills, not with the fourth: each new worker has to begin first.
+dask.config.set({"distributed.scheduler.allowed-failures": 1})
 
 if __name__ == "__main__":
     workers, threads = int(sys.argv[1]), int(sys.argv[2])
