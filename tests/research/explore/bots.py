@@ -100,7 +100,7 @@ strategies:
 risk: {risk}
 backtest:
   start: 2024-01-01
-  end: 2024-01-03
+  end: 2024-01-02
   runtime: {runtime}
   data: {{source: synthetic, seed: 7, store: market.duckdb}}
   costs: {{spread_percent: 0.02, commission_percent: 0.04, slippage_percent: 0.01, latency: 0s}}
