@@ -1,6 +1,7 @@
 """The ranking: any figure decides, ties by place, what is missing last, and the number of trials beside the Sharpe."""
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,23 @@ from tests.research.suite.stored import stored_run, stored_suite
 NETS = {1: (-5, 3, -4, 1), 2: (2, -3, 2, -2), 3: (3, -1, 4, 2), 4: (1, 1, 2, 1)}
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A database with four runs over `fast`, and one that failed."""
-    runs = tmp_path / "runs"
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a database with four runs over `fast`, and one that failed."""
+    runs = tmp_path_factory.mktemp("ranking") / "runs"
     named: list[Any] = [
         (stored_run(runs, {"fast": fast}, *nets), {"fast": fast, "size": 0.5, "symbols": ["AAA", "BBB"]})
         for fast, nets in NETS.items()
     ]
     failed = stored_run(runs, {"fast": 5}, 9, 9, outcome=Outcome.FAILED)
     stored_suite(runs / "results.duckdb", "demo", runs, *named, (failed, {"fast": 5, "size": 0.5, "symbols": ["AAA"]}))
-    return runs / "results.duckdb"
+    return runs
+
+
+@pytest.fixture
+def path(stored: Path, tmp_path: Path) -> Path:
+    """That database, for the test alone."""
+    return Path(shutil.copytree(stored, tmp_path / "runs")) / "results.duckdb"
 
 
 def fasts(ranking: Ranking) -> list[Any]:
