@@ -22,7 +22,7 @@ def test_w1_in_real_threads_equals_what_five_engines_agree_on() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runtime", ["threads", "fibers"])
+@pytest.mark.parametrize("runtime", [pytest.param("threads", marks=pytest.mark.soak), "fibers"])
 def test_w2_equals_what_two_engines_agree_on_to_the_stop(runtime: str) -> None:
     """Ten symbols of 100,000 bars on one account, each entry with a stop and a target."""
     result = run("W2", read_bars("W2", WORKLOADS["W2"].bars), runtime)
@@ -32,10 +32,11 @@ def test_w2_equals_what_two_engines_agree_on_to_the_stop(runtime: str) -> None:
     assert (exits.count("stop"), exits.count("target")) == (WORKLOADS["W2"].stops, WORKLOADS["W2"].targets)
 
 
+@pytest.mark.slow
 def test_threads_and_fibers_give_one_digest_on_a_short_workload() -> None:
     """What carries the participants decides nothing."""
-    threads = run("W2", read_bars("W2", 1_000), "threads")
-    fibers = run("W2", read_bars("W2", 1_000), "fibers")
+    threads = run("W2", read_bars("W2", 5_000), "threads")
+    fibers = run("W2", read_bars("W2", 5_000), "fibers")
 
     assert threads.digest == fibers.digest
 
