@@ -109,10 +109,10 @@ def saved_as(block: Block) -> str:
 
 
 def shorten(folder: Path) -> None:
-    """The delivered configuration over two days; everything of the tutorial's own stays as it stands there."""
+    """The delivered configuration over a day; everything of the tutorial's own stays as it stands there."""
     shutil.copytree(ROOT / "configs", folder / "configs")
     default = folder / "configs" / "default.yaml"
-    default.write_text(default.read_text(encoding="utf-8").replace("end: 2024-03-01", "end: 2024-01-03"), "utf-8")
+    default.write_text(default.read_text(encoding="utf-8").replace("end: 2024-03-01", "end: 2024-01-02"), "utf-8")
 
 
 @pytest.mark.slow
