@@ -34,9 +34,9 @@ def test_a_strategy_that_fails_by_itself_ends_with_1(tmp_path: Path, told: Told)
 
 
 def test_the_delivered_strategies_pass(default_folder: Path, told: Told) -> None:
-    """On a week of the default market; one object for programs, and nothing is stored."""
+    """On four days of the default market; one object for programs, and nothing is stored."""
     runs = run_names(default_folder)
-    words = ("--set", "backtest.end=2024-01-08", "--set", "backtest.data.store=week.duckdb")
+    words = ("--set", "backtest.end=2024-01-05", "--set", "backtest.data.store=days.duckdb")
     ended = told("lookahead", "--config", default_folder / "configs/default.yaml", *words, "--json", cwd=default_folder)
 
     assert (ended.code, ended.value["same"], ended.value["exit_code"]) == (0, True, 0)

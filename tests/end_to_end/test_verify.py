@@ -34,10 +34,12 @@ def test_one_object_for_programs_whatever_the_bot_prints(tmp_path: Path, told: T
 
 
 @pytest.mark.parametrize("bot", ["Hashing", "Addressing", "Hurrying"])
-def test_a_bot_with_another_input_ends_with_4_and_names_the_first_differing_event(tmp_path: Path, bot: str) -> None:
+def test_a_bot_with_another_input_ends_with_4_and_names_the_first_differing_event(
+    tmp_path: Path, bot: str, told: Told
+) -> None:
     """When, in which stream, by whom, both records, and a line that repeats each."""
     write_project(tmp_path, bot)
-    ended = run("verify", "--config", "config.yaml", "--only", "process-1", cwd=tmp_path)
+    ended = told("verify", "--config", "config.yaml", "--only", "process-1", cwd=tmp_path)
 
     assert ended.code == 4
     assert "process-1 (hash seed 1" in ended.err
@@ -49,10 +51,10 @@ def test_a_bot_with_another_input_ends_with_4_and_names_the_first_differing_even
     assert f"\n  PYTHONHASHSEED=1 LC_ALL=C TZ=Asia/Kolkata python {MAIN} --mode backtest " in ended.out
 
 
-def test_programs_read_both_records(tmp_path: Path) -> None:
+def test_programs_read_both_records(tmp_path: Path, told: Told) -> None:
     """And the two printed lines really give two digests: those of the comparison."""
     write_project(tmp_path, "Hashing")
-    ended = run("verify", "--config", "config.yaml", "--only", "process-1", "--json", cwd=tmp_path)
+    ended = told("verify", "--config", "config.yaml", "--only", "process-1", "--json", cwd=tmp_path)
     value, words = ended.value, ("--mode", "backtest", "--config", "config.yaml", "--json")
     first = value["first_difference"]
     alone = [run(*words, "--set", f"backtest.runs=runs-{way['name']}", cwd=tmp_path, env=way["environment"]).value
