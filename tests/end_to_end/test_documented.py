@@ -35,9 +35,9 @@ def test_the_strategy_of_the_page_gives_one_digest_in_threads_and_fibers(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_of_the_page_ends_as_it_says(command: str, default_folder: Path, told: Told) -> None:
-    """Run as they stand, with the delivered configuration in a folder of its own, over the first four of its days."""
+    """Run as they stand, with the delivered configuration in a folder of its own, over the first two of its days."""
     words = shlex.split(command)
-    words += ["--set", "backtest.end=2024-01-05"]
+    words += ["--set", "backtest.end=2024-01-03"]
     if "--config" not in words:
         words += ["--config", "configs/default.yaml"]
 
