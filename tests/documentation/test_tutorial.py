@@ -15,7 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.documentation.pages import Block, blocks, commands, text_of
-from tests.end_to_end.command import MAIN, ROOT, Ended
+from tests.end_to_end.command import MAIN, ROOT, Ended, Told, run
+from tests.end_to_end.telling import told
+
+__all__ = ["told"]
 
 pytest.importorskip("ccxt")
 
@@ -29,8 +32,9 @@ _FILE = re.compile(r"`(my_bot/[\w.]+)`")
 class Terminals:
     """A folder in which the commands run, an environment that `export` changes, and what runs in the background."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, told: Told) -> None:
         self.folder = folder
+        self.told = told
         self.env = {**os.environ, "PYTHONIOENCODING": "utf-8"}
         self.ended: list[tuple[str, int]] = []
 
@@ -41,19 +45,22 @@ class Terminals:
         return [sys.executable, str(MAIN), *words[2:]]
 
     def run(self, line: str) -> Ended:
-        """A command to its end."""
+        """A command to its end: one that runs the bot in a process of its own, any other in this one."""
         if line.startswith("export "):
             name, _, value = line.removeprefix("export ").partition("=")
             self.env[name] = value
             return Ended(code=0, out="", err="")
-        done = subprocess.run(
-            self.words(line), cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, capture_output=True,
-            encoding="utf-8", timeout=400, check=False,
-        )  # fmt: skip
-        self.ended.append((line, done.returncode))
+        _, _, *words = self.words(line)
+        told = self.process if "--mode" in words else self.told
+        done = told(*words, cwd=self.folder)
+        self.ended.append((line, done.code))
         expected = next((code for key, code in CODES.items() if line.endswith(key)), 0)
-        assert done.returncode == expected, f"{line}: {done.stdout}{done.stderr}"
-        return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
+        assert done.code == expected, f"{line}: {done.out}{done.err}"
+        return done
+
+    def process(self, *words: str, cwd: Path) -> Ended:
+        """The program in a process of its own, with what was exported."""
+        return run(*words, cwd=cwd, env=self.env)
 
     def await_heartbeat(self) -> None:
         """The wait that the page asks for before the first `status`, as long as it takes here."""
@@ -109,22 +116,22 @@ def saved_as(block: Block) -> str:
 
 
 def shorten(folder: Path) -> None:
-    """The delivered configuration over two days; everything of the tutorial's own stays as it stands there."""
+    """The delivered configuration over a day; everything of the tutorial's own stays as it stands there."""
     shutil.copytree(ROOT / "configs", folder / "configs")
     default = folder / "configs" / "default.yaml"
-    default.write_text(default.read_text(encoding="utf-8").replace("end: 2024-03-01", "end: 2024-01-03"), "utf-8")
+    default.write_text(default.read_text(encoding="utf-8").replace("end: 2024-03-01", "end: 2024-01-02"), "utf-8")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # half a minute on a machine that has nothing else to do
 @pytest.mark.skipif(sys.platform == "win32", reason="the tutorial is for a POSIX shell")
-def test_the_tutorial_works_to_its_last_line(tmp_path: Path) -> None:
+def test_the_tutorial_works_to_its_last_line(tmp_path: Path, told: Told) -> None:
     """From the first run to the parity of a live one, with a port of its own."""
     shorten(tmp_path)
     (tmp_path / "my_bot").mkdir()
-    page = Terminals(tmp_path)
+    page = Terminals(tmp_path, told)
     _, *rest = blocks(PAGE)  # the first one installs; that is how this test came to be
-    told: dict[str, Ended] = {}
+    said: dict[str, Ended] = {}
     port = free_port()
     with ExitStack() as stack:
         live: ExitStack | None = None
@@ -144,14 +151,14 @@ def test_the_tutorial_works_to_its_last_line(tmp_path: Path) -> None:
                 else:
                     if " parity " in line and live is not None:
                         live.close()
-                    told[line] = page.run(line)
-    explored = [told[line].out for line in told if " explore " in line]
+                    said[line] = page.run(line)
+    explored = [said[line].out for line in said if " explore " in line]
 
     assert len(page.ended) == sum(not line.startswith("export") for block in rest if not block.language
                                   for line in commands(block))  # fmt: skip
     assert "worker:BTCUSDT and worker:ETHUSDT race for the last slot" in explored[0]
-    assert "REJECT" in told["python main.py walkforward my_bot/validate.yaml"].out
-    assert [line for line in told if " status " in line] != []
+    assert "REJECT" in said["python main.py walkforward my_bot/validate.yaml"].out
+    assert [line for line in said if " status " in line] != []
 
 
 def test_every_file_of_the_tutorial_is_named_above_it() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 MAIN = Path(__file__).resolve().parents[2] / "main.py"
 ROOT = MAIN.parent
+#: The command that runs a project's configuration as a backtest.
+BACKTEST = ("--mode", "backtest", "--config", "config.yaml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ def run(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> 
 
 def backtest(project: Path, *words: str | Path, env: Mapping[str, str] | None = None) -> Ended:
     """`--mode backtest` of the project's configuration."""
-    return run("--mode", "backtest", "--config", "config.yaml", *words, cwd=project, env=env)
+    return run(*BACKTEST, *words, cwd=project, env=env)
 
 
 def run_names(project: Path) -> list[str]:

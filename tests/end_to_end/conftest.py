@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from src.cli.app import main
-from tests.end_to_end.command import ROOT, Ended, Told, run
+from tests.end_to_end.command import ROOT, Ended, run
+from tests.end_to_end.telling import told
 from tests.end_to_end.three_modes import Played, three_runs
+
+__all__ = ["told"]
 
 
 @pytest.fixture(scope="session")
@@ -56,17 +58,3 @@ def default_json(default_folder: Path, default_run: Ended) -> Ended:
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     """One bot as a backtest, on paper and live over the same hours, run once for all tests that look at it."""
     return three_runs(tmp_path_factory.mktemp("three") / "modes")
-
-
-@pytest.fixture
-def told(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
-    """The program, run in this process in a folder of the test's own: no start, and nobody at the terminal either."""
-
-    def call(*words: str | Path, cwd: Path = tmp_path) -> Ended:
-        monkeypatch.chdir(cwd)
-        capfd.readouterr()
-        code = main([str(word) for word in words])
-        out, err = capfd.readouterr()
-        return Ended(code=code, out=out, err=err)
-
-    return call

@@ -18,6 +18,7 @@ BOTS = '''
 import ctypes
 import os
 import signal
+import time
 from pathlib import Path
 
 from src.core.bars import Bar
@@ -71,7 +72,7 @@ class Moody(BarStrategy):
 
     def spinning(self) -> None:
         while True:
-            pass
+            time.sleep(0.02)
 
     def eating(self) -> None:
         while True:
@@ -80,7 +81,7 @@ class Moody(BarStrategy):
     def holding(self) -> None:
         (HERE / "holding").touch()
         while not (HERE / "go").exists():
-            pass
+            time.sleep(0.02)
 '''
 
 CONFIG = """

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import MAIN, Told, backtest, run, run_names
+from tests.end_to_end.command import BACKTEST, MAIN, Told, run, run_names
 
 pytestmark = pytest.mark.slow
 
@@ -54,19 +54,19 @@ def test_a_wrong_configuration_is_refused_with_its_place(
     """One sentence on stderr, the exit code, no traceback, no run."""
     (project / "no_stop.py").write_text(NO_STOP, encoding="utf-8")
 
-    ended = told("--mode", "backtest", "--config", "config.yaml", *overridden(*overrides), cwd=project)
+    ended = told(*BACKTEST, *overridden(*overrides), cwd=project)
 
     assert (ended.code, sentence in ended.err, run_names(project)) == (code, True, []), ended.err
     assert "Traceback" not in ended.err
 
 
-def test_all_problems_of_a_file_are_reported_at_once_with_their_lines(project: Path) -> None:
+def test_all_problems_of_a_file_are_reported_at_once_with_their_lines(project: Path, told: Told) -> None:
     """Nobody has to run again to learn of the second mistake."""
     config = project / "config.yaml"
     text = config.read_text(encoding="utf-8")
     config.write_text(text.replace("balance: 10_000", "balance: -1").replace("at_r: 1", "at_rr: 1"), encoding="utf-8")
 
-    ended = backtest(project, "--json")
+    ended = told(*BACKTEST, "--json", cwd=project)
 
     assert ended.code == 2
     assert [line.partition(": ")[0] for line in ended.value["error"]["problems"]] == [
@@ -76,12 +76,12 @@ def test_all_problems_of_a_file_are_reported_at_once_with_their_lines(project: P
     ]
 
 
-def test_dates_without_data_are_refused_by_preflight(project: Path) -> None:
+def test_dates_without_data_are_refused_by_preflight(project: Path, told: Told) -> None:
     """The sentence says what the store covers; exit code 3."""
-    assert backtest(project, "--quiet").code == 0
+    assert told(*BACKTEST, "--quiet", cwd=project).code == 0
     store = "backtest.data={source: store, store: data/synthetic.duckdb}"
 
-    ended = backtest(project, *overridden(store, "backtest.start=2030-01-01", "backtest.end=2030-02-01"))
+    ended = told(*BACKTEST, *overridden(store, "backtest.start=2030-01-01", "backtest.end=2030-02-01"), cwd=project)
 
     assert ended.code == 3
     assert "BTCUSDT has no bars from 2030-01-01 00:00:00Z" in ended.err
@@ -89,22 +89,22 @@ def test_dates_without_data_are_refused_by_preflight(project: Path) -> None:
     assert len(run_names(project)) == 1
 
 
-def test_a_window_far_beyond_the_data_is_refused_with_the_date_to_write(project: Path) -> None:
+def test_a_window_far_beyond_the_data_is_refused_with_the_date_to_write(project: Path, told: Told) -> None:
     """Days on which nothing could happen would dilute every figure; the data of the project end in 2024."""
-    assert backtest(project, "--quiet").code == 0
+    assert told(*BACKTEST, "--quiet", cwd=project).code == 0
     store = "backtest.data={source: store, store: data/synthetic.duckdb}"
 
-    ended = backtest(project, *overridden(store, "backtest.end=2030-01-01"))
+    ended = told(*BACKTEST, *overridden(store, "backtest.end=2030-01-01"), cwd=project)
 
     assert ended.code == 3
     assert "days beyond the stored bars; write backtest.end: 2024-01-03" in ended.err
 
 
-def test_a_folder_that_cannot_be_written_is_named(project: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named(project: Path, told: Told) -> None:
     """A file stands where the folder for runs should be."""
     (project / "blocked").write_text("", encoding="utf-8")
 
-    ended = backtest(project, *overridden("backtest.runs=blocked/runs"))
+    ended = told(*BACKTEST, *overridden("backtest.runs=blocked/runs"), cwd=project)
 
     assert ended.code == 2
     assert "expected a folder for runs that can be written at" in ended.err
@@ -137,12 +137,12 @@ def test_a_bad_data_file_is_refused_and_nothing_is_stored(tmp_path: Path, told: 
     assert [path.name for path in tmp_path.iterdir()] == ["bars.csv"]
 
 
-def test_an_open_question_without_a_terminal_is_refused_with_the_command_to_paste(tmp_path: Path) -> None:
+def test_an_open_question_without_a_terminal_is_refused_with_the_command_to_paste(tmp_path: Path, told: Told) -> None:
     """The command names every answer; pasted as it stands it works."""
     rows = "".join(f"2024-01-01T00:{i:02d}:00Z,100,101,99,100,5\n" for i in range(10))
     (tmp_path / "XYZUSD.csv").write_text(HEADER + rows, encoding="utf-8")
 
-    refused = run("data", "import", "XYZUSD.csv", cwd=tmp_path)
+    refused = told("data", "import", "XYZUSD.csv")
     command = refused.err.splitlines()[-1].split()
     pasted = run(*command[2:], cwd=tmp_path)
 

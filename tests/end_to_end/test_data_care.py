@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.data.care import write_store
-from tests.end_to_end.command import MAIN, run
+from tests.end_to_end.command import MAIN, Told
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")
-def test_a_deletion_asks_in_a_terminal(tmp_path: Path) -> None:
+def test_a_deletion_asks_in_a_terminal(tmp_path: Path, told: Told) -> None:
     """A "no" leaves everything; a "yes" deletes what was named."""
     pexpect = pytest.importorskip("pexpect", reason="no pseudo-terminals on this system")
     store = write_store(tmp_path / "data" / "market.duckdb", [1, 2, 3])
@@ -26,24 +26,26 @@ def test_a_deletion_asks_in_a_terminal(tmp_path: Path) -> None:
         child.expect(pexpect.EOF)
         child.close()
         codes.append(child.exitstatus)
-        left.append(len(run("data", "list", "--json", cwd=tmp_path).value["series"]))
+        left.append(len(told("data", "list", "--json").value["series"]))
 
     assert (codes, left) == ([2, 0], [1, 0])
     assert store.exists()
 
 
 @pytest.mark.real_data
-def test_recorded_bars_of_other_markets_have_the_documented_holes(tmp_path: Path, real_data_dir: Path) -> None:
+def test_recorded_bars_of_other_markets_have_the_documented_holes(
+    tmp_path: Path, real_data_dir: Path, told: Told
+) -> None:
     """Gold in the forex week, shares in regular hours; both price sides; and the mirror holds what the store holds."""
     files = [("lean_oanda_XAUUSD_1m_bidask_2014-05", "XAUUSD", "fx", "bid")]
     files += [("lean_AIG_BAC_IBM_1m_trade_quote_2013-10-04_11", name, "equity", "trade") for name in ("AIG", "IBM")]
     for file, symbol, kind, price in files:
         said = ("--symbol", symbol, "--kind", kind, "--stamp", "open", "--price", price, "--quiet")
-        ended = run("data", "import", real_data_dir / f"{file}.parquet", *said, cwd=tmp_path)
+        ended = told("data", "import", real_data_dir / f"{file}.parquet", *said)
         assert ended.code == 0, ended.err
-    exported = run("data", "export", "--json", cwd=tmp_path)
+    exported = told("data", "export", "--json")
 
-    ended = run("data", "check", "--json", cwd=tmp_path)
+    ended = told("data", "check", "--json")
     found = {
         (one["symbol"], one["price_side"]): (one["absent"], one["expected"], one["longest_hole"], one["faults"])
         for one in ended.value["series"]

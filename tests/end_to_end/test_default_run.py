@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
-from tests.end_to_end.command import ROOT, Ended, backtest, run
+from tests.end_to_end.command import BACKTEST, ROOT, Ended, Told, run
 
 pytestmark = pytest.mark.slow
 
@@ -85,9 +85,9 @@ def test_a_second_run_has_the_same_id_and_digest_under_another_hash_seed(
     assert [path.name for path in folder.parent.glob("[!.]*/")] == [folder.name]
 
 
-def test_fibers_give_the_digest_of_threads(default_folder: Path, default_json: Ended) -> None:
+def test_fibers_give_the_digest_of_threads(default_folder: Path, default_json: Ended, told: Told) -> None:
     """What carries the participants is no input."""
-    fibers = run(
+    fibers = told(
         "--mode", "backtest", "--config", "configs/default.yaml", "--set", "backtest.runtime=fibers", "--json",
         cwd=default_folder,
     ).value  # fmt: skip
@@ -106,7 +106,7 @@ def test_a_processor_without_vector_units_gives_the_same_run(tmp_path: Path, def
     assert [value[key] for key in ("run_id", "digest")] == [default_json.value[key] for key in ("run_id", "digest")]
 
 
-def test_neither_pace_nor_runtime_nor_progress_changes_a_run(project: Path) -> None:
+def test_neither_pace_nor_runtime_nor_progress_changes_a_run(project: Path, told: Told) -> None:
     """Real delays, fibers and a progress bar are outside of everything that decides."""
     ways = [
         [],
@@ -114,16 +114,19 @@ def test_neither_pace_nor_runtime_nor_progress_changes_a_run(project: Path) -> N
         ["--set", "backtest.runtime=fibers", "--set", "backtest.pace=500000x"],
         ["--progress"],
     ]
-    values = [backtest(project, *way, "--json").value for way in ways]
+    values = [told(*BACKTEST, *way, "--json", cwd=project).value for way in ways]
 
     assert len({(value["run_id"], value["digest"]) for value in values}) == 1
     assert {value["outcome"] for value in values} == {"COMPLETED"}
 
 
-def test_without_a_config_the_delivered_one_is_used(tmp_path: Path, default_json: Ended) -> None:
+def test_without_a_config_the_delivered_one_is_used(
+    tmp_path: Path, default_json: Ended, default_folder: Path, told: Told
+) -> None:
     """`--mode backtest` alone finds `configs/default.yaml` from any folder."""
-    places = ("--set", f"backtest.runs={tmp_path / 'runs'}", "--set", f"backtest.data.store={tmp_path / 'x.duckdb'}")
-    value = run("--mode", "backtest", *places, "--json", "--quiet", cwd=tmp_path).value
+    store = default_folder / "data" / "synthetic.duckdb"
+    places = ("--set", f"backtest.runs={tmp_path / 'runs'}", "--set", f"backtest.data.store={store}")
+    value = told("--mode", "backtest", *places, "--json", "--quiet").value
 
     assert (value["run_id"], value["digest"]) == (default_json.value["run_id"], default_json.value["digest"])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import ROOT, run
+from tests.end_to_end.command import ROOT, Told
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +16,9 @@ COMMANDS = re.findall(r"^python main\.py (.*)$", PAGE, re.MULTILINE)
 CODES = {"explore": 4}
 
 
-def test_the_strategy_of_the_page_gives_one_digest_in_threads_and_fibers(default_folder: Path, tmp_path: Path) -> None:
+def test_the_strategy_of_the_page_gives_one_digest_in_threads_and_fibers(
+    default_folder: Path, tmp_path: Path, told: Told
+) -> None:
     """It sleeps, feeds a queue, starts a thread and sets timers; both runtimes decide the same."""
     (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     file = tmp_path / "patient.py"
@@ -24,7 +26,7 @@ def test_the_strategy_of_the_page_gives_one_digest_in_threads_and_fibers(default
     words = ["--mode", "backtest", "--json", "--config", str(default_folder / "configs" / "default.yaml"), "--set"]
     words += [f"strategies=[{{use: '{file}:Patient', timeframe: 15m}}]", "--set", "backtest.end=2024-01-06"]
 
-    ended = [run(*words, "--set", f"backtest.runtime={name}", cwd=default_folder) for name in ("threads", "fibers")]
+    ended = [told(*words, "--set", f"backtest.runtime={name}", cwd=default_folder) for name in ("threads", "fibers")]
 
     assert [each.code for each in ended] == [0, 0], ended[0].err
     assert ended[0].value["digest"] == ended[1].value["digest"]
@@ -32,13 +34,13 @@ def test_the_strategy_of_the_page_gives_one_digest_in_threads_and_fibers(default
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_of_the_page_ends_as_it_says(command: str, default_folder: Path) -> None:
-    """Run as they stand, with the delivered configuration in a folder of its own, over the first ten of its days."""
+def test_each_command_of_the_page_ends_as_it_says(command: str, default_folder: Path, told: Told) -> None:
+    """Run as they stand, with the delivered configuration in a folder of its own, over the first two of its days."""
     words = shlex.split(command)
-    words += ["--set", "backtest.end=2024-01-11"]
+    words += ["--set", "backtest.end=2024-01-03"]
     if "--config" not in words:
         words += ["--config", "configs/default.yaml"]
 
-    ended = run(*words, cwd=default_folder)
+    ended = told(*words, cwd=default_folder)
 
     assert ended.code == CODES.get(words[0], 0), ended.err

@@ -21,7 +21,7 @@ from src.live.recording import read_entries, read_meta
 from src.testing.venue import KEY, SECRET, LocalVenue
 from src.testing.worlds import bar_series
 from tests.brokers.ccxt_benches import RULES
-from tests.end_to_end.command import ROOT, Ended, run
+from tests.end_to_end.command import ROOT, Ended, Told, run
 
 LIVE = (ROOT / "docs" / "live.md").read_text(encoding="utf-8")
 RECORDING = (ROOT / "docs" / "recording.md").read_text(encoding="utf-8")
@@ -124,14 +124,14 @@ def test_a_start_and_an_end_print_what_the_page_shows(world: tuple[Path, dict[st
 
 @pytest.mark.slow
 def test_the_commands_of_the_morning_after_say_that_nothing_differs(
-    world: tuple[Path, dict[str, str]], live: Ended, paper: Ended
+    world: tuple[Path, dict[str, str]], live: Ended, paper: Ended, told: Told
 ) -> None:
     """Those that need no exchange are run as they stand, each on one of the recordings."""
     folder, _ = world
     commands = re.findall(r"^    python main\.py ((?:parity|replay) RUN)$", LIVE, re.MULTILINE)
     runs = ["runs/my-bot-live-1", "runs/my-bot-paper-1"]
     codes = [
-        run(*(each if word == "RUN" else word for word in shlex.split(command)), cwd=folder).code
+        told(*(each if word == "RUN" else word for word in shlex.split(command)), cwd=folder).code
         for each, command in zip(runs, commands, strict=True)
     ]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from src.backtesting import Run
-from tests.end_to_end.command import ROOT, Ended, run
+from tests.end_to_end.command import ROOT, Ended, Told
 
 pytestmark = pytest.mark.slow
 
@@ -78,14 +78,14 @@ def test_the_class_of_the_page_is_kept_with_its_run(stored: Run) -> None:
     assert any(text.startswith("class Pullback(BarStrategy):") for text in texts)
 
 
-def test_each_command_of_the_page_writes_what_it_says(stored: Run, default_folder: Path) -> None:
+def test_each_command_of_the_page_writes_what_it_says(stored: Run, default_folder: Path, told: Told) -> None:
     """Run as they stand, but for the name of the run."""
     if not COMMANDS:
         pytest.fail("the page has no commands")
     pytest.importorskip("quantstats", reason="quantstats is not installed")
     for command in COMMANDS:
         words = [stored.run_id if word == "RUN" else word for word in shlex.split(command)]
-        ended = run(*words, "--config", "configs/default.yaml", cwd=default_folder)
+        ended = told(*words, "--config", "configs/default.yaml", cwd=default_folder)
         assert ended.code == 0, ended.err
 
     assert {"trades.csv", "equity.csv"} <= {path.name for path in stored.folder.iterdir()}

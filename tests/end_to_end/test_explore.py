@@ -6,22 +6,22 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.command import MAIN, Ended, run
+from tests.end_to_end.command import MAIN, Ended, Told, run
 from tests.research.explore.bots import TWO_SLOTS, write_project
 
 pytestmark = pytest.mark.slow
 
 
-def explored(project: Path, *words: str) -> Ended:
+def explored(project: Path, *words: str, told: Told = run) -> Ended:
     """`explore` of the project's configuration."""
-    return run("explore", "--config", "config.yaml", *words, cwd=project)
+    return told("explore", "--config", "config.yaml", *words, cwd=project)
 
 
-def digest_of(line: str, project: Path) -> str:
+def digest_of(line: str, project: Path, told: Told = run) -> str:
     """The digest of the run that a printed line starts."""
     python, main, *words = shlex.split(line)
     assert (python, main) == ("python", str(MAIN))
-    ended = run(*words, "--json", cwd=project)
+    ended = told(*words, "--json", cwd=project)
     assert ended.code == 0, ended.err
     return str(ended.value["digest"])
 
@@ -50,8 +50,9 @@ def test_a_planted_race_is_reported_with_both_participants(racing: tuple[Path, E
     assert value["diagnosing_runs"] > 0
 
 
-def test_every_line_gives_the_digest_that_it_claims(racing: tuple[Path, Ended]) -> None:
-    """Executed in a process of its own: each result, and each race both ways."""
+def test_every_line_gives_the_digest_that_it_claims(racing: tuple[Path, Ended], told: Told) -> None:
+    """Each result, and each race both ways; one of them, whose order of symbols and turns is another, also in a process
+    of its own."""
     project, ended = racing
     value: dict[str, Any] = ended.value
     claimed = {group["reproduce"]: group["digest"] for group in value["groups"]}
@@ -59,15 +60,18 @@ def test_every_line_gives_the_digest_that_it_claims(racing: tuple[Path, Ended]) 
         claimed[race["reproduce"]] = race["digest"]
         claimed[race["reproduce_reference"]] = value["groups"][0]["digest"]
 
-    assert {line: digest_of(line, project) for line in claimed} == claimed
+    assert {line: digest_of(line, project, told) for line in claimed} == claimed
+    (other,) = [line for line in claimed if "symbols=" in line]
+    race = value["races"][0]["reproduce"]
+    assert {line: digest_of(line, project) for line in (other, race)} == {line: claimed[line] for line in (other, race)}
     assert any("symbols=" in line for line in claimed)
     assert any("preemptive" in line for line in claimed)
 
 
-def test_the_number_of_processes_changes_nothing(racing: tuple[Path, Ended]) -> None:
+def test_the_number_of_processes_changes_nothing(racing: tuple[Path, Ended], told: Told) -> None:
     """Nor does it matter which run it is."""
     project, ended = racing
-    again = explored(project, "--schedules", "7", "--workers", "1", "--json")
+    again = explored(project, "--schedules", "7", "--workers", "1", "--json", told=told)
 
     assert (again.code, again.out) == (ended.code, ended.out)
 
@@ -87,21 +91,21 @@ def test_people_get_the_same_lines_and_the_progress_apart(racing: tuple[Path, En
     assert "of 7 schedules" not in people.out
 
 
-def test_a_race_for_the_last_slot_is_one_for_a_slot(tmp_path: Path) -> None:
+def test_a_race_for_the_last_slot_is_one_for_a_slot(tmp_path: Path, told: Told) -> None:
     """With both workers, and the overrides of the command in its lines."""
     project = write_project(tmp_path, "Healthy").parent
-    ended = explored(project, "--schedules", "4", "--set", f"risk={TWO_SLOTS}", "--json")
+    ended = explored(project, "--schedules", "4", "--set", f"risk={TWO_SLOTS}", "--json", told=told)
     race = ended.value["races"][0]
 
     assert ended.code == 4
     assert (race["resource"], len(set(race["participants"]))) == ("slot", 2)
-    assert digest_of(race["reproduce"], project) == race["digest"]
+    assert digest_of(race["reproduce"], project, told) == race["digest"]
 
 
-def test_a_healthy_bot_has_one_result(tmp_path: Path) -> None:
+def test_a_healthy_bot_has_one_result(tmp_path: Path, told: Told) -> None:
     """Exit 0 and one digest; nothing of it is stored."""
     project = write_project(tmp_path, "Healthy", runtime="threads").parent
-    ended = explored(project, "--schedules", "8", "--json")
+    ended = explored(project, "--schedules", "8", "--json", told=told)
     value = ended.value
 
     assert (ended.code, value["agree"], value["races"], value["diagnosing_runs"]) == (0, True, [], 0)
@@ -110,7 +114,7 @@ def test_a_healthy_bot_has_one_result(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "sentence"),
     [
         (["--config", "config.yaml", "--schedules", "1"], "--schedules"),
         (["--config", "config.yaml", "--schedules", "3", "--workers", "0"], "--workers"),
@@ -119,11 +123,11 @@ def test_a_healthy_bot_has_one_result(tmp_path: Path) -> None:
         (["--config", "config.yaml", "--set", "backtest.sed=3"], "sed"),
     ],
 )
-def test_bad_usage_is_refused_in_a_sentence(tmp_path: Path, words: list[str], told: str) -> None:
+def test_bad_usage_is_refused_in_a_sentence(tmp_path: Path, told: Told, words: list[str], sentence: str) -> None:
     """Exit 2, before anything runs."""
     project = write_project(tmp_path, "Healthy").parent
-    ended = run("explore", *words, cwd=project)
+    ended = told("explore", *words, cwd=project)
 
     assert (ended.code, ended.out) == (2, "")
-    assert told in ended.err
+    assert sentence in ended.err
     assert "Traceback" not in ended.err

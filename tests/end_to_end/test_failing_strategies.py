@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.end_to_end.command import MAIN, backtest, run_names
+from tests.end_to_end.command import BACKTEST, MAIN, Told, backtest, run_names
 
 pytestmark = pytest.mark.slow
 
@@ -50,13 +50,13 @@ class Stuck(BarStrategy):
 @pytest.mark.parametrize("on_error", ["stop_all", "stop_symbol"])
 @pytest.mark.parametrize("at", [0, 1, 1000])
 def test_a_strategy_that_raises_ends_with_1_and_is_stored_as_not_completed(
-    project: Path, at: int, on_error: str
+    project: Path, at: int, on_error: str, told: Told
 ) -> None:
     """In its constructor, on bar 1, on bar 1000; the sentence names strategy, symbol and cause."""
     (project / "raising.py").write_text(RAISING, encoding="utf-8")
     strategy = f"strategies=[{{use: 'raising.py:Raising', params: {{at: {at}}}}}]"
 
-    ended = backtest(project, "--set", strategy, "--set", f"on_error={on_error}", "--json")
+    ended = told(*BACKTEST, "--set", strategy, "--set", f"on_error={on_error}", "--json", cwd=project)
     outcome = "FAILED" if on_error == "stop_all" else "DEGRADED"
     cause = "ValueError: no constructor today" if at == 0 else f"ValueError: bar {at}"
 

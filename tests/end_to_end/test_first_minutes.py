@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import ROOT, backtest, run, run_names
+from tests.end_to_end.command import ROOT, Told, backtest, run, run_names
 
 pytestmark = pytest.mark.slow
 
@@ -53,23 +53,23 @@ def test_the_tests_of_a_project_fail_when_its_strategy_is_wrong(project: Path) -
     assert tests.returncode == 1
 
 
-def test_init_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
+def test_init_refuses_a_folder_that_is_not_empty(tmp_path: Path, told: Told) -> None:
     """Nothing is overwritten; the sentence names what is there."""
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
 
-    ended = run("init", ".", cwd=tmp_path)
+    ended = told("init", ".")
 
     assert (ended.code, "found notes.txt in ." in ended.err) == (2, True)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_a_file_and_a_strategy_give_a_result_with_stated_assumptions(project: Path) -> None:
+def test_a_file_and_a_strategy_give_a_result_with_stated_assumptions(project: Path, told: Told) -> None:
     """Imported, run, shown with the costs that were assumed; the kept configuration gives the same run."""
     csv(project / "prices.csv", 0.05)
     words = ("--mode", "backtest", "--data", "prices.csv", "--use", "my_strategy.py:MyStrategy", *ANSWERS)
 
     ended = run(*words, "--save-config", "mine.yaml", cwd=project)
-    kept = run("--mode", "backtest", "--config", "mine.yaml", "--json", cwd=project)
+    kept = told("--mode", "backtest", "--config", "mine.yaml", "--json", cwd=project)
 
     assert (ended.code, kept.code) == (0, 0), ended.err + kept.err
     assert "assumed costs: spread_percent 0.02, commission_percent 0.1, slippage_percent 0.01" in ended.out
@@ -79,26 +79,26 @@ def test_a_file_and_a_strategy_give_a_result_with_stated_assumptions(project: Pa
     assert kept.value["metrics"]["trades"] > 0
 
 
-def test_a_corrected_file_of_the_same_name_is_taken_afresh(project: Path) -> None:
+def test_a_corrected_file_of_the_same_name_is_taken_afresh(project: Path, told: Told) -> None:
     """The short way has a store of its own for each file; bars of yesterday's version are not mixed in."""
     words = ("--mode", "backtest", "--data", "prices.csv", "--use", "sma_cross", *ANSWERS, "--json", "--quiet")
     csv(project / "prices.csv", 0.05)
-    first = run(*words, cwd=project)
+    first = told(*words, cwd=project)
     csv(project / "prices.csv", 0.06)
 
-    second = run(*words, cwd=project)
+    second = told(*words, cwd=project)
 
     assert (first.code, second.code) == (0, 0)
     assert first.value["run_id"] != second.value["run_id"]
 
 
-def test_an_override_counts_in_the_short_way_too(project: Path) -> None:
+def test_an_override_counts_in_the_short_way_too(project: Path, told: Told) -> None:
     """`--set` changes the configuration that was made, and a wrong key is refused as in a file."""
     csv(project / "prices.csv", 0.05)
     words = ("--mode", "backtest", "--data", "prices.csv", "--use", "sma_cross", *ANSWERS)
 
-    free = run(*words, "--set", "backtest.costs.commission_percent=0", "--json", cwd=project)
-    wrong = run(*words, "--set", "backtest.cost.commission_percent=0", cwd=project)
+    free = told(*words, "--set", "backtest.costs.commission_percent=0", "--json", cwd=project)
+    wrong = told(*words, "--set", "backtest.cost.commission_percent=0", cwd=project)
 
     assert free.value["metrics"]["commission"] == 0
     assert (wrong.code, "unknown key 'cost'; did you mean 'costs'?" in wrong.err) == (2, True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import MAIN, Ended, backtest, run, run_names
+from tests.end_to_end.command import BACKTEST, MAIN, Ended, Told, run, run_names
 
 pytestmark = pytest.mark.slow
 
@@ -26,9 +26,9 @@ class MyStrategy(Quick):
 """
 
 
-def free(project: Path, *words: str | Path) -> Ended:
+def free(project: Path, *words: str | Path, told: Told = run) -> Ended:
     """A free run of the project's configuration."""
-    return backtest(project, *FREE, *words)
+    return told(*BACKTEST, *FREE, *words, cwd=project)
 
 
 @pytest.mark.parametrize(
@@ -39,22 +39,22 @@ def free(project: Path, *words: str | Path) -> Ended:
     ],
 )
 def test_a_free_schedule_is_refused_without_a_pace_or_threads(
-    project: Path, words: tuple[str, ...], sentence: str
+    project: Path, words: tuple[str, ...], sentence: str, told: Told
 ) -> None:
     """With exit code 2 and the way out, before anything is made."""
     settings = [part for word in ("backtest.schedule=free", *words) for part in ("--set", word)]
 
-    ended = backtest(project, *settings)
+    ended = told(*BACKTEST, *settings, cwd=project)
 
     assert ended.code == 2
     assert sentence in ended.err
     assert run_names(project) == []
 
 
-def test_a_free_run_says_loudly_what_it_is_and_is_numbered(project: Path) -> None:
+def test_a_free_run_says_loudly_what_it_is_and_is_numbered(project: Path, told: Told) -> None:
     """In the terminal, in the manifest, in the report; the second run stands beside the first."""
     ended = free(project)
-    second = free(project, "--json")
+    second = free(project, "--json", told=told)
 
     assert ended.code == second.code == 0, ended.err + second.err
     assert run_names(project) == ["free-1", "free-2"]
@@ -69,11 +69,11 @@ def test_a_free_run_says_loudly_what_it_is_and_is_numbered(project: Path) -> Non
     assert "NON-DETERMINISTIC" in (folder / "report.html").read_text(encoding="utf-8")
 
 
-def test_the_printed_order_replays_to_one_run(project: Path) -> None:
+def test_the_printed_order_replays_to_one_run(project: Path, told: Told) -> None:
     """As a value of `backtest.schedule` it makes a deterministic run with an id of its own, each time the same."""
-    replay = free(project, "--json").value["replay"]
+    replay = free(project, "--json", told=told).value["replay"]
 
-    first, second = (backtest(project, "--set", f"backtest.schedule={replay}", "--json") for _ in range(2))
+    first, second = (told(*BACKTEST, "--set", f"backtest.schedule={replay}", "--json", cwd=project) for _ in range(2))
 
     assert first.code == second.code == 0, first.err + second.err
     assert first.value["deterministic"]
@@ -81,10 +81,10 @@ def test_the_printed_order_replays_to_one_run(project: Path) -> None:
     assert run_names(project) == sorted(["free-1", first.value["run_id"]])
 
 
-def test_two_processes_do_not_take_one_number(project: Path) -> None:
+def test_two_processes_do_not_take_one_number(project: Path, told: Told) -> None:
     """Four free runs at once leave four whole folders."""
     command = [sys.executable, str(MAIN), "--mode", "backtest", "--config", "config.yaml", *FREE, "--quiet"]
-    assert free(project).code == 0  # makes the market that all of them read
+    assert free(project, told=told).code == 0  # makes the market that all of them read
     running = [
         subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(3)
     ]
@@ -129,7 +129,7 @@ def test_the_trace_of_a_free_run_shows_turns_at_one_moment(project: Path) -> Non
     assert both > 0.5 * sum(end - begin for begin, end in turns["worker:BTCUSDT"])
 
 
-def test_a_free_run_that_fails_is_kept_under_its_number(project: Path) -> None:
+def test_a_free_run_that_fails_is_kept_under_its_number(project: Path, told: Told) -> None:
     """The folder says so in its name, and the number is not given again."""
     (project / "my_strategy.py").write_text(
         "from src.core.strategy import BarStrategy\n\n\nclass MyStrategy(BarStrategy):\n"
@@ -140,16 +140,16 @@ def test_a_free_run_that_fails_is_kept_under_its_number(project: Path) -> None:
     text = config.read_text(encoding="utf-8").replace(", params: {fast: 10, slow: 30}", "")
     config.write_text(text, encoding="utf-8")
 
-    first, second = free(project), free(project)
+    first, second = (free(project, told=told) for _ in range(2))
 
     assert first.code == second.code == 1
     assert "as planned" in first.err
     assert run_names(project) == ["free-1.failed-1", "free-2.failed-1"]
 
 
-def test_verify_refuses_a_free_schedule(project: Path) -> None:
+def test_verify_refuses_a_free_schedule(project: Path, told: Told) -> None:
     """There is no digest to compare."""
-    ended = run("verify", "--config", "config.yaml", *FREE, cwd=project)
+    ended = told("verify", "--config", "config.yaml", *FREE, cwd=project)
 
     assert ended.code == 2
     assert "found free" in ended.err

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import run, run_names
+from tests.end_to_end.command import Told, run, run_names
 from tests.research.lookahead.bots import write_project
 
 pytestmark = pytest.mark.slow
@@ -23,21 +23,21 @@ def test_a_look_ahead_ends_with_4_and_is_named_in_a_table(tmp_path: Path) -> Non
     assert "1 of 1 depends on what was not known yet" in ended.err
 
 
-def test_a_strategy_that_fails_by_itself_ends_with_1(tmp_path: Path) -> None:
+def test_a_strategy_that_fails_by_itself_ends_with_1(tmp_path: Path, told: Told) -> None:
     """It was not compared; why stands on stderr."""
     write_project(tmp_path, "Broken")
-    ended = run("lookahead", "--config", "config.yaml", cwd=tmp_path)
+    ended = told("lookahead", "--config", "config.yaml", cwd=tmp_path)
 
     assert ended.code == 1
     assert "Broken on BTCUSDT was not compared: the run itself fails" in ended.err
     assert "not compared" in ended.out
 
 
-def test_the_delivered_strategies_pass(default_folder: Path) -> None:
-    """On a week of the default market; one object for programs, and nothing is stored."""
+def test_the_delivered_strategies_pass(default_folder: Path, told: Told) -> None:
+    """On four days of the default market; one object for programs, and nothing is stored."""
     runs = run_names(default_folder)
-    words = ("--set", "backtest.end=2024-01-08", "--set", "backtest.data.store=week.duckdb")
-    ended = run("lookahead", "--config", default_folder / "configs/default.yaml", *words, "--json", cwd=default_folder)
+    words = ("--set", "backtest.end=2024-01-05", "--set", "backtest.data.store=days.duckdb")
+    ended = told("lookahead", "--config", default_folder / "configs/default.yaml", *words, "--json", cwd=default_folder)
 
     assert (ended.code, ended.value["same"], ended.value["exit_code"]) == (0, True, 0)
     assert [pair["strategy"] for pair in ended.value["pairs"]] == ["sma_cross", "sma_cross", "breakout"]

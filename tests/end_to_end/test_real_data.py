@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import ROOT, Ended, run
+from src.cli.app import main
+from tests.end_to_end.command import ROOT, Ended, Told
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_data]
 
@@ -26,20 +27,21 @@ def clone(tmp_path_factory: pytest.TempPathFactory, real_data_dir: Path) -> Path
     for file, symbol, kind, price in files:
         said = ("--symbol", symbol, "--kind", kind, "--stamp", "open", "--price", price)
         assert f"--kind {kind} --stamp open --price {price}" in readme
-        ended = run("data", "import", file, *said, "--quiet", cwd=folder)
-        assert ended.code == 0, ended.err
+        with pytest.MonkeyPatch.context() as patched:
+            patched.chdir(folder)
+            assert main(["data", "import", str(file), *said, "--quiet"]) == 0
     return folder
 
 
-def start(clone: Path, name: str, *words: str) -> Ended:
+def start(told: Told, clone: Path, name: str, *words: str) -> Ended:
     """Run one of the configurations."""
-    return run("--mode", "backtest", "--config", f"configs/{name}.yaml", "--json", "--quiet", *words, cwd=clone)
+    return told("--mode", "backtest", "--config", f"configs/{name}.yaml", "--json", "--quiet", *words, cwd=clone)
 
 
-def test_five_symbols_share_one_account_over_real_holes(clone: Path) -> None:
+def test_five_symbols_share_one_account_over_real_holes(clone: Path, told: Told) -> None:
     """Two slots are contended, both strategies trade, break-even and trailing act; threads and fibers agree."""
-    threads = start(clone, "crypto-2019")
-    fibers = start(clone, "crypto-2019", "--set", "backtest.runtime=fibers")
+    threads = start(told, clone, "crypto-2019")
+    fibers = start(told, clone, "crypto-2019", "--set", "backtest.runtime=fibers")
     metrics = threads.value["metrics"]
 
     assert (threads.code, threads.value["outcome"], threads.value["synthetic"]) == (0, "COMPLETED", False)
@@ -50,18 +52,18 @@ def test_five_symbols_share_one_account_over_real_holes(clone: Path) -> None:
     assert (fibers.value["run_id"], fibers.value["digest"]) == (threads.value["run_id"], threads.value["digest"])
 
 
-def test_eurusd_of_2017_runs_on_bid_bars(clone: Path) -> None:
+def test_eurusd_of_2017_runs_on_bid_bars(clone: Path, told: Told) -> None:
     """The spread is a cost of its own, in price units."""
-    ended = start(clone, "eurusd-2017")
+    ended = start(told, clone, "eurusd-2017")
 
     assert (ended.code, ended.value["outcome"], ended.value["bars"]) == (0, "COMPLETED", 186_348)
     assert ended.value["metrics"]["trades"] > 50
     assert ended.value["metrics"]["spread_cost"] > 0
 
 
-def test_the_check_of_recorded_bars_finds_them_sound_and_counts_the_holes(clone: Path) -> None:
+def test_the_check_of_recorded_bars_finds_them_sound_and_counts_the_holes(clone: Path, told: Told) -> None:
     """Absent minutes are counted and are no error."""
-    ended = run("data", "check", "--json", cwd=clone)
+    ended = told("data", "check", "--json", cwd=clone)
     absent = {one["symbol"]: one["absent"] for one in ended.value["series"]}
 
     assert ended.code == 0

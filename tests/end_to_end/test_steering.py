@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.command import MAIN, backtest, run_names
+from tests.end_to_end.command import BACKTEST, MAIN, Told, run_names
 
 pexpect = pytest.importorskip("pexpect", reason="no pseudo-terminals on this system")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")]
@@ -46,7 +46,7 @@ def digest_of(child: Any) -> str:
     return str(child.match.group(1))
 
 
-def test_keys_control_a_run_and_leave_its_digest(project: Path) -> None:
+def test_keys_control_a_run_and_leave_its_digest(project: Path, told: Told) -> None:
     """Step, break, pace, an instant, and on to the end; the folder tells what was done, the digest does not."""
     child = steered(project, "--pause")
     child.expect_exact("paused at 2024-01-01 00:00:00Z: as asked")
@@ -79,7 +79,7 @@ def test_keys_control_a_run_and_leave_its_digest(project: Path) -> None:
     digest = digest_of(child)
     code = ended(child)
     control = (project / "runs" / run_names(project)[0] / "control.jsonl").read_text(encoding="utf-8")
-    alone = backtest(project, "--json").value
+    alone = told(*BACKTEST, "--json", cwd=project).value
 
     assert (code, alone["digest"][:16]) == (0, digest)
     assert [json.loads(line)["action"] for line in control.splitlines()] == [
@@ -139,9 +139,9 @@ def test_q_ends_a_run_and_an_open_question_with_it(project: Path) -> None:
         (("--break", "account.eqity < 3"), "did you mean equity?"),
     ],
 )
-def test_without_a_terminal_no_run_is_paused(project: Path, words: tuple[str, ...], message: str) -> None:
+def test_without_a_terminal_no_run_is_paused(project: Path, words: tuple[str, ...], message: str, told: Told) -> None:
     """It would hang; it is refused before anything is loaded."""
-    refused = backtest(project, *words)
+    refused = told(*BACKTEST, *words, cwd=project)
 
     assert refused.code == 2
     assert message in refused.err
@@ -158,9 +158,11 @@ def test_a_wrong_condition_is_refused_before_the_run(project: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [(), ("--pause",), ("--set", "backtest.runtime=fibers")])
-def test_breakpoint_works_under_a_progress_bar_and_under_keys(project: Path, words: tuple[str, ...]) -> None:
+def test_breakpoint_works_under_a_progress_bar_and_under_keys(
+    project: Path, words: tuple[str, ...], told: Told
+) -> None:
     """What draws and what reads steps aside, the answers go to the debugger, and the run ends with its digest."""
-    digest = backtest(project, "--json").value["digest"][:16]
+    digest = told(*BACKTEST, "--json", cwd=project).value["digest"][:16]
     (project / "asks.py").write_text(ASKS, encoding="utf-8")
     config = (project / "config.yaml").read_text(encoding="utf-8")
     changed = re.sub(r"my_strategy\.py:MyStrategy", "asks.py:MyStrategy", config)

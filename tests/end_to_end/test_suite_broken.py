@@ -4,15 +4,16 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from src.core.errors import DataError
 from src.data.store import HistoricalDataStore
-from tests.end_to_end.command import Ended, run
+from tests.end_to_end.command import Ended, Told, run
 from tests.end_to_end.suites import STORED, background, index_of, moody, python, rows_of, write_manifest, write_project
 
 pytestmark = pytest.mark.slow
@@ -39,9 +40,9 @@ def folder(market: Path, tmp_path: Path) -> Path:
     return made
 
 
-def suite(folder: Path, *words: str, **how: Any) -> Ended:
+def suite(folder: Path, *words: str, told: Told = run, workers: int = 2) -> Ended:
     """The suite, made for a program."""
-    return run("suite", "suite.yaml", "--json", "--workers", "2", *words, cwd=folder, **how)
+    return told("suite", "suite.yaml", "--json", "--workers", str(workers), *words, cwd=folder)
 
 
 def statuses(folder: Path) -> dict[str, str]:
@@ -71,19 +72,19 @@ def test_deadly_runs_are_lost_and_all_others_complete(folder: Path) -> None:
     assert [row["run_id"] for row in rows_of(folder)["suite_runs"] if row["status"] == "LOST"] == [None] * 4
 
 
-def test_a_run_whose_worker_is_killed_once_is_tried_again(folder: Path) -> None:
+def test_a_run_whose_worker_is_killed_once_is_tried_again(folder: Path, told: Told) -> None:
     """Nobody notices but the clock."""
     write_manifest(folder, runs=[*WELL[:2], moody("unlucky", mode="killing_once")])
 
-    assert suite(folder).code == 0
+    assert suite(folder, told=told).code == 0
     assert statuses(folder) == {"well-3": "COMPLETED", "well-4": "COMPLETED", "unlucky": "COMPLETED"}
 
 
-def test_a_suite_that_is_killed_goes_on_with_resume_and_its_workers_do_not_live_on(folder: Path) -> None:
+def test_a_suite_that_is_killed_goes_on_with_resume_and_its_workers_do_not_live_on(folder: Path, told: Told) -> None:
     """Killed while one run holds, with a torn record behind; the same rows as a suite that nobody killed."""
     write_manifest(folder, runs=[*WELL, moody("holding", mode="holding")])
     with background("suite", "suite.yaml", "--workers", "2", cwd=folder) as process:
-        wait_for(folder, 4)
+        wait_for(process, folder, 4)
         children = psutil.Process(process.pid).children(recursive=True)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -92,13 +93,13 @@ def test_a_suite_that_is_killed_goes_on_with_resume_and_its_workers_do_not_live_
     with records(folder).open("ab") as file:
         file.write(b'{"answer":{"key":"0123')
     (folder / "go").touch()
-    resumed = suite(folder, "--resume")
+    resumed = suite(folder, "--resume", told=told)
     rows, index = rows_of(folder), index_of(folder)
 
     assert resumed.code == 0, resumed.err
     assert resumed.value["known"] >= 3
     shutil.rmtree(folder / "runs")
-    assert suite(folder).code == 0
+    assert suite(folder, told=told).code == 0
     assert (rows_of(folder), index_of(folder)) == (rows, index)
     assert gone
 
@@ -107,7 +108,7 @@ def test_a_suite_that_is_interrupted_says_how_to_go_on(folder: Path) -> None:
     """Ctrl-C once; exit code 130, and no worker lives on."""
     write_manifest(folder, runs=[*WELL, moody("holding", mode="holding")])
     with background("suite", "suite.yaml", "--workers", "2", cwd=folder) as process:
-        wait_for(folder, 4)
+        wait_for(process, folder, 4)
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=120)
@@ -119,7 +120,7 @@ def test_a_suite_that_is_interrupted_says_how_to_go_on(folder: Path) -> None:
     assert not alive
 
 
-def test_a_suite_killed_while_its_results_are_written_leaves_none_and_resumes(folder: Path) -> None:
+def test_a_suite_killed_while_its_results_are_written_leaves_none_and_resumes(folder: Path, told: Told) -> None:
     """Phase C is one transaction: killed in the middle of it there is nothing of the suite, later there is all."""
     write_manifest(folder, runs=WELL)
     killing = (
@@ -131,20 +132,20 @@ def test_a_suite_killed_while_its_results_are_written_leaves_none_and_resumes(fo
     killed = python(killing, "suite", "suite.yaml", cwd=folder)
     assert killed.code == -signal.SIGKILL, killed.err
     assert not (folder / "runs" / "results.duckdb").exists() or rows_of(folder)["suites"] == []
-    resumed = suite(folder, "--resume")
+    resumed = suite(folder, "--resume", told=told)
 
     assert resumed.code == 0, resumed.err
     assert (resumed.value["known"], len(rows_of(folder)["suite_runs"])) == (4, 4)
 
 
-def test_nobody_writes_to_the_store_while_runs_are_made(folder: Path) -> None:
+def test_nobody_writes_to_the_store_while_runs_are_made(folder: Path, told: Told) -> None:
     """A writer is refused with a sentence, a second try at the same suite too, and the suite ends as if alone."""
     write_manifest(folder, runs=[*WELL, moody("holding", mode="holding")])
     with background("suite", "suite.yaml", "--workers", "2", cwd=folder) as process:
-        wait_for(folder, 4)
+        wait_for(process, folder, 4)
         with pytest.raises(DataError, match=r"is being read by another program \(a run or a suite\)"):
             HistoricalDataStore(folder / "market.duckdb")
-        second = suite(folder)
+        second = suite(folder, told=told)
         (folder / "go").touch()
         said, _ = process.communicate(timeout=120)
 
@@ -161,7 +162,7 @@ def test_a_store_that_was_replaced_behind_the_suites_back_is_noticed(folder: Pat
     with HistoricalDataStore(other) as store:
         store.delete_series("ETHUSDT", 60_000_000_000)
     with background("suite", "suite.yaml", "--workers", "2", cwd=folder) as process:
-        wait_for(folder, 4)
+        wait_for(process, folder, 4)
         os.replace(other, folder / "market.duckdb")
         (folder / "go").touch()
         said, _ = process.communicate(timeout=120)
@@ -173,23 +174,24 @@ def test_a_store_that_was_replaced_behind_the_suites_back_is_noticed(folder: Pat
     assert not (folder / "runs" / "results.duckdb").exists()
 
 
-def test_a_finished_suite_that_is_resumed_makes_no_run(folder: Path) -> None:
+def test_a_finished_suite_that_is_resumed_makes_no_run(folder: Path, told: Told) -> None:
     """And one whose folder of a run was removed makes that one again."""
     write_manifest(folder, runs=WELL)
-    first = suite(folder)
-    again = suite(folder, "--resume")
+    first = suite(folder, told=told, workers=1)
+    again = suite(folder, "--resume", told=told, workers=1)
     shutil.rmtree(folder / "runs" / index_of(folder)["runs"][1]["folder"])
-    mended = suite(folder, "--resume")
+    mended = suite(folder, "--resume", told=told, workers=1)
 
     assert [ended.code for ended in (first, again, mended)] == [0, 0, 0]
     assert [ended.value["known"] for ended in (first, again, mended)] == [0, 4, 3]
     assert (folder / "runs" / index_of(folder)["runs"][1]["folder"] / "manifest.json").is_file()
 
 
-def wait_for(folder: Path, answers: int) -> None:
-    """Until so many answers are recorded and one run holds."""
+def wait_for(process: "subprocess.Popen[str]", folder: Path, answers: int) -> None:
+    """Until so many answers are recorded and one run holds; the suite goes on meanwhile."""
     while not (folder / "holding").exists() or recorded(folder) < answers:
-        pass
+        with suppress(subprocess.TimeoutExpired):
+            pytest.fail(f"the suite ended with {process.wait(timeout=0.05)}")
 
 
 def recorded(folder: Path) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from src.backtesting.artifacts.trial_ledger import LEDGER, read_trials
-from tests.end_to_end.command import Ended, run
+from tests.end_to_end.command import Ended, Told, run
 from tests.end_to_end.suites import index_of, moody, python, rows_of, write_manifest, write_project
 
 pytestmark = pytest.mark.slow
@@ -39,9 +39,9 @@ class World:
         return folder
 
 
-def made(folder: Path, *words: str, **how: Any) -> Ended:
+def made(folder: Path, *words: str, told: Told = run, **how: Any) -> Ended:
     """The suite, made for a program."""
-    return run("suite", "suite.yaml", "--json", *words, cwd=folder, **how)
+    return told("suite", "suite.yaml", "--json", *words, cwd=folder, **how)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_more_workers_and_another_hash_seed_choose_the_same_runs(world: World) -
     assert index_of(folder) == world.index
 
 
-def test_a_search_that_is_killed_goes_on_with_resume_and_chooses_the_same_runs(world: World) -> None:
+def test_a_search_that_is_killed_goes_on_with_resume_and_chooses_the_same_runs(world: World, told: Told) -> None:
     """Killed in the middle of its second round; no run that was recorded is made twice."""
     folder = world.copy("killed")
     killing = (
@@ -86,7 +86,7 @@ def test_a_search_that_is_killed_goes_on_with_resume_and_chooses_the_same_runs(w
     )
     killed = python(killing, "suite", "suite.yaml", "--workers", "2", cwd=folder)
     recorded = answers(folder)
-    resumed = made(folder, "--workers", "2", "--resume")
+    resumed = made(folder, "--workers", "2", "--resume", told=told)
 
     assert (killed.code, recorded) == (-signal.SIGKILL, 5), killed.err
     assert resumed.value["known"] == 5
@@ -94,14 +94,14 @@ def test_a_search_that_is_killed_goes_on_with_resume_and_chooses_the_same_runs(w
     assert rows_of(folder) == world.rows
 
 
-def test_a_lost_run_ends_the_search_and_resume_goes_on_with_it(world: World) -> None:
+def test_a_lost_run_ends_the_search_and_resume_goes_on_with_it(world: World, told: Told) -> None:
     """What comes next depends on it; the results are those of a search that lost nothing."""
     folder = world.copy("lost")
     (folder / "go").unlink()
-    lost = made(folder, "--workers", "2")
+    lost = made(folder, "--workers", "2", told=told)
     stored = len(rows_of(folder)["suite_runs"])
     (folder / "go").touch()
-    resumed = made(folder, "--workers", "2", "--resume")
+    resumed = made(folder, "--workers", "2", "--resume", told=told)
 
     assert (lost.code, lost.value["left"], stored) == (1, 6, 4)
     assert "the search has ended 6 runs early" in lost.err
@@ -109,10 +109,10 @@ def test_a_lost_run_ends_the_search_and_resume_goes_on_with_it(world: World) -> 
     assert rows_of(folder) == world.rows
 
 
-def test_a_plan_of_a_search_says_how_many_rounds_and_over_which_data(world: World) -> None:
+def test_a_plan_of_a_search_says_how_many_rounds_and_over_which_data(world: World, told: Told) -> None:
     """The data of the ends of all ranges, and nothing is written."""
     folder = world.copy("planned")
-    said = run("suite", "suite.yaml", "--plan", cwd=folder)
+    said = told("suite", "suite.yaml", "--plan", cwd=folder)
 
     assert said.code == 0, said.err
     assert "10 runs, of which a search chooses 9 in 3 rounds of 3 by their net" in said.out

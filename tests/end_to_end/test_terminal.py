@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.command import MAIN, run
+from tests.end_to_end.command import MAIN, Told, run
 
 pexpect = pytest.importorskip("pexpect", reason="no pseudo-terminals on this system")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")]
@@ -46,7 +46,7 @@ def test_a_pipe_gets_no_progress_bar(project: Path) -> None:
     assert (ended.code, ended.err, "\x1b" in ended.out) == (0, "", False)
 
 
-def test_an_import_asks_what_the_file_does_not_say(tmp_path: Path) -> None:
+def test_an_import_asks_what_the_file_does_not_say(tmp_path: Path, told: Told) -> None:
     """Each open question once, a wrong answer again, the rows to confirm, and then the bars are stored."""
     (tmp_path / "bars.csv").write_text(ROWS, encoding="utf-8")
 
@@ -67,7 +67,7 @@ def test_an_import_asks_what_the_file_does_not_say(tmp_path: Path) -> None:
             child.sendline(answer)
     child.expect(pexpect.EOF)
     child.close()
-    listed = run("data", "list", "--json", cwd=tmp_path).value["series"]
+    listed = told("data", "list", "--json").value["series"]
 
     assert child.exitstatus == 0
     # 00:00 in New York is 05:00 UTC; stamped at the close, the first bar opened a minute earlier.

@@ -17,7 +17,7 @@ from src.core.timeframe import MINUTE_NS
 from src.live.control import OPERATOR
 from src.research.parity.decisions import Decision, decision_digest, decisions_of
 from src.research.parity.recorded import RecordedRun, read_recorded
-from tests.end_to_end.command import MAIN, run
+from tests.end_to_end.command import MAIN, Told
 from tests.end_to_end.three_modes import UNTIL_NS, Played, project_in
 
 pytestmark = pytest.mark.slow
@@ -143,23 +143,23 @@ def test_the_venue_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     ],
 )
 def test_a_venue_that_cannot_be_is_refused_in_a_sentence(
-    tmp_path: Path, words: tuple[str, ...], sentence: str
+    tmp_path: Path, words: tuple[str, ...], sentence: str, told: Told
 ) -> None:  # fmt: skip
     """Exit code 2, and nothing serves."""
     config = project_in(tmp_path / "mine")
 
-    ended = run("venue", "--config", config.name, *words, cwd=config.parent)
+    ended = told("venue", "--config", config.name, *words, cwd=config.parent)
 
     assert (ended.code, ended.out) == (2, "")
     assert sentence in ended.err
     assert "Traceback" not in ended.err
 
 
-def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_named(tmp_path: Path, told: Told) -> None:
     """With what to do instead."""
     config = project_in(tmp_path / "mine")
     with _Taken() as port:
-        ended = run("venue", "--config", config.name, "--port", str(port), cwd=config.parent)
+        ended = told("venue", "--config", config.name, "--port", str(port), cwd=config.parent)
 
     assert ended.code == 2
     assert f"expected the port {port} to be free" in ended.err

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.end_to_end.command import MAIN, ROOT, run
+from tests.end_to_end.command import MAIN, ROOT, Told, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")]
 
@@ -72,15 +72,15 @@ def test_the_delivered_validation_shows_survivors_rejections_and_which_were_plan
     assert sum(map(int, rejected.values())) == 400 - setups
 
 
-def test_a_second_run_and_another_number_of_workers_change_no_byte(clone: Path) -> None:
+def test_a_second_run_and_another_number_of_workers_change_no_byte(clone: Path, told: Told) -> None:
     """Verdicts, windows and records are a function of candidates, configuration and family."""
     few = ("--set", "candidates.generated.candidates=100", "--set", "candidates.generated.edge=0.6")
     words = ("walkforward", "configs/validate.yaml", *few, "--json", "--workers")
 
-    first = run(*words, "1", cwd=clone)
+    first = told(*words, "1", cwd=clone)
     before = contents(clone / "runs")
     again = run(*words, "2", cwd=clone)
-    resumed = run(*words, "2", "--resume", cwd=clone)
+    resumed = told(*words, "2", "--resume", cwd=clone)
 
     assert [each.code for each in (first, again, resumed)] == [0, 0, 0], again.err
     assert contents(clone / "runs") == before
@@ -91,13 +91,13 @@ def test_a_second_run_and_another_number_of_workers_change_no_byte(clone: Path) 
     assert values[0]["statuses"]["PASS"] > 0
 
 
-def test_a_dry_run_comes_to_the_same_and_leaves_nothing(clone: Path) -> None:
+def test_a_dry_run_comes_to_the_same_and_leaves_nothing(clone: Path, told: Told) -> None:
     """Not even the folder for runs."""
     few = ("--set", "candidates.generated.candidates=80", "--json")
 
-    dry = run("walkforward", "configs/validate.yaml", *few, "--dry-run", cwd=clone)
+    dry = told("walkforward", "configs/validate.yaml", *few, "--dry-run", cwd=clone)
     left = [path.name for path in clone.iterdir()]
-    real = run("walkforward", "configs/validate.yaml", *few, cwd=clone)
+    real = told("walkforward", "configs/validate.yaml", *few, cwd=clone)
 
     assert (dry.code, real.code, left) == (0, 0, ["configs"]), dry.err
     assert dry.value["folder"] is None
@@ -105,13 +105,13 @@ def test_a_dry_run_comes_to_the_same_and_leaves_nothing(clone: Path) -> None:
     assert dry.value["funnel"] == real.value["funnel"]
 
 
-def test_somebody_elses_trades_are_judged_as_the_page_says(others: Path) -> None:
+def test_somebody_elses_trades_are_judged_as_the_page_says(others: Path, told: Told) -> None:
     """Every line that the page shows is there, and more trials are another family."""
     (command,) = re.findall(r"^    python main\.py (walkforward others.*)$", PAGE, re.MULTILINE)
     (shown,) = re.findall(r"```text\n(phase .*?)```", PAGE, re.DOTALL)
 
-    ended = run(*shlex.split(command), cwd=others)
-    more = run("walkforward", "others.yaml", "--trials", "100000", "--json", cwd=others)
+    ended = told(*shlex.split(command), cwd=others)
+    more = told("walkforward", "others.yaml", "--trials", "100000", "--json", cwd=others)
 
     assert ended.code == 0, ended.err
     lines = ended.out.splitlines()
@@ -122,13 +122,13 @@ def test_somebody_elses_trades_are_judged_as_the_page_says(others: Path) -> None
     assert more.value["family"]["size"] == 100_004
 
 
-def test_without_a_cut_off_somebody_elses_trades_are_stable_and_nothing_more(others: Path) -> None:
+def test_without_a_cut_off_somebody_elses_trades_are_stable_and_nothing_more(others: Path, told: Told) -> None:
     """Nothing is said of false discoveries, in no word and in no figure."""
     config = others / "others.yaml"
     kept = [line for line in config.read_text().splitlines() if not line.startswith("discovery_cutoff")]
     config.write_text("\n".join(kept) + "\n", encoding="utf-8")
 
-    ended = run("walkforward", "others.yaml", "--json", cwd=others)
+    ended = told("walkforward", "others.yaml", "--json", cwd=others)
 
     assert (ended.code, ended.value["kind"], ended.value["family"]) == (0, "stability", None), ended.err
     assert {each["p_value"] for each in ended.value["candidates"]} == {None}
@@ -137,9 +137,9 @@ def test_without_a_cut_off_somebody_elses_trades_are_stable_and_nothing_more(oth
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_of_the_page_runs(command: str, clone: Path) -> None:
+def test_each_command_of_the_page_runs(command: str, clone: Path, told: Told) -> None:
     """As it stands, over fewer candidates."""
-    ended = run(*shlex.split(command), "--set", "candidates.generated.candidates=60", cwd=clone)
+    ended = told(*shlex.split(command), "--set", "candidates.generated.candidates=60", cwd=clone)
 
     assert ended.code == 0, ended.err
 
@@ -147,7 +147,7 @@ def test_each_command_of_the_page_runs(command: str, clone: Path) -> None:
 def test_a_terminal_of_80_columns_cuts_nothing_off_and_ctrl_c_names_the_way_on(clone: Path) -> None:
     """A bar while it runs; interrupted with the command that ends with the same verdicts."""
     pexpect = pytest.importorskip("pexpect", reason="no pseudo-terminals on this system")
-    words = ["walkforward", "configs/validate.yaml", "--workers", "1", "--set", "candidates.generated.candidates=1000"]
+    words = ["walkforward", "configs/validate.yaml", "--workers", "1", "--set", "candidates.generated.candidates=500"]
     child = pexpect.spawn(
         sys.executable, [str(MAIN), *words], cwd=str(clone), encoding="utf-8", timeout=120, dimensions=(50, 80)
     )
@@ -172,12 +172,12 @@ def test_a_terminal_of_80_columns_cuts_nothing_off_and_ctrl_c_names_the_way_on(c
     assert all(len(line) <= 80 for line in table.splitlines() if not line.startswith("and "))
 
 
-def test_what_is_wrong_in_the_configuration_is_a_sentence_with_the_line(clone: Path) -> None:
+def test_what_is_wrong_in_the_configuration_is_a_sentence_with_the_line(clone: Path, told: Told) -> None:
     """Before anything is read or written."""
     path = clone / "configs" / "validate.yaml"
     path.write_text(path.read_text().replace("test_months: 6", "test_months: none"), encoding="utf-8")
 
-    ended = run("walkforward", "configs/validate.yaml", "--json", cwd=clone)
+    ended = told("walkforward", "configs/validate.yaml", "--json", cwd=clone)
 
     assert (ended.code, (clone / "runs").exists()) == (2, False)
     assert re.search(r"validate\.yaml:\d+", ended.value["error"]["message"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.command import MAIN, backtest, run_names
+from tests.end_to_end.command import BACKTEST, MAIN, Told, run_names
 
 pexpect = pytest.importorskip("pexpect", reason="no pseudo-terminals on this system")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")]
@@ -96,7 +96,7 @@ def strategy(project: Path, then: str) -> None:
     (project / "config.yaml").write_text(changed, encoding="utf-8")
 
 
-def test_the_view_and_its_keys(project: Path) -> None:
+def test_the_view_and_its_keys(project: Path, told: Told) -> None:
     """Rows, pause, one step, pace, another size, on to the end at full speed; the digest is that of a run alone."""
     watched = Watched(project, *SLOW)
     first = watched.screen(running)
@@ -113,7 +113,7 @@ def test_the_view_and_its_keys(project: Path) -> None:
     gone_on = watched.screen(running)
     watched.press("m")
     code, during, after = watched.ended()
-    alone = backtest(project, "--json").value
+    alone = told(*BACKTEST, "--json", cwd=project).value
     symbols = ("worker:BTCUSDT", "worker:ETHUSDT")
 
     assert [line.split()[0] for line in first if ":" in line.split(" ")[0]] == ["monitor:positions", *symbols]
@@ -202,9 +202,9 @@ def test_json_goes_where_it_always_goes(project: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)])
-def test_without_a_terminal_it_is_refused(project: Path, words: tuple[str, ...]) -> None:
+def test_without_a_terminal_it_is_refused(project: Path, words: tuple[str, ...], told: Told) -> None:
     """Before anything is loaded; nothing is stored."""
-    refused = backtest(project, "--watch", *words)
+    refused = told(*BACKTEST, "--watch", *words, cwd=project)
 
     assert refused.code == 2
     assert "--watch draws on a terminal" in refused.err

@@ -29,6 +29,8 @@ UNTIL_NS = parse_instant("2024-01-02 05:52:30")
 #: By the first of these the bot has to have begun, a minute before its first entry; at the second it sends the next.
 _BEGIN_NS, _ENTRIES_NS = parse_instant("2024-01-02 05:35"), parse_instant("2024-01-02 05:39")
 SPEED = 60
+#: How often the exchange is asked, in time of the market: half as often as by default, for it is sixty times as fast.
+_POLL = "2s"
 _TRIES = 3
 _ENV = {
     "LOCKSTEP_BINANCEUSDM_DEMO_KEY": KEY, "LOCKSTEP_BINANCEUSDM_DEMO_SECRET": SECRET, "PYTHONIOENCODING": "utf-8",
@@ -93,6 +95,7 @@ def _play(folder: Path, jobs: Sequence[Job], minutes: str) -> Played:
                 venue.fail(fault)
             words = ["--mode", mode, "--config", config.name, "--set", f"{mode}.url={venue.url}", "--json"]
             words += ["--set", "backtest.runs=../runs", "--set", f"live.account={name}", "--stop-after", minutes]
+            words += ["--set", f"{mode}.poll={_POLL}"]
             running[name] = subprocess.Popen(
                 [sys.executable, str(MAIN), *words], cwd=config.parent, env={**os.environ, **_ENV}, encoding="utf-8",
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
