@@ -33,7 +33,7 @@ def piped(runtime: str, *words: str, **extra: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), runtime, *words],
         cwd=ROOT, env=environment(**extra), stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
-        timeout=60, check=True,
+        timeout=240, check=True,
     )  # fmt: skip
     return done.stdout.splitlines()
 
@@ -51,7 +51,7 @@ def at_terminal(runtime: str, **extra: str) -> Any:
     pexpect = pytest.importorskip("pexpect", reason="no pseudo-terminals on this system")
     return pexpect.spawn(
         sys.executable, [str(SCRIPT), runtime, "debug"], cwd=str(ROOT), env=environment(**extra), encoding="utf-8",
-        timeout=30, dimensions=(50, 160),
+        timeout=240, dimensions=(50, 160),
     )  # fmt: skip
 
 

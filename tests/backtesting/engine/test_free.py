@@ -42,7 +42,7 @@ Act = Callable[[Any], object]
 PAIR = ("AAA", "BBB")
 BARS = 6
 #: Real seconds after which a thread that waits for another gives up; nobody waits so long when all is well.
-PATIENCE_S = 10.0
+PATIENCE_S = 120.0
 
 
 class Acts(BarStrategy):

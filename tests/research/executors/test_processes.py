@@ -24,7 +24,7 @@ from tests.research.executors import calls
 pytestmark = pytest.mark.slow
 
 #: For a process to end that should be ending; generous, because machines are busy.
-ENDS_WITHIN_S = 60
+ENDS_WITHIN_S = 240
 
 
 @pytest.fixture
