@@ -77,7 +77,7 @@ def test_a_breakpoint_in_a_turn_opens_a_debugger_and_changes_nothing(runtime: st
         child.expect_exact(f"('{symbol}', 102.0)")
         child.expect_exact("(Pdb) ")
         if symbol == "AAA":
-            child.sendline("import time; time.sleep(2.2)")  # longer than a turn may take
+            child.sendline("import time; time.sleep(4.2)")  # longer than a turn may take
             child.expect_exact("(Pdb) ")
         child.sendline("n")
         child.expect_exact("if count == 4")
