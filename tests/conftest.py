@@ -4,6 +4,7 @@ The fixtures run in the test's own thread. Nothing here sleeps; the only real wa
 """
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Generator, Iterator
@@ -12,10 +13,11 @@ from typing import Any
 
 import hypothesis
 import pytest
+from hypothesis.internal.conjecture import providers
 from xdist.scheduler import LoadScopeScheduling
 
-# How long a thread that was told to end may take to do so before it counts as left behind.
-_ENDING_SECONDS = 2.0
+# How long a thread that was told to end may take to do so before it counts as left behind: machines stand still, too.
+_ENDING_SECONDS = 30.0
 
 # Threads that belong to a library's pool and live as long as the process, each with its reason.
 _POOL_THREADS = (
@@ -27,12 +29,26 @@ _POOL_THREADS = (
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# A shell has what it starts in the background ignore Ctrl-C, and every process that a test starts would do so, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Files whose tests look at one thing that takes long to build, and what they are called together.
 _TOGETHER = {f"tests/end_to_end/{name}.py": "three modes" for name in ("test_parity", "test_three_modes")}
 
-hypothesis.settings.register_profile("local", deadline=None, print_blob=True)
-hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True, database=None)
+# No example is judged by the time that it took: a machine may stand still at any moment.
+_UNTIMED: Any = {
+    "deadline": None, "print_blob": True, "suppress_health_check": [hypothesis.HealthCheck.too_slow],
+}  # fmt: skip
+hypothesis.settings.register_profile("local", **_UNTIMED)
+hypothesis.settings.register_profile("ci", **_UNTIMED, derandomize=True, database=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+# The library mixes the numbers and texts of all modules that happen to be imported into its examples, so that those of
+# a test without luck would depend on the tests that ran before it in the same process.
+if hasattr(providers, "_get_local_constants"):
+    providers._get_local_constants = lambda: providers._local_constants
 
 
 @pytest.hookimpl(wrapper=True)

@@ -70,9 +70,9 @@ def venue_command(
                 f"expected the port {port or url_port} to be free, found {error.strerror}; end what is there, or give "
                 "another one with --port and write it into live.url and paper.url"
             ) from None
-        _announce(venue, settings, document, config, pace, out)
         ended = Event()
         with on_interrupt(ended.set):
+            _announce(venue, settings, document, config, pace, out)
             while not ended.wait(_LOOK_S) and venue.now_ns() < venue.end_ns:
                 continue
     out.say(f"ended at {format_instant(venue.now_ns())} after {counted(len(venue.calls), 'request')}")

@@ -365,12 +365,15 @@ def interrupts_raise(error: type[BaseException]) -> Iterator[None]:
 
 @contextmanager
 def terminations_interrupt() -> Iterator[None]:
-    """While inside, a termination request does what Ctrl-C does, and what was begun is put away; main thread only."""
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+    """While inside, a termination request does what Ctrl-C does, and what was begun is put away; main thread only.
+
+    A program that was started in the background ignores Ctrl-C; a termination request is one all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGTERM, handler)
+    handler = signal.getsignal(signal.SIGINT)
+    previous = signal.signal(signal.SIGTERM, handler if callable(handler) else signal.default_int_handler)
     try:
         yield
     finally:

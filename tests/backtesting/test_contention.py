@@ -80,7 +80,7 @@ def in_a_process(seed: int, hash_seed: str) -> "subprocess.Popen[str]":
 
 def digest_of(process: "subprocess.Popen[str]") -> str:
     """Wait for a process and read its digest."""
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=500)
     assert process.returncode == 0, err
     return out.strip()
 

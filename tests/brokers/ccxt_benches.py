@@ -5,8 +5,11 @@ The venue's clock stands. To wait is to let a bar close and to read the account 
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
 
 from src.brokers.ccxt_broker import CcxtBroker
 from src.brokers.ccxt_client import CcxtClient, key_names
@@ -17,6 +20,7 @@ from src.core.instrument import Instrument
 from src.core.timeframe import MINUTE_NS, SECOND_NS
 from src.testing.broker_contract import Bench, Capability
 from src.testing.venue import KEY, SECRET, LocalVenue
+from src.testing.venue_wire import Reply
 from tests.brokers.contract_benches import START_NS, bars_that_stand, move_prices
 
 __all__ = ["ABLE", "START_NS", "SYMBOL", "CcxtBench", "Market", "ccxt_bench", "client_to", "run_on_bench"]
@@ -63,14 +67,44 @@ class Market:
 PERPETUALS = Market(exchange="binanceusdm", rules=RULES, account=ACCOUNT, broker=CcxtBroker)
 
 
-def client_to(venue: LocalVenue, *, market: Market = PERPETUALS, timeout_s: float = 5.0, **more: Any) -> CcxtClient:
+#: In the headers of an answer that says that there is none.
+_SILENT = "X-Silent"
+
+
+class _CurtVenue(LocalVenue):
+    """Says at once that it will not answer, so that nobody has to wait for it, and nobody who waits is taken for that.
+
+    A time-out that is short enough to be waited for is exceeded by every machine that stands still for a moment.
+    """
+
+    def _asked(self, method: str, path: str, query: str, headers: Mapping[str, str]) -> Reply:
+        reply = super()._asked(method, path, query, headers)
+        return replace(reply, way="send", headers={_SILENT: "yes"}) if reply.way == "silent" else reply
+
+
+class _Hearing(HTTPAdapter):
+    """Makes of such an answer what the library makes of none in time."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **more: Any) -> requests.Response:
+        """See `HTTPAdapter.send`; waits for an answer as long as it takes."""
+        response = super().send(request, *args, **{**more, "timeout": None})
+        if _SILENT in response.headers:
+            response.close()
+            raise requests.ReadTimeout("no answer in time")
+        return response
+
+
+def client_to(venue: LocalVenue, *, market: Market = PERPETUALS, **more: Any) -> CcxtClient:
     """A client that is connected with the venue."""
     names = key_names(market.exchange, "demo")
-    options = {"rateLimit": 0.01, "timeout": round(timeout_s * 1000), **market.options}
-    return CcxtClient(
+    options = {"rateLimit": 0.01, **market.options}
+    client = CcxtClient(
         market.exchange, environment="demo", url=venue.url, now_ns=venue.now_ns, real_ns=venue.now_ns,
         environ=dict(zip(names, (KEY, SECRET), strict=True)), wait=lambda seconds: None, options=options, **more,
     )  # fmt: skip
+    for inner in (client._ccxt, client._acting):
+        inner.session.mount(venue.url, _Hearing())
+    return client
 
 
 class CcxtBench:
@@ -110,16 +144,15 @@ def standing_prices(symbol: str = SYMBOL) -> BarSeries:
 
 @contextmanager
 def ccxt_bench(
-    costs: Costs = COSTS, timeout_s: float = 5.0, *, market: Market = PERPETUALS,
-    coins: Mapping[str, float] | None = None, **more: Any,
-) -> Iterator[CcxtBench]:  # fmt: skip
+    costs: Costs = COSTS, *, market: Market = PERPETUALS, coins: Mapping[str, float] | None = None, **more: Any
+) -> Iterator[CcxtBench]:
     """A fresh account at a venue of its own, with a broker that has begun."""
     series, rules = standing_prices(), {SYMBOL: market.rules}
-    with LocalVenue(
+    with _CurtVenue(
         {SYMBOL: series}, rules, START_NS + WITHIN_NS, account=market.account, costs=costs, coins=coins
     ) as venue:
         broker = market.broker(
-            client_to(venue, market=market, timeout_s=timeout_s), market.account, rules, {SYMBOL: (MINUTE_NS,)},
+            client_to(venue, market=market), market.account, rules, {SYMBOL: (MINUTE_NS,)},
             now_ns=venue.now_ns, bars_from_ns=START_NS - HISTORY * MINUTE_NS, **more,
         )  # fmt: skip
         broker.start()

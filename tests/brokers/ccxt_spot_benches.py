@@ -39,11 +39,11 @@ client_to = partial(ccxt_benches.client_to, market=SPOT)
 
 
 def spot_bench(
-    costs: Costs = COSTS, timeout_s: float = 5.0, *, fees_in_coin: bool = False, **more: Any
+    costs: Costs = COSTS, *, fees_in_coin: bool = False, **more: Any
 ) -> AbstractContextManager[CcxtBench]:  # fmt: skip
     """A fresh account at a venue of its own, with a broker that has begun; see `ccxt_bench`."""
     market = replace(SPOT, rules=replace(RULES, fees_in_base=fees_in_coin))
-    return ccxt_bench(costs, timeout_s, market=market, **more)
+    return ccxt_bench(costs, market=market, **more)
 
 
 run_on_bench = partial(ccxt_benches.run_on_bench, market=SPOT)

@@ -61,7 +61,7 @@ class _Life:
         """Begin anew, knowing what was sent."""
         self.bench.broker.client.close()
         while True:
-            client = client_to(self.bench.venue, timeout_s=0.15)
+            client = client_to(self.bench.venue)
             with suppress(BrokerUnavailable):
                 self.bench.broker = CcxtSpotBroker(
                     client, ACCOUNT, {SYMBOL: RULES}, {SYMBOL: (MINUTE_NS,)}, now_ns=self.bench.venue.now_ns
@@ -101,7 +101,7 @@ class _Life:
 
 def live_at_random(seed: int, steps: int = 40) -> list[str]:
     """Live so, and then get out; what does not add up, in sentences."""
-    with spot_bench(timeout_s=0.15, coins={"BTC": THEIRS}, fees_in_coin=True) as bench:
+    with spot_bench(coins={"BTC": THEIRS}, fees_in_coin=True) as bench:
         life = _Life(bench, Random(seed))
         for _ in range(steps):
             life.step()

@@ -17,8 +17,8 @@ THEIRS = 30.0
 
 
 @contextmanager
-def _bench(timeout_s: float) -> Iterator[CcxtBench]:
-    with spot_bench(timeout_s=timeout_s, coins={"BTC": THEIRS}, fees_in_coin=True) as bench:
+def _bench() -> Iterator[CcxtBench]:
+    with spot_bench(coins={"BTC": THEIRS}, fees_in_coin=True) as bench:
         yield bench
 
 

@@ -76,7 +76,7 @@ def tell(
         make: the account.
         look: finds problems in the end.
     """
-    with make(timeout_s=0.15) as bench:
+    with make() as bench:
         clock, feed = TimeController(()), Feed(bench)
         clock.attach(feed)
         steady = SteadyBroker(bench.broker, clock, Journal())

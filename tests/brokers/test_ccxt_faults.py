@@ -23,7 +23,7 @@ REFUSED = (FaultKind.RATE_LIMIT, FaultKind.BANNED, FaultKind.ERROR_BEFORE)
 @pytest.fixture
 def bench() -> Iterator[CcxtBench]:
     """An account of its own, with a client that does not wait long."""
-    with ccxt_bench(timeout_s=0.4) as made:
+    with ccxt_bench() as made:
         yield made
 
 

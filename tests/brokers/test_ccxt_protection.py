@@ -33,7 +33,7 @@ STOPS, CANCELS, ORDERS = "POST algoOrder", "DELETE algoOrder", "POST order"
 @pytest.fixture
 def bench() -> Iterator[CcxtBench]:
     """An account of its own, with a client that does not wait long."""
-    with ccxt_bench(timeout_s=0.4) as made:
+    with ccxt_bench() as made:
         yield made
 
 

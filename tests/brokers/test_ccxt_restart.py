@@ -28,7 +28,7 @@ ACTS = ("POST", "PUT", "DELETE")
 @pytest.fixture
 def bench() -> Iterator[CcxtBench]:
     """An account of its own."""
-    with ccxt_bench(timeout_s=0.4) as made:
+    with ccxt_bench() as made:
         yield made
 
 

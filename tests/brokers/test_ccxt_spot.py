@@ -25,7 +25,7 @@ THEIRS = 7.0
 @pytest.fixture
 def bench() -> Iterator[CcxtBench]:
     """An account where other people's coins lie and fees are taken in coin."""
-    with spot_bench(timeout_s=0.4, coins={"BTC": THEIRS}, fees_in_coin=True) as made:
+    with spot_bench(coins={"BTC": THEIRS}, fees_in_coin=True) as made:
         yield made
 
 
@@ -198,7 +198,7 @@ def test_coins_that_come_and_go_hold_nothing_up(bench: CcxtBench, change: float)
 
 def test_what_others_sell_beyond_their_own_was_the_bots() -> None:
     """The bot is told, and its stop goes."""
-    with spot_bench(timeout_s=0.4) as bench:
+    with spot_bench() as bench:
         enter(bench)
         client = client_to(bench.venue)
         wire = SpotWire(client, {SYMBOL: client.market(SYMBOL)})

@@ -20,7 +20,7 @@ LISTS, ORDERS = "POST orderList/oco", "POST order"
 @pytest.fixture
 def bench() -> Iterator[CcxtBench]:
     """An account where other people's coins lie and fees are taken in coin."""
-    with spot_bench(timeout_s=0.4, coins={"BTC": THEIRS}, fees_in_coin=True) as made:
+    with spot_bench(coins={"BTC": THEIRS}, fees_in_coin=True) as made:
         yield made
 
 

@@ -19,7 +19,7 @@ THEIRS = 4.0
 @pytest.fixture
 def bench() -> Iterator[CcxtBench]:
     """An account where other people's coins lie."""
-    with spot_bench(timeout_s=0.4, coins={"BTC": THEIRS}, fees_in_coin=True) as made:
+    with spot_bench(coins={"BTC": THEIRS}, fees_in_coin=True) as made:
         yield made
 
 

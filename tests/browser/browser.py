@@ -22,7 +22,7 @@ FLAGS = (
     "--hide-scrollbars", "--force-device-scale-factor=1", "--window-size=1440,1000", "--force-color-profile=srgb",
 )  # fmt: skip
 OWN_SCHEMES = ("file:", "data:", "blob:", "about:", "chrome:", "devtools:")
-READY_SECONDS = 60
+READY_SECONDS = 240
 
 Found = tuple[str | None, str | None]
 

@@ -32,7 +32,7 @@ class Heard:
 def heard(monkeypatch: pytest.MonkeyPatch) -> type[Heard]:
     """What the targets of alerts hear of processes that are no bots."""
     monkeypatch.setattr(voice_module, "AppriseDelivery", Heard)
-    monkeypatch.setattr(voice_module, "_WITHIN_S", 0.5)
+    monkeypatch.setattr(voice_module, "_WITHIN_S", 120.0)
     monkeypatch.setattr(voice_module, "_MORE_S", 0.1)
     monkeypatch.setattr(Heard, "bodies", [])
     monkeypatch.setenv("LOCKSTEP_NOTIFY_URL", "json://127.0.0.1:9")

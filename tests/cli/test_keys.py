@@ -21,7 +21,7 @@ from tests.backtesting.engine.underway import Underway
 
 termios = pytest.importorskip("termios", reason="no POSIX terminals on this system")
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 START = parse_instant("2024-01-01")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from src.cli.app import main
+from src.live import voice
 from tests.cli.listening import Heard, heard
 
 __all__ = ["heard"]
@@ -92,6 +93,7 @@ def test_an_alert_that_does_not_arrive_does_not_hide_the_refusal(
 ) -> None:
     """It is said besides."""
     monkeypatch.setattr(heard, "fails", True)
+    monkeypatch.setattr(voice, "_WITHIN_S", 0.5)  # however long it is waited for, nothing arrives
 
     code, text = said(capsys, tmp_path, "live: {exchange: binanceusdm, environment: real}" + NOTIFY, "--mode", "live")
 

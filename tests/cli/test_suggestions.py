@@ -106,7 +106,7 @@ def test_an_interpreter_without_the_packages_is_told_what_to_do() -> None:
     """A second terminal in which the environment was not activated is the commonest reason."""
     done = subprocess.run(
         [sys.executable, "-E", "-S", str(ROOT / "main.py"), "--mode", "backtest"],
-        capture_output=True, encoding="utf-8", check=False, timeout=60,
+        capture_output=True, encoding="utf-8", check=False, timeout=240,
     )  # fmt: skip
 
     assert done.returncode == 2

@@ -167,7 +167,7 @@ def test_a_sync_that_is_killed_leaves_a_store_that_goes_on(pages: int, exchange:
     command = words(exchange, store, "--symbols", "BTCUSDT", "--quiet")
     child = subprocess.Popen([sys.executable, str(ROOT / "main.py"), *command], cwd=tmp_path)
     try:
-        assert exchange.silent.wait(60)
+        assert exchange.silent.wait(240)
     finally:
         child.kill()
         child.wait()
@@ -193,9 +193,9 @@ def test_ctrl_c_keeps_what_came_and_ends_with_130(exchange: Exchange, tmp_path: 
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        assert exchange.silent.wait(60)
+        assert exchange.silent.wait(240)
         child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate(timeout=240)
     finally:
         child.kill()
         child.wait()

@@ -1,10 +1,11 @@
 """Ctrl-C outside a run leaves as one error, whatever a library makes of it; inside it asks the run to end."""
 
 import signal
+from typing import Any
 
 import pytest
 
-from src.core.sync import interrupts_raise, on_interrupt
+from src.core.sync import interrupts_raise, on_interrupt, terminations_interrupt
 
 
 class Interrupted(BaseException):
@@ -54,6 +55,24 @@ def test_ctrl_c_forces_what_was_asked_to_end_before(first: signal.Signals) -> No
             signal.raise_signal(signal.SIGINT)
 
     assert asked == [1]
+
+
+@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN])
+def test_a_request_to_end_puts_away_what_was_begun_also_in_the_background(ctrl_c: Any) -> None:
+    """A shell has what it starts in the background ignore Ctrl-C, which says nothing of other requests."""
+    before = signal.signal(signal.SIGINT, ctrl_c), signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(KeyboardInterrupt), terminations_interrupt():
+            _asked_to_end(before[1])
+
+        assert signal.getsignal(signal.SIGTERM) is before[1]
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+
+
+def _asked_to_end(otherwise: Any) -> None:
+    assert signal.getsignal(signal.SIGTERM) is not otherwise  # it would end this process
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _interrupted_query() -> None:

@@ -333,7 +333,7 @@ def test_no_interleaving_of_real_threads_exceeds_a_limit() -> None:
     rounds = 60
     venue = Venue({symbol: [FLAT] * (2 * rounds + 3) for symbol in symbols}, minutes=2 * rounds + 2)
     desk = Desk(venue, max_open_positions=2, max_open_risk_percent=1.7, size={"volume": 40})
-    together = threading.Barrier(len(symbols) + 1, timeout=30)
+    together = threading.Barrier(len(symbols) + 1, timeout=240)
     over: list[list[float]] = []
     entered: list[str] = []
 

@@ -63,7 +63,7 @@ class Exchange:
     @property
     def options(self) -> dict[str, Any]:
         """What points ccxt's own client here, without waiting between requests."""
-        return {"urls": {"api": {"fapiPublic": f"{self.url}/fapi/v1"}}, "rateLimit": 1, "timeout": 2000}
+        return {"urls": {"api": {"fapiPublic": f"{self.url}/fapi/v1"}}, "rateLimit": 1, "timeout": 60_000}
 
     def bars(self, query: dict[str, str]) -> list[list[Any]]:
         """The rows of one answer."""

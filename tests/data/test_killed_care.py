@@ -26,7 +26,7 @@ EVERY = [pytest.param(5, marks=pytest.mark.slow), pytest.param(1, marks=pytest.m
 def killed(task: str, folder: Path, every: int) -> dict[str, Any]:
     """What the program of `tests/data/killing.py` tells."""
     words = [sys.executable, "-m", "tests.data.killing", task, str(folder), str(every)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, encoding="utf-8", check=True, timeout=100)
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, encoding="utf-8", check=True, timeout=400)
     value = json.loads(done.stdout)
     assert isinstance(value, dict)
     return value

@@ -245,7 +245,14 @@ def test_a_server_that_is_silent_is_asked_again(exchange: Exchange, store: Histo
     made.source.close()
     exchange.faults = ["silence"]
     waits: list[float] = []
-    source = ccxt_source("binanceusdm", options={**exchange.options, "timeout": 100}, wait=waits.append)
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        source._client.timeout = 60_000  # only the question without an answer is to end soon
+
+    source = ccxt_source("binanceusdm", options=exchange.options, wait=wait)
+    source.symbol(SYMBOL)
+    source._client.timeout = 100
     sync_bars(store, source, SYMBOL, MINUTE_NS, START_NS, START_NS + 5 * MINUTE_NS)
     source.close()
 

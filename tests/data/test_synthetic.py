@@ -76,7 +76,7 @@ def digest_in_another_process(root: str, days: int, **environment: str) -> tuple
     """From a fresh process: the digests of the three default symbols and of `exp`, and the processor features used."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(START_NS), str(days), *NAMES],
-        cwd=root, env={**os.environ, **environment}, capture_output=True, text=True, check=True, timeout=60,
+        cwd=root, env={**os.environ, **environment}, capture_output=True, text=True, check=True, timeout=240,
     )  # fmt: skip
     found, raw, features = done.stdout.split(" ")
     return found, raw, set(features.strip().split(","))

@@ -272,7 +272,7 @@ def test_processes_that_write_at_once_all_end_with_a_good_file(tmp_path: Path, p
         assert writer.stdin is not None
         writer.stdin.close()
         writer.stdin = None
-    errors = [writer.communicate(timeout=60)[1] for writer in writers]
+    errors = [writer.communicate(timeout=240)[1] for writer in writers]
     spec = replace(SPEC, end_ns=4 * 5 * 6 * HOUR_NS)
     with HistoricalDataStore(path, read_only=True) as store:
         found = {info.symbol: content(store.read_bars(info.symbol, MINUTE_NS)) for info in store.list_series()}

@@ -224,7 +224,7 @@ def test_a_processor_without_vector_units_makes_the_same_ticks(pytestconfig: pyt
     environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(features), "PYTHONHASHSEED": "4711"}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
-        cwd=pytestconfig.rootpath, env=environment, capture_output=True, text=True, check=True, timeout=60,
+        cwd=pytestconfig.rootpath, env=environment, capture_output=True, text=True, check=True, timeout=240,
     )  # fmt: skip
     found, used = done.stdout.split(" ")
 

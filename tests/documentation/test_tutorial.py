@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 from tests.documentation.pages import Block, blocks, commands, text_of
 from tests.end_to_end.command import MAIN, ROOT, Ended, Told, run
 from tests.end_to_end.telling import told
+from tests.ports import free_port
 
 __all__ = ["told"]
 
@@ -100,13 +100,6 @@ class Terminals:
             process.wait()
             if process.stdout is not None:
                 process.stdout.close()
-
-
-def free_port() -> int:
-    """One that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def saved_as(block: Block) -> str:

@@ -44,7 +44,7 @@ def run(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> 
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
-        timeout=280,  # a hanging run, not a slow machine
+        timeout=500,  # a hanging run, not a slow machine
         check=False,
     )
     return Ended(code=done.returncode, out=done.stdout, err=done.stderr)

@@ -167,6 +167,6 @@ def python(program: str, *words: str, cwd: Path) -> Ended:
     """`python -c PROGRAM ROOT WORDS`, where the root of the repository is for `sys.path`."""
     done = subprocess.run(
         [sys.executable, "-c", program, str(ROOT), *words], cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True,
-        encoding="utf-8", timeout=280, check=False,
+        encoding="utf-8", timeout=500, check=False,
     )  # fmt: skip
     return Ended(code=done.returncode, out=done.stdout, err=done.stderr)

@@ -19,7 +19,7 @@ def test_a_deletion_asks_in_a_terminal(tmp_path: Path, told: Told) -> None:
     codes, left = [], []
     for answer in ("n", "y"):
         words = [str(MAIN), "data", "delete", "BTCUSD"]
-        child = pexpect.spawn(sys.executable, words, cwd=str(tmp_path), encoding="utf-8", timeout=60)
+        child = pexpect.spawn(sys.executable, words, cwd=str(tmp_path), encoding="utf-8", timeout=240)
         child.expect("BTCUSD 1m from 1970-01-01 00:01:00Z")
         child.expect("Delete this for good")
         child.sendline(answer)

@@ -63,7 +63,7 @@ def missing(quoted: list[str], text: str) -> list[str]:
 def at_terminal(words: list[str], folder: Path, keys: str = "") -> tuple[int, str]:
     """A command at a terminal of 80 x 24, and keys once it stands still; its exit code, and all that it showed."""
     child: Any = pexpect.spawn(
-        sys.executable, [str(MAIN), *words[1:]], cwd=str(folder), encoding="utf-8", timeout=60, dimensions=(24, 80)
+        sys.executable, [str(MAIN), *words[1:]], cwd=str(folder), encoding="utf-8", timeout=240, dimensions=(24, 80)
     )
     text = ""
     if keys:

@@ -26,7 +26,7 @@ import sys
 import nbclient, nbformat
 path = sys.argv[1]
 book = nbformat.read(path, as_version=4)
-nbclient.NotebookClient(book, timeout=250, resources={"metadata": {"path": sys.argv[2]}}).execute()
+nbclient.NotebookClient(book, timeout=450, resources={"metadata": {"path": sys.argv[2]}}).execute()
 nbformat.write(book, path)
 """
 
@@ -39,7 +39,7 @@ def python(*words: str | Path, cwd: Path) -> Ended:
     environment["JUPYTER_PLATFORM_DIRS"] = "1"
     done = subprocess.run(
         [sys.executable, *map(str, words)],
-        cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=280,
+        cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=500,
         check=False,
     )  # fmt: skip
     return Ended(code=done.returncode, out=done.stdout, err=done.stderr)

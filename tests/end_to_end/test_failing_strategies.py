@@ -82,7 +82,7 @@ def test_ctrl_c_in_the_middle_stops_cleanly_and_keeps_what_was_simulated(project
     """Exit code 130, an INTERRUPTED folder, no process left."""
     pexpect = pytest.importorskip("pexpect", reason="no pseudo-terminals on this system")
     words = [str(MAIN), "--mode", "backtest", "--config", "config.yaml", "--set", "backtest.time_mode=FAST"]
-    child = pexpect.spawn(sys.executable, words, cwd=str(project), encoding="utf-8", timeout=60, dimensions=(50, 120))
+    child = pexpect.spawn(sys.executable, words, cwd=str(project), encoding="utf-8", timeout=240, dimensions=(50, 120))
     child.expect("2024-01-01 00:0[1-9]")  # the progress bar shows that time moves
     child.sendintr()
     child.expect("INTERRUPTED on a SYNTHETIC market")

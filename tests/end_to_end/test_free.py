@@ -89,7 +89,7 @@ def test_two_processes_do_not_take_one_number(project: Path, told: Told) -> None
         subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(3)
     ]
 
-    errors = [process.communicate(timeout=100)[1].decode() for process in running]
+    errors = [process.communicate(timeout=400)[1].decode() for process in running]
 
     assert [process.returncode for process in running] == [0, 0, 0], errors
     assert run_names(project) == ["free-1", "free-2", "free-3", "free-4"]

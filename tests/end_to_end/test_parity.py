@@ -15,7 +15,8 @@ from tests.end_to_end.three_modes import Played, copied, edited, play_with_fault
 
 __all__ = ["open_page", "the_browser"]
 
-pytestmark = pytest.mark.slow
+#: A try takes half a minute on a machine that has nothing else to do, and there may be several.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 #: The bar of three minutes that breaks the range of ETHUSDT, at whose close everybody enters.
 BREAKS_NS = parse_instant("2024-01-02 05:36")

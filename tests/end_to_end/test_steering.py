@@ -29,7 +29,7 @@ def steered(project: Path, *words: str) -> Any:
     """`--mode backtest` at a pseudo-terminal."""
     return pexpect.spawn(
         sys.executable, [str(MAIN), "--mode", "backtest", "--config", "config.yaml", *words], cwd=str(project),
-        encoding="utf-8", timeout=60, dimensions=(50, 160),
+        encoding="utf-8", timeout=240, dimensions=(50, 160),
     )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def test_a_suite_that_is_killed_goes_on_with_resume_and_its_workers_do_not_live_
         children = psutil.Process(process.pid).children(recursive=True)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        gone, alive = psutil.wait_procs(children, timeout=60)
+        gone, alive = psutil.wait_procs(children, timeout=240)
     assert not alive
     with records(folder).open("ab") as file:
         file.write(b'{"answer":{"key":"0123')
@@ -111,8 +111,8 @@ def test_a_suite_that_is_interrupted_says_how_to_go_on(folder: Path) -> None:
         wait_for(process, folder, 4)
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=120)
-        _, alive = psutil.wait_procs(children, timeout=60)
+        said, _ = process.communicate(timeout=400)
+        _, alive = psutil.wait_procs(children, timeout=240)
 
     assert process.returncode == 130, said
     assert re.search(r"interrupted after [34] of 5 runs; what is done is kept", said)
@@ -147,7 +147,7 @@ def test_nobody_writes_to_the_store_while_runs_are_made(folder: Path, told: Told
             HistoricalDataStore(folder / "market.duckdb")
         second = suite(folder, told=told)
         (folder / "go").touch()
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=400)
 
     assert process.returncode == 0, said
     assert second.code == 2
@@ -165,7 +165,7 @@ def test_a_store_that_was_replaced_behind_the_suites_back_is_noticed(folder: Pat
         wait_for(process, folder, 4)
         os.replace(other, folder / "market.duckdb")
         (folder / "go").touch()
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=400)
     (about,) = (folder / "runs" / "suites").glob("*/suite.json")
 
     assert process.returncode == 2, said

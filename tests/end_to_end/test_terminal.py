@@ -19,7 +19,7 @@ ROWS = "timestamp,open,high,low,close,volume\n" + "".join(
 def at_terminal(*words: str | Path, cwd: Path) -> Any:
     """`main.py` with a pseudo-terminal of 120 columns."""
     return pexpect.spawn(
-        sys.executable, [str(MAIN), *map(str, words)], cwd=str(cwd), encoding="utf-8", timeout=60, dimensions=(50, 120)
+        sys.executable, [str(MAIN), *map(str, words)], cwd=str(cwd), encoding="utf-8", timeout=240, dimensions=(50, 120)
     )
 
 

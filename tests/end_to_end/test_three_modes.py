@@ -19,8 +19,10 @@ from src.research.parity.decisions import Decision, decision_digest, decisions_o
 from src.research.parity.recorded import RecordedRun, read_recorded
 from tests.end_to_end.command import MAIN, Told
 from tests.end_to_end.three_modes import UNTIL_NS, Played, project_in
+from tests.ports import free_port
 
-pytestmark = pytest.mark.slow
+#: A try takes half a minute on a machine that has nothing else to do, and there may be several.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 Records = dict[str, list[JournalRecord]]
 
@@ -113,17 +115,17 @@ def test_the_venue_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     """It says where it is and what to type, answers as the exchange does, and ends with Ctrl-C."""
     config = project_in(tmp_path / "mine")
     served = subprocess.Popen(
-        [sys.executable, str(MAIN), "venue", "--config", config.name, "--port", str(_free_port())],
+        [sys.executable, str(MAIN), "venue", "--config", config.name, "--port", str(free_port())],
         cwd=config.parent, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
     )  # fmt: skip
     assert served.stdout is not None
     lines = list(iter(served.stdout.readline, "Ctrl-C ends it\n"))
     first, told = lines[0], "".join(lines)
     url = first.split()[0]
-    with urllib.request.urlopen(f"{url}/fapi/v1/ticker/bookTicker", timeout=20) as answer:
+    with urllib.request.urlopen(f"{url}/fapi/v1/ticker/bookTicker", timeout=240) as answer:
         quotes = answer.read().decode()
     served.send_signal(signal.SIGINT)
-    out, err = served.communicate(timeout=30)
+    out, err = served.communicate(timeout=240)
 
     assert (served.returncode, err) == (0, "")
     assert "speaks as binanceusdm: BTCUSDT, ETHUSDT, XRPUSDT, 60 seconds of the market in one" in first
@@ -176,8 +178,3 @@ class _Taken:
 
     def __exit__(self, *error: object) -> None:
         self._socket.close()
-
-
-def _free_port() -> int:
-    with _Taken() as port:
-        return port

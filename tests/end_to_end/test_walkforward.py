@@ -149,7 +149,7 @@ def test_a_terminal_of_80_columns_cuts_nothing_off_and_ctrl_c_names_the_way_on(c
     pexpect = pytest.importorskip("pexpect", reason="no pseudo-terminals on this system")
     words = ["walkforward", "configs/validate.yaml", "--workers", "1", "--set", "candidates.generated.candidates=500"]
     child = pexpect.spawn(
-        sys.executable, [str(MAIN), *words], cwd=str(clone), encoding="utf-8", timeout=120, dimensions=(50, 80)
+        sys.executable, [str(MAIN), *words], cwd=str(clone), encoding="utf-8", timeout=400, dimensions=(50, 80)
     )
     child.expect(r"\d+/\d+ candidates .*%")
     child.sendintr()
@@ -158,7 +158,7 @@ def test_a_terminal_of_80_columns_cuts_nothing_off_and_ctrl_c_names_the_way_on(c
     child.close()
     code = child.exitstatus
     child = pexpect.spawn(
-        sys.executable, [str(MAIN), *words, "--resume"], cwd=str(clone), encoding="utf-8", timeout=240,
+        sys.executable, [str(MAIN), *words, "--resume"], cwd=str(clone), encoding="utf-8", timeout=400,
         dimensions=(50, 80),
     )  # fmt: skip
     child.expect("COMPLETED: .*")

@@ -41,7 +41,7 @@ class Watched:
     def __init__(self, project: Path, *words: str, into: str = "") -> None:
         command = [sys.executable, str(MAIN), "--mode", "backtest", "--config", "config.yaml", "--watch", *words]
         start = ("/bin/sh", ["-c", f'"$@" {into}', "sh", *command]) if into else (command[0], command[1:])
-        self.child: Any = pexpect.spawn(*start, cwd=str(project), encoding="utf-8", timeout=60, dimensions=(24, 80))
+        self.child: Any = pexpect.spawn(*start, cwd=str(project), encoding="utf-8", timeout=240, dimensions=(24, 80))
         self.text = ""
         self._taken = 0
 
@@ -58,7 +58,7 @@ class Watched:
                 self._taken += 1
                 if len(lines) > 1 and until(lines):
                     return lines
-            self.text += self.child.read_nonblocking(65_536, timeout=30)
+            self.text += self.child.read_nonblocking(65_536, timeout=240)
         pytest.fail(f"not found on any screen, the last one being\n{frames[-2]}")
 
     def ended(self) -> tuple[int, str, str]:

@@ -5,7 +5,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,7 +19,8 @@ from src.core.timeframe import MINUTE_NS, SECOND_NS, parse_instant
 from src.live.recording import FILE, read_entries
 from src.testing.venue import KEY, SECRET, Fault
 from src.testing.venue_run import venue_of
-from tests.end_to_end.command import MAIN, ROOT, Ended, run
+from tests.end_to_end.command import ROOT, Ended, run
+from tests.patient_time import following, patient_time
 
 __all__ = ["UNTIL_NS", "Played", "copied", "edited", "play", "play_with_faults", "project_in", "three_runs"]
 
@@ -28,10 +28,12 @@ __all__ = ["UNTIL_NS", "Played", "copied", "edited", "play", "play_with_faults",
 UNTIL_NS = parse_instant("2024-01-02 05:52:30")
 #: By the first of these the bot has to have begun, a minute before its first entry; at the second it sends the next.
 _BEGIN_NS, _ENTRIES_NS = parse_instant("2024-01-02 05:35"), parse_instant("2024-01-02 05:39")
-SPEED = 60
 #: How often the exchange is asked, in time of the market: half as often as by default, for it is sixty times as fast.
 _POLL = "2s"
-_TRIES = 3
+#: Paces of the market, one try after the other.
+SPEEDS = (60, 60, 40, 30, 20)
+#: What takes so many real seconds at the venue takes them at whatever pace.
+FAULT_SPEEDS = (60,) * 5
 _ENV = {
     "LOCKSTEP_BINANCEUSDM_DEMO_KEY": KEY, "LOCKSTEP_BINANCEUSDM_DEMO_SECRET": SECRET, "PYTHONIOENCODING": "utf-8",
 }  # fmt: skip
@@ -62,48 +64,51 @@ def project_in(folder: Path) -> Path:
 
 def play(folder: Path, modes: Sequence[str]) -> Played:
     """Run the bot in these modes, `paper` and `live`, at the same time."""
-    return _in_pace(folder, [(mode, mode, ()) for mode in modes], "23m", UNTIL_NS)
+    return _in_pace(folder, [(mode, mode, ()) for mode in modes], "23m", UNTIL_NS, SPEEDS)
 
 
 def play_with_faults(folder: Path, faults: Mapping[str, Fault]) -> Played:
     """Run the bot live once for each fault, at the same time; a little beyond the first entries."""
-    return _in_pace(folder, [(name, "live", (fault,)) for name, fault in faults.items()], "15m", _ENTRIES_NS)
+    jobs = [(name, "live", (fault,)) for name, fault in faults.items()]
+    return _in_pace(folder, jobs, "15m", _ENTRIES_NS, FAULT_SPEEDS)
 
 
-def _in_pace(folder: Path, jobs: Sequence[Job], minutes: str, until_ns: int) -> Played:
+def _in_pace(folder: Path, jobs: Sequence[Job], minutes: str, until_ns: int, speeds: Sequence[int]) -> Played:
     """The runs of bots that have kept pace with the market until an instant.
 
     They run again where this machine was so busy that one fell behind by most of a bar: at sixty times the pace that is
     a second, and says nothing about the bot.
     """
-    for attempt in range(_TRIES):
-        played = _play(folder / f"try-{attempt}", jobs, minutes)
+    for attempt, speed in enumerate(speeds):
+        played = _play(folder / f"try-{attempt}", jobs, minutes, speed)
         if all(_kept_pace(each, until_ns) for each in played.runs.values()):
             return played
-    pytest.fail(f"in {_TRIES} tries a bot always fell more than {_BEHIND_NS // SECOND_NS} s behind the market")
+    pytest.fail(f"in {len(speeds)} tries a bot always fell more than {_BEHIND_NS // SECOND_NS} s behind the market")
 
 
-def _play(folder: Path, jobs: Sequence[Job], minutes: str) -> Played:
+def _play(folder: Path, jobs: Sequence[Job], minutes: str, speed: int) -> Played:
     """Each job, a name with mode and faults, in a folder and at a venue of its own."""
     running: dict[str, subprocess.Popen[str]] = {}
     with ExitStack() as stack:
+        time = stack.enter_context(patient_time())
         for name, mode, faults in jobs:
             config = project_in(folder / name)
             settings = read_config(config).validate(BacktestConfig)
-            venue = stack.enter_context(venue_of(settings, config.parent, speed=SPEED))
+            venue = stack.enter_context(venue_of(settings, config.parent, speed=speed))
             for fault in faults:
                 venue.fail(fault)
             words = ["--mode", mode, "--config", config.name, "--set", f"{mode}.url={venue.url}", "--json"]
+            words += ["--set", f"{mode}.speed={speed}"]
             words += ["--set", "backtest.runs=../runs", "--set", f"live.account={name}", "--stop-after", minutes]
             words += ["--set", f"{mode}.poll={_POLL}"]
             running[name] = subprocess.Popen(
-                [sys.executable, str(MAIN), *words], cwd=config.parent, env={**os.environ, **_ENV}, encoding="utf-8",
+                following(time, words), cwd=config.parent, env={**os.environ, **_ENV}, encoding="utf-8",
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )  # fmt: skip
             stack.callback(running[name].kill)
         ended = {}
         for name, process in running.items():
-            out, err = process.communicate(timeout=200)
+            out, err = process.communicate(timeout=400)
             ended[name] = Ended(code=process.returncode, out=out, err=err)
             assert process.returncode == 0, err
     return Played(folder=folder, runs={name: Path(each.value["folder"]) for name, each in ended.items()}, ended=ended)

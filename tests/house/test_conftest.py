@@ -1,9 +1,13 @@
 """What the common fixtures promise: a thread left behind fails the test, recorded data may be absent."""
 
+import importlib.util
+import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 class Project:
@@ -33,8 +37,9 @@ def project(pytester: pytest.Pytester, pytestconfig: pytest.Config, monkeypatch:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("daemon", [True, False])
-def test_a_thread_left_behind_fails_the_test(project: Project, daemon: bool) -> None:
+def test_a_thread_left_behind_fails_the_test(project: Project, daemon: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test after which a thread still lives fails with the name of the thread."""
+    monkeypatch.setattr("tests.conftest._ENDING_SECONDS", 0.2)  # this one does not end, however long it is waited for
     result = project.run(
         f"""
         import threading
@@ -107,3 +112,30 @@ def test_a_warning_is_an_error_and_soak_tests_wait_to_be_asked(project: Project)
     )
 
     result.assert_outcomes(failed=1, deselected=1)
+
+
+def examples() -> list[tuple[int, str]]:
+    """What a property without luck is tried on."""
+    found: list[tuple[int, str]] = []
+
+    @settings(max_examples=200, derandomize=True, database=None)
+    @given(st.integers(), st.text())
+    def try_out(number: int, text: str) -> None:
+        found.append((number, text))
+
+    try_out()
+    return found
+
+
+def test_the_examples_of_a_property_do_not_depend_on_what_else_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers and texts of a module that another test has imported are not mixed in."""
+    before = examples()
+    path = tmp_path / "another_module.py"
+    path.write_text("".join(f"print({10**9 + i}, 'text {i}')\n" for i in range(400)), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("another_module", path)
+    assert spec is not None
+    monkeypatch.setitem(sys.modules, "another_module", importlib.util.module_from_spec(spec))
+
+    assert examples() == before

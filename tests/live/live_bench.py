@@ -1,8 +1,9 @@
 """A bench for whole live bots: a local venue with bars of many symbols, the files of a bot, and its processes.
 
 A bot is `python main.py --mode live` in a process of its own, or the same command in this process. The venue's time
-stands until a bot has asked for it, so that nothing passes while a process starts, and after each request the venue's
-own account is looked at, whatever the bot believes.
+stands until a bot has asked for it, so that nothing passes while a process starts, and all of them have one time that
+stands while the machine does; see `tests.patient_time`. After each request the venue's own account is looked at,
+whatever the bot believes.
 """
 
 import io
@@ -13,10 +14,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from unittest.mock import patch
 from urllib.parse import parse_qsl
 
@@ -34,6 +35,7 @@ from src.research.replay.recorded import record_of
 from src.testing.venue import KEY, SECRET, LocalVenue
 from src.testing.venue_wire import Reply
 from src.testing.worlds import bar_series
+from tests.patient_time import following, patient_time
 
 __all__ = [
     "BALANCE", "NOTIFY", "ROOT", "START_NS", "SYMBOLS", "BenchVenue", "BotProcess", "Files", "Nursery", "Request",
@@ -109,7 +111,16 @@ class BenchVenue(LocalVenue):
         self.polls = 0
         self._counted = 0
         self._looking = Lock()
+        self._time = ExitStack()
         self.clock.hold()
+
+    def __enter__(self) -> Self:
+        self._time.enter_context(patient_time())
+        return super().__enter__()
+
+    def __exit__(self, *problem: Any) -> None:
+        with self._time:
+            super().__exit__(*problem)
 
     def sleep(self) -> None:
         """Stand still until the next bot asks for the time."""
@@ -299,6 +310,8 @@ def environment() -> dict[str, str]:
 _NURSERY = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
+from tests.patient_time import follow, note_presence
+follow(sys.argv[2])
 import ccxt, apprise
 import src.cli.live_command, src.live.session, src.brokers.ccxt_broker, src.research.replay, src.strategies
 from src.cli.app import main
@@ -310,6 +323,7 @@ for line in sys.stdin:
         continue
     pid = os.fork()
     if not pid:
+        note_presence()
         os.chdir(said["folder"])
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         out = os.open(said["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -327,18 +341,21 @@ class Nursery:
 
     def __enter__(self) -> "Nursery":
         self._lock = Lock()
+        self._time = ExitStack()
+        time = self._time.enter_context(patient_time())
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _NURSERY, str(ROOT)], env=environment(), text=True, bufsize=1,
+            [sys.executable, "-c", _NURSERY, str(ROOT), time], env=environment(), text=True, bufsize=1,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         self._answer()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process.stdin is not None and self._process.stdout is not None:
-            self._process.stdin.close()
-            self._process.wait(10)
-            self._process.stdout.close()
+        with self._time:
+            if self._process.stdin is not None and self._process.stdout is not None:
+                self._process.stdin.close()
+                self._process.wait(60)
+                self._process.stdout.close()
 
     def _answer(self) -> str:
         if self._process.stdout is None:
@@ -373,9 +390,9 @@ class BotProcess:
         self._code: int | None = None
         self._ending = Lock()
         if nursery is None:
-            with self.output.open("wb") as out:
+            with self.output.open("wb") as out, patient_time() as time:
                 self._process = subprocess.Popen(
-                    [sys.executable, str(ROOT / "main.py"), *arguments], cwd=files.folder, env=environment(),
+                    following(time, arguments), cwd=files.folder, env=environment(),
                     stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 )  # fmt: skip
             self.pid = self._process.pid

@@ -7,7 +7,7 @@ has seen before, so that an order that is sent twice is there twice.
 import shutil
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +57,7 @@ from src.live.session import LiveOptions, LiveResult, LiveSession
 from src.research.parity.recorded import read_recorded
 from src.research.parity.run_parity import parity_of_replay
 from src.research.replay import replay_recorded
+from tests.patient_time import patient_time
 
 __all__ = ["BASE", "START_NS", "Coming", "Exchange", "Holding", "LiveWorld", "Source", "check_whole", "live_world"]
 
@@ -486,9 +487,10 @@ class LiveWorld:
 
 
 @pytest.fixture
-def live_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LiveWorld:
-    """Two symbols."""
-    return LiveWorld(tmp_path, ("AAA", "BBB"), monkeypatch)
+def live_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveWorld]:
+    """Two symbols; a minute takes a quarter of a second, in which a machine that is away would miss bars."""
+    with patient_time():
+        yield LiveWorld(tmp_path, ("AAA", "BBB"), monkeypatch)
 
 
 def check_whole(world: LiveWorld) -> None:

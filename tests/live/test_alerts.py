@@ -20,7 +20,7 @@ from src.live.alerts import Alerts, Kind, Level
 from src.live.daily_summary import DayFigures
 from src.live.notify_section import NotifySection
 
-SOON_S = 20.0
+SOON_S = 120.0
 
 
 def section(*levels: str, **more: Any) -> NotifySection:

@@ -310,7 +310,7 @@ def test_others_go_on_while_one_is_outside() -> None:
     inside = sync.Event()
 
     def goes_outside() -> None:
-        found.append(clock.outside(lambda: inside.wait(5)))
+        found.append(clock.outside(lambda: inside.wait(120)))
         with pytest.raises(DataError):
             clock.outside(lambda: (_ for _ in ()).throw(DataError("nobody there")))
         clock.stop("enough")

@@ -249,7 +249,7 @@ class Slow(PassingBroker):
 
     def place(self, request: OrderRequest) -> OrderResult:
         self.sent.append(request.volume)
-        self.wait.wait(10)
+        self.wait.wait(120)
         return OrderResult(accepted=True, order_id=request.client_id)
 
     def __getattr__(self, name: str) -> Any:
@@ -275,7 +275,7 @@ def test_threads_that_place_at_once_exceed_nothing_together() -> None:
     for thread in threads:
         thread.start()
     for _ in range(6):
-        assert refused.acquire(timeout=10)
+        assert refused.acquire(timeout=120)
     go.set()
     for thread in threads:
         thread.join()

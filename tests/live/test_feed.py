@@ -208,7 +208,7 @@ def test_while_somebody_keeps_the_turn_the_venue_is_asked_without_one(tmp_path: 
         """Keeps the turn from the first bar on until the venue was asked by somebody without one."""
         while not asked:
             bench.clock.sleep(SECOND_NS)
-        for _ in range(1_000):
+        for _ in range(12_000):
             bench.feed.look_after()
             if asked.count("hangs") >= 2:
                 break

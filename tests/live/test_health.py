@@ -245,7 +245,7 @@ def test_a_hanging_thread_does_not_stop_the_watch(tmp_path: Path) -> None:
         health = Health(lambda: 0, HealthLimits(hang_after_ns=1), alerts=alerts, log=bot_log.log)
         health.watch(every_s=0.005)
         thread = start_thread(WORKER, hangs_here)
-        told = inside.wait(20) and arrived.wait(20)
+        told = inside.wait(120) and arrived.wait(120)
         hold.set()
         thread.join()
         health.close()

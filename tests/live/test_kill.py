@@ -47,7 +47,7 @@ RESTING_BY_HAND = OrderRequest(
 @pytest.fixture
 def bench() -> Iterator[CcxtBench]:
     """A bot with a position, its stop and target, and two entries that wait, one of them apart."""
-    with ccxt_bench(timeout_s=0.2) as made:
+    with ccxt_bench() as made:
         for request in (ENTRY, RESTING, BREAKOUT):
             assert made.broker.place(request).accepted
         made.venue.advance_to(made.now_ns() + MINUTE_NS)
@@ -69,7 +69,7 @@ def kill(
     bench: CcxtBench, known: Sequence[OrderRequest] = (ENTRY, RESTING, BREAKOUT), rounds: int = 60, **more: Any
 ) -> KillReport:
     """Kill, at a venue whose time moves while somebody waits."""
-    client = client_to(bench.venue, timeout_s=0.2)
+    client = client_to(bench.venue)
     try:
         return Kill(
             client, {SYMBOL: RULES}, "USDT", "mine", lambda: (list(known), START_NS), now_ns=bench.now_ns,
@@ -220,7 +220,7 @@ def test_what_the_bot_sends_meanwhile_is_found(bench: CcxtBench) -> None:
 
 def test_an_entry_that_was_under_way_is_waited_for() -> None:
     """Nothing is there at the first look, and an entry arrives after it."""
-    with ccxt_bench(timeout_s=0.2) as fresh:
+    with ccxt_bench() as fresh:
         fresh.venue.fail(Fault(kind=FaultKind.LATE, endpoint="POST order", seconds=6.0))
         with pytest.raises(BrokerUnavailable):
             fresh.broker.place(ENTRY)

@@ -26,7 +26,7 @@ THEIRS = 5.0
 @pytest.fixture
 def bench() -> Iterator[CcxtBench]:
     """A bot with coins of its own, their stop and target, and an entry that rests."""
-    with spot_bench(timeout_s=0.2, coins={"BTC": THEIRS}, fees_in_coin=True) as made:
+    with spot_bench(coins={"BTC": THEIRS}, fees_in_coin=True) as made:
         for request in (ENTRY, RESTING):
             assert made.broker.place(request).accepted
         made.venue.advance_to(made.now_ns() + MINUTE_NS)
@@ -36,7 +36,7 @@ def bench() -> Iterator[CcxtBench]:
 
 def kill(bench: CcxtBench, *more: OrderRequest) -> KillReport:
     """Kill, at a venue whose time moves while somebody waits."""
-    client = client_to(bench.venue, timeout_s=0.2)
+    client = client_to(bench.venue)
     try:
         return Kill(
             client, {SYMBOL: RULES}, "USDT", "mine", lambda: ([ENTRY, RESTING, *more], START_NS), now_ns=bench.now_ns,
@@ -103,7 +103,7 @@ def test_what_never_arrived_is_sold_by_the_kill(bench: CcxtBench) -> None:
 
 def test_what_is_worth_too_little_to_be_sold_is_told_at_once() -> None:
     """The exchange does not take it, however often it is asked."""
-    with spot_bench(timeout_s=0.2) as bench:
+    with spot_bench() as bench:
         bench.venue.fail(Fault(kind=FaultKind.PART_THEN_REJECTED, endpoint="POST order"))
         bench.broker.place(replace(ENTRY, volume=0.06))
         bench.venue.advance_to(bench.now_ns() + MINUTE_NS)
@@ -117,7 +117,7 @@ def test_what_is_worth_too_little_to_be_sold_is_told_at_once() -> None:
 
 def test_coins_that_the_bots_own_orders_tie_up_are_sold_as_well() -> None:
     """An order to sell that rests would keep the position open for ever."""
-    with spot_bench(timeout_s=0.2, coins={"BTC": THEIRS}, fees_in_coin=True) as bench:
+    with spot_bench(coins={"BTC": THEIRS}, fees_in_coin=True) as bench:
         entry = replace(ENTRY, stop=None, target=None)
         rests = OrderRequest(
             client_id="krests", book="S", symbol=SYMBOL, side=Side.SELL, type=OrderType.LIMIT, volume=0.9,

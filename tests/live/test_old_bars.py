@@ -79,7 +79,7 @@ def test_bars_that_close_while_a_call_hangs_are_history(live_world: LiveWorld, m
     def before(method: str) -> None:
         if method == "place" and not held:
             held.append(method)
-            assert answered.wait(30)
+            assert answered.wait(240)
 
     monkeypatch.setattr(Source, "refresh", refresh)
     live_world.exchange.before = before

@@ -82,8 +82,14 @@ def frames_of(seats: Sequence[Seat]) -> dict[str, FrameType]:
     return {name: frame for name, frame in found.items() if frame is not None}
 
 
+#: More than this from one look to the next is time in which the whole process stood still: it is asked once a second.
+_MOST_BETWEEN_LOOKS_NS = 5_000_000_000
+
+
 class Watchdog:
     """Notices a turn that is not given back; asked about once a second by the thread that drives.
+
+    A process that is suspended, or a machine that sleeps, makes no turn long.
 
     Args:
         limit_ns: the real time that a turn may take.
@@ -92,7 +98,8 @@ class Watchdog:
     def __init__(self, limit_ns: int) -> None:
         self._limit_ns = limit_ns
         self._turn = ("", -1)
-        self._since_ns = monotonic_ns()
+        self._looked_ns = monotonic_ns()
+        self._waited_ns = 0
 
     def check(self, running: Seat | None, now_ns: int, alive: Sequence[Seat] = ()) -> StalledThreadError | None:
         """The error when the same turn has been running for too long; None while a step or a pause is under way.
@@ -103,22 +110,23 @@ class Watchdog:
         """
         real_ns = monotonic_ns()
         turn = ("", -1) if running is None else (running.name, running.turns)
+        passed_ns, self._looked_ns = real_ns - self._looked_ns, real_ns
         if running is None or turn != self._turn:
-            self._turn, self._since_ns = turn, real_ns
+            self._turn, self._waited_ns = turn, 0
             return None
-        waited_ns = real_ns - self._since_ns
-        if waited_ns <= self._limit_ns:
+        self._waited_ns += min(passed_ns, _MOST_BETWEEN_LOOKS_NS)
+        if self._waited_ns <= self._limit_ns:
             return None
         frame = running.carrier.frame()
         if debugger_active(frame):
-            self._since_ns = real_ns
+            self._waited_ns = 0
             return None
         others = {seat.name: seat for seat in list(alive) if seat is not running}
         frames = frames_of(list(others.values()))
         waits = real_wait(frame, frames)
         stacks = {**thread_stacks(), **_texts(frames), **_texts({} if frame is None else {running.name: frame})}
         return StalledThreadError(
-            f"{running.name} has not given its turn back for {waited_ns / 1e9:.0f} real seconds, since "
+            f"{running.name} has not given its turn back for {self._waited_ns / 1e9:.0f} real seconds, since "
             f"{format_instant(now_ns)} of virtual time{'' if waits is None else _cause(waits, others)}; its stack:\n"
             f"{stacks.get(running.name, 'unknown')}",
             participant=running.name,

@@ -33,7 +33,7 @@ def piped(runtime: str, *words: str, **extra: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), runtime, *words],
         cwd=ROOT, env=environment(**extra), stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
-        timeout=60, check=True,
+        timeout=240, check=True,
     )  # fmt: skip
     return done.stdout.splitlines()
 
@@ -51,7 +51,7 @@ def at_terminal(runtime: str, **extra: str) -> Any:
     pexpect = pytest.importorskip("pexpect", reason="no pseudo-terminals on this system")
     return pexpect.spawn(
         sys.executable, [str(SCRIPT), runtime, "debug"], cwd=str(ROOT), env=environment(**extra), encoding="utf-8",
-        timeout=30, dimensions=(50, 160),
+        timeout=240, dimensions=(50, 160),
     )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def test_a_breakpoint_in_a_turn_opens_a_debugger_and_changes_nothing(runtime: st
         child.expect_exact(f"('{symbol}', 102.0)")
         child.expect_exact("(Pdb) ")
         if symbol == "AAA":
-            child.sendline("import time; time.sleep(2.2)")  # longer than a turn may take
+            child.sendline("import time; time.sleep(4.2)")  # longer than a turn may take
             child.expect_exact("(Pdb) ")
         child.sendline("n")
         child.expect_exact("if count == 4")

@@ -322,7 +322,7 @@ def test_ctrl_c_ends_a_process_in_order(runtime: str) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

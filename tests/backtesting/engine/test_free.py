@@ -5,6 +5,7 @@ once, each waits for the other for real; alone, neither would go on.
 """
 
 from collections.abc import Callable
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ Act = Callable[[Any], object]
 PAIR = ("AAA", "BBB")
 BARS = 6
 #: Real seconds after which a thread that waits for another gives up; nobody waits so long when all is well.
-PATIENCE_S = 10.0
+PATIENCE_S = 120.0
 
 
 class Acts(BarStrategy):
@@ -395,15 +396,15 @@ def overlap(one: list[Span], other: list[Span]) -> bool:
     return any(a.begin_ns < b.end_ns and b.begin_ns < a.end_ns for a in one for b in other)
 
 
-def slowly(owner: Any, name: str, seconds: float) -> None:
-    """A call that takes its real time."""
+def before(owner: Any, name: str, what: Callable[[], object]) -> None:
+    """Have something done before each call."""
     call = getattr(owner, name)
 
-    def slow(*arguments: Any, **named: Any) -> Any:
-        wait_for_real(seconds)
+    def after_that(*arguments: Any, **named: Any) -> Any:
+        what()
         return call(*arguments, **named)
 
-    setattr(owner, name, slow)
+    setattr(owner, name, after_that)
 
 
 def buys(strategy: Any) -> None:
@@ -411,10 +412,10 @@ def buys(strategy: Any) -> None:
 
 
 def test_the_trace_shows_turns_and_broker_calls_that_overlap() -> None:
-    """Of two orders that take their time on the way to the broker."""
-    probe = Probe(max_spans=10_000)
+    """Of two orders that wait for each other on the way to the broker."""
+    probe, both = Probe(max_spans=10_000), Barrier(2, timeout=PATIENCE_S)
 
-    result = go({"AAA": buys, "BBB": buys}, probe=probe, prepare=lambda broker: slowly(broker, "place", 0.03))
+    result = go({"AAA": buys, "BBB": buys}, probe=probe, prepare=lambda broker: before(broker, "place", both.wait))
 
     assert result.outcome is Outcome.COMPLETED, result.error
     one, other = "worker:AAA", "worker:BBB"
@@ -424,9 +425,13 @@ def test_the_trace_shows_turns_and_broker_calls_that_overlap() -> None:
 
 def test_the_trace_shows_real_waits_for_the_brokers_lock() -> None:
     """Of two orders whose judgement takes its time inside the lock, the later one waits."""
-    probe = Probe(max_spans=10_000)
+    probe, both = Probe(max_spans=10_000), Barrier(2, timeout=PATIENCE_S)
 
-    result = go({"AAA": buys, "BBB": buys}, probe=probe, prepare=lambda broker: slowly(broker._venue, "place", 0.05))
+    def prepare(broker: Any) -> None:
+        before(broker, "place", both.wait)  # outside of the lock
+        before(broker._venue, "place", lambda: wait_for_real(0.05))
+
+    result = go({"AAA": buys, "BBB": buys}, probe=probe, prepare=prepare)
 
     assert result.outcome is Outcome.COMPLETED, result.error
     waits = [span for name in ("worker:AAA", "worker:BBB") for span in spans_of(probe, name, Kind.LOCK)]
@@ -436,11 +441,13 @@ def test_the_trace_shows_real_waits_for_the_brokers_lock() -> None:
 
 def test_the_trace_shows_waits_for_a_lock_of_the_clock() -> None:
     """As a wait of its own, beside the turn of the one that holds the lock."""
-    probe = Probe(max_spans=10_000)
+    probe, both = Probe(max_spans=10_000), Barrier(2, timeout=PATIENCE_S)
 
     def holds(strategy: Any) -> None:
-        with strategy.board.setdefault("lock", strategy.clock.lock("till")):
-            wait_for_real(0.03)
+        lock = strategy.board.setdefault("lock", strategy.clock.lock("till"))
+        both.wait()
+        with lock:
+            wait_for_real(0.05)
 
     result = go({"AAA": holds, "BBB": holds}, probe=probe)
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from src.backtesting.engine import watchdog as watchdog_module
 from src.backtesting.engine.stuck import RealWait, debugger_active, place_of, real_wait
 from src.backtesting.engine.watchdog import Watchdog, busy_poller
 from src.core.errors import LivelockError, StalledThreadError
+from src.core.timeframe import SECOND_NS
 from tests.backtesting.engine.scripted import Stage
 
 LOCK = threading.Lock()
@@ -206,6 +208,21 @@ def test_the_watchdog_looks_away_while_a_debugger_is_active() -> None:
 
     assert followed is None
     assert isinstance(watchdog.check(seat, 0), StalledThreadError)
+
+
+def test_a_process_that_was_suspended_makes_no_turn_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever lets it go on after hours finds that it goes on; and what really takes long is still found."""
+    now_ns = 0
+    monkeypatch.setattr(watchdog_module, "monotonic_ns", lambda: now_ns)
+    seat: Any = Standing(sys._getframe())
+    watchdog = Watchdog(limit_ns=60 * SECOND_NS)
+    found = []
+    for step in (1, 1, 3600, *[1] * 55):
+        now_ns += step * SECOND_NS
+        found.append(watchdog.check(seat, 0))
+
+    assert found[:-1] == [None] * 57
+    assert "for 61 real seconds" in str(found[-1])
 
 
 def test_the_watchdog_blames_nobody_without_a_turn() -> None:

@@ -7,7 +7,7 @@ from src.backtesting.engine.backtest_controller import BacktestController
 from src.backtesting.result import BacktestResult
 
 #: So many real seconds a pause may take to arrive before the test is given up.
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 class Underway:

@@ -219,7 +219,7 @@ def test_lines_of_several_processes_do_not_mix(tmp_path: Path, pytestconfig: pyt
     started = [
         subprocess.Popen([sys.executable, "-c", APPENDING, str(tmp_path), name], env=environment) for name in "abc"
     ]
-    assert [each.wait(60) for each in started] == [0, 0, 0]
+    assert [each.wait(240) for each in started] == [0, 0, 0]
 
     names = [each.run_id for each in trials(tmp_path)]
     lines = (tmp_path / LEDGER).read_bytes().splitlines()

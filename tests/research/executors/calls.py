@@ -4,12 +4,13 @@ import ctypes
 import os
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
 
 from src.core.errors import DeterminismError
-from src.core.sync import monotonic_ns, start_thread
+from src.core.sync import start_thread
 
 
 def process_of(_: object) -> int:
@@ -44,6 +45,13 @@ def hang_for_a_thread(_: object) -> None:
         threading.Event().wait()
 
     start_thread("stuck", wait).join()
+
+
+def begin_and_do(task: tuple[str, str]) -> Any:
+    """Leaves a file in a folder and does what has a name."""
+    folder, name = task
+    os.close(tempfile.mkstemp(dir=folder)[0])
+    return do((name, None))
 
 
 def take_memory(mib: int) -> None:
@@ -157,13 +165,6 @@ def next_token(token: Token) -> Token:
 def much(number: int) -> tuple[int, int, bytes]:
     """More than a pipe holds at a time."""
     return number, os.getpid(), bytes(300_000)
-
-
-def keep_busy(duration_ns: int) -> int:
-    end_ns = monotonic_ns() + duration_ns
-    while monotonic_ns() < end_ns:
-        pass
-    return duration_ns
 
 
 def say_and_spin(_: object) -> None:

@@ -176,7 +176,7 @@ def test_two_programs_that_write_suites_at_once_lose_nothing(runs: Path, pytestc
     """The file is made once, and both write into it in turns; the run that they share is there once."""
     environment = {**os.environ, "PYTHONPATH": str(pytestconfig.rootpath)}
     started = [subprocess.Popen([sys.executable, "-c", BESIDE, str(runs), name], env=environment) for name in "ab"]
-    assert [each.wait(60) for each in started] == [0, 0]
+    assert [each.wait(240) for each in started] == [0, 0]
 
     rows = export_rows(runs / "results.duckdb")
     assert [row["name"] for row in rows["suites"]] == [f"{name}-{number}" for name in "ab" for number in range(1, 6)]

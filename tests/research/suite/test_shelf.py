@@ -80,7 +80,7 @@ edges = st.one_of(st.none(), st.integers(-500, 2 * COUNT + 500))
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(edges, edges), min_size=1, max_size=6), st.booleans())
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_every_slice_is_what_the_store_gives(
     folder: Path, pieces: list[tuple[int | None, int | None]], reach: bool
 ) -> None:
