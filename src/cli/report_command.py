@@ -104,10 +104,10 @@ def _readable(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        what = f"them without {error}" if isinstance(error, KeyError) else f"others: {error}"
         raise DataError(
-            f"expected the files of a run as this version writes them in {folder}, found them without {error}; "
-            "run it again",
+            f"expected the files of a run as this version writes them in {folder}, found {what}; run it again",
             path=str(folder),
         ) from None
 
@@ -138,6 +138,10 @@ def _complete(folder: Path) -> None:
     if (folder / FILE).is_file():
         store_tables(folder)
         return
+    if (folder / _MANIFEST).is_file():
+        raise DataError(
+            f"expected the tables of a run in {folder}, found no trades.parquet; run it again", path=str(folder)
+        )
     raise DataError(
         f"expected the folder of a run, a suite or a validation, found neither {_MANIFEST} nor suite.json nor "
         f"validation.json in {folder}; `{command('report', 'RUN')}` takes a run's name too",

@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -163,11 +164,17 @@ def write_page(path: Path, page: Page) -> None:
     """Write a page whole or not at all: what is at `path` is replaced in one step."""
     beside = path.with_name(f".{path.name}.tmp")
     # What a strategy raised may hold anything, half of a surrogate pair too.
-    with beside.open("wb") as file:
-        file.write(page.html().encode("utf-8", errors="backslashreplace"))
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    content = page.html().encode("utf-8", errors="backslashreplace")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
 
 
 def _column(column: Column, values: list[Any]) -> list[Any]:

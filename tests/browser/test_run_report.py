@@ -207,6 +207,27 @@ def test_two_runs_side_by_side(open_page: Open, folder: Path, tmp_path: Path) ->
     assert len(driver.find_elements("css selector", "#figures tbody tr")) > 20
 
 
+def test_tables_of_groups_show_all_their_columns(open_page: Open, folder: Path) -> None:
+    """Side by side where they fit, one under another where not; a table that is wider still shows where it goes on."""
+    driver = open_page(folder / "report.html", size=(1400, 900))  # type: ignore[call-arg]  # the fixture takes a size
+    cut = (
+        "return [...document.querySelectorAll('.pair .scroll')].filter(one => one.scrollWidth > one.clientWidth + 1)"
+        ".map(one => one.parentElement.id)"
+    )
+    stacked = "return document.querySelectorAll('.pair.stacked #by-symbol').length"
+    fitting = [driver.execute_script(cut), driver.execute_script(stacked)]
+    driver.execute_script("document.querySelector('#by-symbol tbody td').textContent = 'A'.repeat(40); lockstep.fit();")
+    crowded = [driver.execute_script(cut), driver.execute_script(stacked)]
+
+    edges = driver.execute_script(
+        "const one = document.querySelector('#trades .scroll'), seen = [one.className];"
+        "one.scrollLeft = 100000; lockstep.edges(one); seen.push(one.className); return seen;"
+    )
+    assert fitting == [[], 0]
+    assert crowded == [[], 1]
+    assert edges == ["scroll more-right", "scroll more-left"]
+
+
 def test_a_narrow_window_holds_the_page(open_page: Open, folder: Path) -> None:
     """On a telephone nothing sticks out to the side."""
     driver = open_page(folder / "report.html", size=(500, 900))  # type: ignore[call-arg]  # the fixture takes a size

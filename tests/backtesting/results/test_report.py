@@ -19,6 +19,7 @@ from src.backtesting.report.stored import read_run
 from src.backtesting.result import BacktestResult
 from src.core.bars import BarSeries
 from src.core.errors import DataError, StrategyError
+from src.core.journal import JournalRecord
 from src.core.records import Side
 from src.core.timeframe import MINUTE_NS
 from src.pages.packing import unpacked
@@ -108,6 +109,48 @@ def test_a_run_in_real_time_has_no_seed_to_show(runs: Path) -> None:
 
     assert "&middot; schedule 1:fifo:7" in own
     assert "seed None" not in own
+
+
+def test_a_month_that_hardly_moved_looks_so(runs: Path) -> None:
+    """Its return has the digits that tell it from none, the faint colour of little, and all digits on hover."""
+    world = World(days=40, balance=10_000)
+    for net, hours in ((-2.0, 24), (-0.125, 35 * 24)):
+        world.trade(net, hours=hours)
+        world.sample(hours + 1, world.balance + world.realised)
+
+    months = page(runs, world.result()).partition('<table id="months"')[2].partition("</table>")[0]
+    cells = re.findall(r'<td data-value="[^"]*" style="[^"]* (\d+)%[^"]*" data-meaning="([^"]*)"[^>]*>([^<]*)<', months)
+
+    assert cells == [("8", "Jan 2024: -0.0200 %", "-0.02"), ("2", "Feb 2024: -0.0013 %", "0.00")]
+    assert "<b>-0.02</b>" in months
+
+
+def test_stops_of_a_live_run_are_those_that_were_decided(tmp_path: Path) -> None:
+    """Its venue keeps them, so the journal has no record of each: the first one is the trade's, then what was asked."""
+    world = World()
+    entry = world.fill(1, Side.BUY, 1, 100.0, stop=95.0)
+    asked = ("sma", "protect", "accepted", entry.position_id, None, "trailing", None, None, 98.0, None, "trailing")
+    refused = ("sma", "protect", "not_better", entry.position_id, None, "trailing", None, None, 90.0, None, "trailing")
+    for hours, values in ((2, asked), (3, refused)):
+        world.journal_entries.append(JournalRecord(world.at(hours), "AAA", "decision", "monitor:positions", values))
+    world.fill(4, Side.SELL, 1, 98.0, kind="trailing")
+
+    run = read_run(write_run(world.result(), run_id=RUN_ID, manifest=MANIFEST, runs_dir=tmp_path, report=False))
+
+    moves = [(each.instant_ns, each.stop, each.target) for each in run.protections[entry.position_id]]
+    assert moves == [(world.at(1), 95.0, None), (world.at(2), 98.0, None)]
+
+
+def test_a_refused_entry_without_a_size_shows_none(runs: Path) -> None:
+    """It was refused before its volume was worked out: that is not a volume of 0."""
+    world = busy_world()
+    values = ("sma", "enter", "max_open_positions", "k1", "buy", "market", 0.0, None, 90.0, None, "cross up")
+    world.journal_entries.append(JournalRecord(world.at(60), "AAA", "decision", "worker:AAA", values))
+
+    table = data_of(page(runs, world.result(refusals={"max_open_positions": 1})))["tables"]["refused"]
+
+    (place,) = [i for i, one in enumerate(table["columns"]) if one["name"] == "Volume"]
+    assert table["values"][place] == [None]
 
 
 def test_exposure_is_drawn_to_the_end_of_the_run(runs: Path) -> None:
