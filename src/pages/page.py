@@ -42,6 +42,7 @@ class Column:
         tone: whether values above zero are shown as good and those below as bad.
         digits: decimals of a number; by default as many as it needs, up to six significant ones.
         wide: whether long texts may wrap.
+        key: the name in code, such as `max_drawdown_percent`; the filter knows it besides the heading.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Column:
     tone: bool = False
     digits: int | None = None
     wide: bool = False
+    key: str = ""
 
 
 class Page:
@@ -107,7 +109,7 @@ class Page:
         self._new(ident)
         heads = [
             {"name": one.name, "kind": one.kind, "meaning": one.meaning, "tone": one.tone, "digits": one.digits,
-             "wide": one.wide}
+             "wide": one.wide, **({"key": one.key} if one.key else {})}
             for one in columns
         ]  # fmt: skip
         values = [_column(one, [row[place] for row in rows]) for place, one in enumerate(columns)]

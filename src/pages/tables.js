@@ -53,10 +53,11 @@ lockstep.showTable = async function (ident) {
   lockstep.tables[ident] = state;
 
   function conditions(text) {
-    const tests = [], names = columns.map(column => column.name.toLowerCase());
+    const tests = [], names = columns.map(column => column.name.toLowerCase()), keys = columns.map(column => (column.key || "").toLowerCase());
     for (const word of text.toLowerCase().match(/[^\s"]*"[^"]*"|\S+/g) || []) {
       const match = /^"?([^<>=:"]+)"?(<=|>=|<|>|=|:)(.+)$/.exec(word);
       let which = match ? names.indexOf(match[1]) : -1;
+      if (match && which < 0) { which = keys.indexOf(match[1]); }
       if (match && which < 0) { which = names.findIndex(name => name.replace(/\s+/g, "") === match[1] || name.startsWith(match[1])); }
       if (which < 0) {
         const wanted = word.replace(/"/g, "");
