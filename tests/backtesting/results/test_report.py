@@ -274,6 +274,52 @@ def test_timing_is_shown_when_asked_for(tmp_path: Path) -> None:
     assert "Thread timing" not in (folder / "report.html").read_text(encoding="utf-8")
 
 
+def traced() -> dict[str, Any]:
+    """What `timing.json` has of a run that was traced: two threads over half a second."""
+    counted = {"turns": 3, "busy_s": 0.2, "waiting_s": 0.3, "lock_wait_s": 0.0, "longest_turn_s": 0.1,
+               "longest_turn_at": "2024-01-01 00:05:00Z",
+               "shares": {"bot": 0.1, "strategy": 0.1, "broker": 0.1, "hand_over": 0.1}}  # fmt: skip
+    evil = "worker:<b>"
+    spans = [(0, "turn", "turn", 0.0, 100_000.0), (0, "strategy", "<i>on_bar", 1_000.0, 90_000.0),
+             (1, "wait", "next turn", -50_000.0, 150_000.0)]  # fmt: skip
+    return {
+        "shares": {"bot": 0.2, "strategy": 0.2, "broker": 0.2, "hand_over": 0.2, "step": 0.1}, "overruns": 2,
+        "hand_over": {"count": 4, "seconds": 0.1, "median_us": 12.0, "p99_us": 99.0},
+        "participants": {evil: counted, "monitor:positions": counted},
+        "trace": {
+            "elapsed_s": 0.5, "complete": False,
+            "threads": [evil, "monitor:positions"],
+            "busy": {evil: [0.05] * 5, "monitor:positions": [0.0, 0.1, 0.0, 0.0, 0.0]},
+            "parts": {"bot": [0.01] * 5, "strategy": [0.02] * 5, "broker": [0.0] * 5, "lock": [0.0] * 5,
+                      "step": [0.03] * 5},
+            "turns": [{"thread": evil, "begin_s": 0.1, "seconds": 0.1, "virtual_ns": START_NS, "spans": spans}],
+        },
+    }  # fmt: skip
+
+
+def test_a_recorded_trace_shows_who_was_busy_when(tmp_path: Path) -> None:
+    """Busy shares of each thread over real time, what the time went into, and the longest turns with their spans."""
+    folder = write_run(
+        busy_world().result(), run_id=RUN_ID, manifest=MANIFEST, runs_dir=tmp_path, timing={"threads": traced()}
+    )
+
+    text = build_run_report(folder, timing=True).html()
+
+    found = data_of(text)
+    heat, parts = found["charts"]["thread-busy"]["data"][0], found["charts"]["thread-parts"]["data"]
+    assert heat["y"] == ["worker:&lt;b&gt;", "monitor:positions"]
+    assert heat["z"] == [pytest.approx([50.0] * 5), pytest.approx([0.0, 100.0, 0.0, 0.0, 0.0])]
+    assert {one["name"]: one["y"] for one in parts} == {
+        "Bot": pytest.approx([10.0] * 5), "Strategies": pytest.approx([20.0] * 5),
+        "Market steps": pytest.approx([30.0] * 5),
+    }  # fmt: skip
+    assert found["values"]["turns"]["turns"][0]["spans"][1][2] == "<i>on_bar"
+    own = own_part(text)
+    assert "1: worker:&lt;b&gt;, 100.000 ms, at 2024-01-01 00:00:00Z (0.100 s after the start)" in own
+    assert "The trace is of the first 0.50 s" in own
+    assert "Thread timing" not in (folder / "report.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("count", [0, 1, 4, 99, 100, 101, 1_000, 12_345])
 def test_thinning_keeps_ends_and_extremes(count: int) -> None:
     """At most the limit, in order, with the first, the last, the lowest and the highest value."""
