@@ -21,6 +21,7 @@ from src.core.program import command
 from src.live.recording import FILE
 from src.pages import Page, write_page
 from src.research.replay.stored import store_tables
+from src.research.replay.turns import recorded_threads
 from src.research.run_prices import prices_of
 from src.research.suite.report_page import write_suite_report
 from src.research.validation.report_page import write_validation_report
@@ -83,7 +84,8 @@ def _run_report(folder: Path, config: Path | None) -> Path:
     places = [*own, Path.cwd(), Path.cwd() / "configs", default_config().parent, folder.resolve().parent.parent]
     found = prices_of(folder, manifest, places)
     with _readable(folder):
-        page = build_run_report(folder, prices=found.prices, timing=True, remark=found.remark)
+        threads = recorded_threads(folder)
+        page = build_run_report(folder, prices=found.prices, timing=True, remark=found.remark, threads=threads)
     return _written(folder / _REPORT, page)
 
 
