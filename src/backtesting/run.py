@@ -28,7 +28,7 @@ from src.backtesting.reconcile import Replay, replay_fills
 from src.backtesting.result import BacktestResult
 from src.backtesting.schedules.accesses import PortLogs
 from src.backtesting.strict import StrictReport, StrictRuntime, StrictWatch, strict_report
-from src.backtesting.tracing import Probe
+from src.backtesting.tracing import Probe, trace_extract
 from src.brokers.faults import FaultPlan
 from src.brokers.simulated import FillRules, SimulatedBroker
 from src.core.clock import Participant
@@ -201,7 +201,8 @@ def keep(prepared: PreparedRun, played: PlayedRun, *, report: bool = True) -> Fi
     series = {**prepared.market.base, **{symbol: each.base for symbol, each in joined.items()}}
     artifacts: dict[str, str] = {}
     stored: dict[str, Any] = {
-        "runs_dir": prepared.runs_dir, "price_series": series, "report": report, "timing": timing,
+        "runs_dir": prepared.runs_dir, "price_series": series, "report": report,
+        "timing": _with_trace(timing, controller),
         "hashes": artifacts, "replay": legs,
         "control": (*_skipped(prepared), *controller.control_records), "metrics": metrics, "log": controller.log_text,
     }  # fmt: skip
@@ -238,6 +239,12 @@ def _timing(prepared: PreparedRun, controller: BacktestController) -> dict[str, 
     if controller.probe is not None:
         timing["threads"] = controller.probe.statistics().as_dict()
     return timing
+
+
+def _with_trace(timing: dict[str, Any], controller: BacktestController) -> dict[str, Any]:
+    """What is stored of real time: besides the sums what a report shows of the trace, where one was asked for."""
+    trace = None if controller.probe is None else trace_extract(controller.probe)
+    return timing if trace is None else {**timing, "threads": {**timing["threads"], "trace": trace}}
 
 
 def _replay(result: BacktestResult) -> Replay | None:

@@ -21,6 +21,7 @@ from src.core.program import command
 from src.live.recording import FILE
 from src.pages import Page, write_page
 from src.research.replay.stored import store_tables
+from src.research.replay.turns import recorded_threads
 from src.research.run_prices import prices_of
 from src.research.suite.report_page import write_suite_report
 from src.research.validation.report_page import write_validation_report
@@ -83,7 +84,8 @@ def _run_report(folder: Path, config: Path | None) -> Path:
     places = [*own, Path.cwd(), Path.cwd() / "configs", default_config().parent, folder.resolve().parent.parent]
     found = prices_of(folder, manifest, places)
     with _readable(folder):
-        page = build_run_report(folder, prices=found.prices, timing=True, remark=found.remark)
+        threads = recorded_threads(folder)
+        page = build_run_report(folder, prices=found.prices, timing=True, remark=found.remark, threads=threads)
     return _written(folder / _REPORT, page)
 
 
@@ -104,10 +106,10 @@ def _readable(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        what = f"them without {error}" if isinstance(error, KeyError) else f"others: {error}"
         raise DataError(
-            f"expected the files of a run as this version writes them in {folder}, found them without {error}; "
-            "run it again",
+            f"expected the files of a run as this version writes them in {folder}, found {what}; run it again",
             path=str(folder),
         ) from None
 
@@ -138,6 +140,10 @@ def _complete(folder: Path) -> None:
     if (folder / FILE).is_file():
         store_tables(folder)
         return
+    if (folder / _MANIFEST).is_file():
+        raise DataError(
+            f"expected the tables of a run in {folder}, found no trades.parquet; run it again", path=str(folder)
+        )
     raise DataError(
         f"expected the folder of a run, a suite or a validation, found neither {_MANIFEST} nor suite.json nor "
         f"validation.json in {folder}; `{command('report', 'RUN')}` takes a run's name too",

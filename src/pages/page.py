@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -41,6 +42,7 @@ class Column:
         tone: whether values above zero are shown as good and those below as bad.
         digits: decimals of a number; by default as many as it needs, up to six significant ones.
         wide: whether long texts may wrap.
+        key: the name in code, such as `max_drawdown_percent`; the filter knows it besides the heading.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Column:
     tone: bool = False
     digits: int | None = None
     wide: bool = False
+    key: str = ""
 
 
 class Page:
@@ -106,7 +109,7 @@ class Page:
         self._new(ident)
         heads = [
             {"name": one.name, "kind": one.kind, "meaning": one.meaning, "tone": one.tone, "digits": one.digits,
-             "wide": one.wide}
+             "wide": one.wide, **({"key": one.key} if one.key else {})}
             for one in columns
         ]  # fmt: skip
         values = [_column(one, [row[place] for row in rows]) for place, one in enumerate(columns)]
@@ -163,11 +166,17 @@ def write_page(path: Path, page: Page) -> None:
     """Write a page whole or not at all: what is at `path` is replaced in one step."""
     beside = path.with_name(f".{path.name}.tmp")
     # What a strategy raised may hold anything, half of a surrogate pair too.
-    with beside.open("wb") as file:
-        file.write(page.html().encode("utf-8", errors="backslashreplace"))
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    content = page.html().encode("utf-8", errors="backslashreplace")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
 
 
 def _column(column: Column, values: list[Any]) -> list[Any]:

@@ -34,7 +34,7 @@ lockstep.works.push(async function () {
   function build() {
     tools.replaceChildren();
     const names = about.labels.map(one => [one.name, one.name]);
-    tools.append(...field("of", "figure", about.of.map(one => [one.name, one.name]), state.of, value => { state.of = value; }));
+    tools.append(...field("of", "figure", about.of.map(one => [one.name, one.words]), state.of, value => { state.of = value; }));
     tools.append(...field("x", "across", names, state.x, value => { if (value === state.y) { state.y = state.x; } state.x = value; state.only = {}; build(); }));
     tools.append(...field("y", "down", [...names, ["", "nothing"]], state.y, value => { if (value === state.x) { state.x = state.y || about.labels.find(one => one.name !== value)?.name || value; } state.y = value === state.x ? "" : value; state.only = {}; build(); }));
     for (const one of others().filter(one => sortedValues(one.at).length > 1)) {
@@ -94,7 +94,7 @@ lockstep.works.push(async function () {
       : of.low ? [[0, "accent@0.55"], [1, "accent@0.05"]] : [[0, "accent@0.05"], [1, "accent@0.55"]];
     const trace = { type: "heatmap", x: across.map(String), y: down.map(String), z, customdata: hover, colorscale: scale, xgap: 1, ygap: 1,
       hovertemplate: x.name + " %{x}" + (y ? ", " + y.name + " %{y}" : "") + "<br>%{customdata}<extra></extra>", hoverongaps: false,
-      colorbar: { thickness: 10, outlinewidth: 0, title: { text: of.name, side: "right" } } };
+      colorbar: { thickness: 10, outlinewidth: 0, title: { text: of.words, side: "right" } } };
     if (across.length * down.length <= 400) { trace.text = text; trace.texttemplate = "%{text}"; trace.textfont = { color: "text" }; }
     if (crosses) { trace.zmid = 0; }
     const layout = { xaxis: { type: "category", title: { text: x.name }, showgrid: false }, yaxis: { type: "category", title: { text: y ? y.name : "" }, showgrid: false }, margin: { t: 28, l: 56, r: 14, b: 34 } };

@@ -18,6 +18,7 @@ lockstep.format = (function () {
     return text.slice(0, 10) + " " + text.slice(11, seconds ? 19 : 16);
   }
   function duration(seconds) {
+    if (seconds < 0) { return "-" + duration(-seconds); }
     if (seconds < 60) { return (seconds < 10 ? Number(seconds.toPrecision(3)) : Math.round(seconds)) + " s"; }
     const days = Math.floor(seconds / 86400), hours = Math.floor(seconds / 3600) % 24, minutes = Math.floor(seconds / 60) % 60;
     return (days ? days + "d " : "") + two(hours) + ":" + two(minutes);
@@ -53,10 +54,11 @@ lockstep.showTable = async function (ident) {
   lockstep.tables[ident] = state;
 
   function conditions(text) {
-    const tests = [], names = columns.map(column => column.name.toLowerCase());
+    const tests = [], names = columns.map(column => column.name.toLowerCase()), keys = columns.map(column => (column.key || "").toLowerCase());
     for (const word of text.toLowerCase().match(/[^\s"]*"[^"]*"|\S+/g) || []) {
       const match = /^"?([^<>=:"]+)"?(<=|>=|<|>|=|:)(.+)$/.exec(word);
       let which = match ? names.indexOf(match[1]) : -1;
+      if (match && which < 0) { which = keys.indexOf(match[1]); }
       if (match && which < 0) { which = names.findIndex(name => name.replace(/\s+/g, "") === match[1] || name.startsWith(match[1])); }
       if (which < 0) {
         const wanted = word.replace(/"/g, "");
@@ -107,7 +109,13 @@ lockstep.showTable = async function (ident) {
   }
 
   const tools = element("div", { className: "tools" });
-  const field = element("input", { type: "search", placeholder: "Filter: words, or net>0, symbol:AAA", spellcheck: false });
+  // Examples of conditions are those of this table: the first figure that is good or bad, and the first plain word.
+  const called = column => column.name.toLowerCase().replace(/\s+/g, "");
+  const counts = columns.filter(column => ["number", "money", "percent"].includes(column.kind) && /[a-z]/i.test(column.name));
+  const compared = counts.find(column => column.tone) || counts[0];
+  const worded = columns.findIndex((column, i) => column.kind === "text" && count && /^[\w.-]{1,16}$/.test(values[i][0]));
+  const examples = [compared ? called(compared) + ">0" : "", worded >= 0 ? called(columns[worded]) + ":" + values[worded][0] : ""].filter(text => text);
+  const field = element("input", { type: "search", placeholder: ["Filter: words", ...examples].join(", or "), spellcheck: false });
   field.setAttribute("aria-label", "Filter rows");
   field.addEventListener("input", () => { state.words = field.value; select(); });
   const total = element("span", { className: "dim" });

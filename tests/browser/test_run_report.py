@@ -1,5 +1,6 @@
 """The report of a run, and of two runs side by side, in a real browser: drawn, zoomed, hovered, sorted, filtered."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,13 @@ import numpy as np
 import pytest
 
 from src.backtesting.artifacts import write_run
-from src.backtesting.report import build_comparison
+from src.backtesting.report import build_comparison, build_run_report
 from src.core.bars import BarSeries
 from src.core.journal import JournalRecord
 from src.core.records import Side
 from src.core.timeframe import MINUTE_NS
 from src.pages import write_page
+from tests.backtesting.results.test_report import traced
 from tests.backtesting.results.worlds import START_NS, World
 from tests.browser.browser import Driver
 
@@ -205,6 +207,49 @@ def test_two_runs_side_by_side(open_page: Open, folder: Path, tmp_path: Path) ->
     assert names == ["0123456789abcdef"] * 2 + ["fedcba9876543210"] * 2
     assert "The first record of any kind that differs" in text
     assert len(driver.find_elements("css selector", "#figures tbody tr")) > 20
+
+
+def test_tables_of_groups_show_all_their_columns(open_page: Open, folder: Path) -> None:
+    """Side by side where they fit, one under another where not; a table that is wider still shows where it goes on."""
+    driver = open_page(folder / "report.html", size=(1400, 900))  # type: ignore[call-arg]  # the fixture takes a size
+    cut = (
+        "return [...document.querySelectorAll('.pair .scroll')].filter(one => one.scrollWidth > one.clientWidth + 1)"
+        ".map(one => one.parentElement.id)"
+    )
+    stacked = "return document.querySelectorAll('.pair.stacked #by-symbol').length"
+    fitting = [driver.execute_script(cut), driver.execute_script(stacked)]
+    driver.execute_script("document.querySelector('#by-symbol tbody td').textContent = 'A'.repeat(40); lockstep.fit();")
+    crowded = [driver.execute_script(cut), driver.execute_script(stacked)]
+
+    edges = driver.execute_script(
+        "const one = document.querySelector('#trades .scroll'), seen = [one.className];"
+        "one.scrollLeft = 100000; lockstep.edges(one); seen.push(one.className); return seen;"
+    )
+    assert fitting == [[], 0]
+    assert crowded == [[], 1]
+    assert edges == ["scroll more-right", "scroll more-left"]
+
+
+def test_a_recorded_trace_is_drawn_and_the_longest_turns_are_looked_through(
+    open_page: Open, folder: Path, tmp_path: Path
+) -> None:
+    """A bar for each span on the lane of its thread; another turn is another picture."""
+    found = traced()
+    first = found["trace"]["turns"][0]
+    found["trace"]["turns"].append({**first, "thread": "monitor:positions", "spans": [(1, "turn", "turn", 0.0, 7.0)]})
+    (folder / "timing.json").write_text(json.dumps({"threads": found}), encoding="utf-8")
+    write_page(tmp_path / "traced.html", build_run_report(folder, timing=True))
+
+    driver = open_page(tmp_path / "traced.html")
+
+    drawn = "return document.querySelectorAll('#turn .barlayer .point').length"
+    lanes = "return document.getElementById('turn')._fullLayout.yaxis._categories"
+    assert driver.execute_script("return document.querySelectorAll('#thread-busy .heatmaplayer image').length") == 1
+    assert driver.execute_script("return document.querySelectorAll('#thread-parts .barlayer .point').length") == 15
+    assert driver.execute_script(drawn) == 3
+    driver.execute_async_script("const done = arguments[0]; lockstep.turn.choose(1).then(() => done())")
+    assert driver.execute_script(drawn) == 1
+    assert driver.execute_script(lanes) == ["monitor:positions"]
 
 
 def test_a_narrow_window_holds_the_page(open_page: Open, folder: Path) -> None:

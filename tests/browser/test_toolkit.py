@@ -113,3 +113,16 @@ def test_packed_columns_arrive_as_they_were(open_page: Open, toolkit_page: Path)
     )
 
     assert found == [[5, 10, -15], ["0.5", "NaN"], ["b", "a", "b"]]
+
+
+def test_the_field_of_a_table_shows_conditions_that_it_understands(open_page: Open, toolkit_page: Path) -> None:
+    """Its examples are of the table's own columns, and keep rows."""
+    driver = open_page(toolkit_page)
+    field = driver.find_element("css selector", "#rows input")
+    shown = field.get_attribute("placeholder")
+
+    driver.execute_script("lockstep.tables.rows.select(arguments[0])", shown.rpartition(" ")[2])
+    kept = driver.execute_script("return lockstep.tables.rows.shown.length")
+
+    assert shown == "Filter: words, or net>0"
+    assert 0 < kept < 2_500

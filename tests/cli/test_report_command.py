@@ -157,6 +157,33 @@ def test_what_cannot_be_read_is_said_in_a_sentence(place: Path, capsys: pytest.C
     assert "defect" not in err
 
 
+def test_a_run_without_its_table_of_trades_is_told_apart(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The folder is that of a run, and what it lacks is named."""
+    _, folder = runs_of(place)
+    kept = (folder / "trades.parquet").rename(folder / "kept")
+
+    code = main(["report", str(folder)])
+
+    kept.rename(folder / "trades.parquet")
+    assert code == DataError.exit_code
+    assert "found no trades.parquet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damaged", ["nothing", "[]", '{"seconds": "x"}', '{"threads": 3}'])
+def test_damaged_timing_costs_a_sentence_at_most(place: Path, capsys: pytest.CaptureFixture[str], damaged: str) -> None:
+    """What is no object is left out; an object with other values is refused as wrong data, which is no defect."""
+    _, folder = runs_of(place)
+    timing = (folder / "timing.json").read_text(encoding="utf-8")
+    (folder / "timing.json").write_text(damaged, encoding="utf-8")
+
+    code = main(["report", str(folder)])
+
+    (folder / "timing.json").write_text(timing, encoding="utf-8")
+    err = capsys.readouterr().err
+    assert "defect" not in err
+    assert code == (DataError.exit_code if damaged.startswith("{") else 0)
+
+
 def record(kind: str, **fields: Any) -> dict[str, Any]:
     """A record of a journal as plain values."""
     return {"instant_ns": 1, "stream": "A", "kind": kind, "participant": "w", "fields": json.dumps(fields)}

@@ -116,3 +116,14 @@ def test_a_page_replaces_what_was_there(tmp_path: Path) -> None:
 
     assert path.read_text(encoding="utf-8") == some_page().html()
     assert [one.name for one in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_a_page_that_cannot_be_put_there_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Where a folder has its name, the file beside it is taken away again."""
+    path = tmp_path / "page.html"
+    path.mkdir()
+
+    with pytest.raises(OSError, match=r"page\.html"):
+        write_page(path, some_page())
+
+    assert [one.name for one in tmp_path.iterdir()] == ["page.html"]

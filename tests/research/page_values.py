@@ -17,7 +17,8 @@ class PageValues:
 
     Attributes:
         text: the page without the inlined chart library and the other scripts.
-        tables: by name, each a dictionary of columns.
+        tables: by name, each a dictionary of columns, by their names in code where they have one.
+        heads: the headings of each table.
         charts, values: by name.
     """
 
@@ -31,6 +32,7 @@ class PageValues:
         )
         self._packs = {name: unpacked(html.unescape(described), text) for name, described, text in packs}
         self.tables = {name: self._table(table) for name, table in data["tables"].items()}
+        self.heads = {name: [one["name"] for one in table["columns"]] for name, table in data["tables"].items()}
         self.charts: dict[str, Any] = data["charts"]
         self.values: dict[str, Any] = data["values"]
         self.text = re.sub(r"<script.*?</script>", "", whole, flags=re.DOTALL)
@@ -46,7 +48,7 @@ class PageValues:
         return {key: html.unescape(text) for key, text in found}
 
     def _table(self, table: dict[str, Any]) -> dict[str, list[Any]]:
-        names = [column["name"] for column in table["columns"]]
+        names = [column.get("key") or column["name"] for column in table["columns"]]
         if "pack" not in table:
             return dict(zip(names, table["values"], strict=True))
         packed = self._packs[table["pack"]]

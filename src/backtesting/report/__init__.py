@@ -2,5 +2,6 @@
 
 from src.backtesting.report.building import build_run_report, write_report
 from src.backtesting.report.compare import build_comparison
+from src.backtesting.report.live_threads import RecordedThread
 
-__all__ = ["build_comparison", "build_run_report", "write_report"]
+__all__ = ["RecordedThread", "build_comparison", "build_run_report", "write_report"]

@@ -7,12 +7,14 @@ have equal reports.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from src.backtesting.report import sections
 from src.backtesting.report.figures import Excursions, costs_of, excursions, exposure
 from src.backtesting.report.headline import banners, heading, headline_tiles
+from src.backtesting.report.live_threads import RecordedThread, live_threads_section
 from src.backtesting.report.prices import ShownPrices, pack_prices, shown_prices
 from src.backtesting.report.stored import StoredRun, read_run
 from src.backtesting.report.timing import timing_section
@@ -32,6 +34,7 @@ def build_run_report(
     prices: Mapping[str, BarSeries] | Sequence[ShownPrices] = (),
     timing: bool = False,
     remark: str = "",
+    threads: Mapping[str, RecordedThread] = MappingProxyType({}),
 ) -> Page:
     """The report of the run in `folder`.
 
@@ -39,6 +42,7 @@ def build_run_report(
         prices: the run's base bars by symbol, or what an earlier report showed of them; symbols without have no chart.
         timing: whether real time is shown, which differs between equal runs.
         remark: a sentence about the prices, such as why there are none.
+        threads: what the recording of a live run tells of its participants.
 
     Raises:
         DataError: a file of the folder is missing or not what it must be, or the run has no figures.
@@ -61,7 +65,7 @@ def build_run_report(
     page.add(sections.refusal_section(page, run))
     page.add(sections.fidelity_sections(run))
     if timing:
-        page.add(timing_section(page, run))
+        page.add(timing_section(page, run) or live_threads_section(page, run, threads))
     text = json.dumps(run.manifest, indent=2, sort_keys=True, ensure_ascii=False)
     page.add(section("Manifest", details("Everything that decided this run", f"<pre>{safe(text)}</pre>"), "manifest"))
     return page

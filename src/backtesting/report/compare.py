@@ -4,7 +4,7 @@ Called by one thread; reads both folders.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from src.backtesting import summary
 from src.backtesting.report.curves import CURVE_POINTS, drawdown_of, thinned
 from src.backtesting.report.headline import window_text
 from src.backtesting.report.stored import StoredRun, read_columns, read_run
-from src.core.timeframe import format_instant
+from src.core.timeframe import HOUR_NS, format_instant
 from src.core.words import counted
 from src.pages import Column, Page, Tile, banner, details, milliseconds, note, safe, section, tiles
 
@@ -21,6 +21,7 @@ __all__ = ["Parting", "build_comparison", "first_difference"]
 
 _Journals = tuple[list[dict[str, Any]], list[dict[str, Any]]]
 
+_INSTANTS = ("start_ns", "end_ns", "max_drawdown_start_ns", "max_drawdown_trough_ns")
 _AROUND = 6  # records that are shown before and after the first difference
 _SHORT = 200  # characters of a configured value that are shown
 
@@ -75,6 +76,11 @@ def build_comparison(first: Path, second: Path) -> Page:
         page.add(banner("SYNTHETIC", "At least one market was generated; this says nothing about any real market."))
     if anything is None:
         page.add(banner("EQUAL", "Both journals are the same, record by record.", tone="good"))
+    if runs[0].currency != runs[1].currency:
+        sentence = (
+            f"Money of the first is in {runs[0].currency}, of the second in {runs[1].currency}; it is not converted."
+        )
+        page.add(banner("TWO CURRENCIES", sentence))
     page.add(tiles(_headline(runs, names)))
     page.add(_parting_section(decision, anything, journals, names))
     page.add(_curves_section(page, runs, names))
@@ -109,22 +115,34 @@ def _heading(runs: tuple[StoredRun, StoredRun], names: tuple[str, str]) -> str:
 
 def _headline(runs: tuple[StoredRun, StoredRun], names: tuple[str, str]) -> list[Tile]:
     money, percent, ratio = summary.money_text, summary.percent_text, summary.ratio_text
-    shown = (
-        ("net", "Net profit", lambda value: money(value, signed=True)),
-        ("return_percent", "Return", lambda value: percent(value, signed=True)),
-        ("max_drawdown_percent", "Max drawdown", percent),
-        ("sharpe", "Sharpe", ratio),
-        ("trades", "Trades", lambda value: f"{value:,}"),
+    # How each is shown, and the difference of two.
+    shown: tuple[tuple[str, str, Callable[[Any], str], Callable[[Any], str]], ...] = (
+        ("net", "Net profit", lambda value: money(value, signed=True), lambda value: money(value, signed=True)),
+        ("return_percent", "Return", lambda value: percent(value, signed=True), _points),
+        ("max_drawdown_percent", "Max drawdown", percent, _points),
+        ("sharpe", "Sharpe", ratio, lambda value: f"{value:+,.2f}"),
+        ("trades", "Trades", lambda value: f"{value:,}", lambda value: f"{value:+,}"),
     )
+    same_money = runs[0].currency == runs[1].currency
     found = []
-    for key, name, text in shown:
+    for key, name, text, change in shown:
         left, right = (run.metrics.get(key) for run in runs)
+        if key == "net" and not same_money:
+            words = f"{runs[0].currency}, then {runs[1].currency}"
+        elif left is None or right is None:
+            words = "the same" if left == right else "not in both"
+        else:
+            words = "the same" if left == right else f"changed by {change(right - left)}"
         found.append(
-            Tile(key=key, name=name, text=f"{text(left)} → {text(right)}", meaning=f"{names[0]}, then {names[1]}",
-                 note="the same" if left == right else f"changed by {text(right - left)}"
-                 if left is not None and right is not None else "not in both")
+            Tile(key=key, name=name, text=f"{text(left)} → {text(right)}", note=words,
+                 meaning=f"{names[0]}, then {names[1]}")
         )  # fmt: skip
     return found
+
+
+def _points(value: float) -> str:
+    """The difference of two shares, which is none itself."""
+    return f"{value:+,.2f} points"
 
 
 def _parting_section(
@@ -217,10 +235,17 @@ def _curves_section(page: Page, runs: tuple[StoredRun, StoredRun], names: tuple[
 
 
 def _figures_section(page: Page, runs: tuple[StoredRun, StoredRun], names: tuple[str, str]) -> str:
-    rows = []
+    rows, instants = [], []
     for key, left in runs[0].metrics.items():
         right = runs[1].metrics.get(key)
         if any(isinstance(value, int | float) and not isinstance(value, bool) for value in (left, right)):
+            if key in _INSTANTS:
+                later = None if left is None or right is None else right - left
+                instants.append([key, left, right, later])
+                continue
+            if key.endswith("_ns"):
+                left, right = (None if value is None else value / HOUR_NS for value in (left, right))
+                key = f"{key.removesuffix('_ns')}, hours"
             change = None
             if isinstance(left, int | float) and isinstance(right, int | float):
                 change = float(right) - float(left)
@@ -234,9 +259,14 @@ def _figures_section(page: Page, runs: tuple[StoredRun, StoredRun], names: tuple
         Column(name="In percent", kind="percent", digits=2, meaning="Of the first."),
     ]
     table = page.table("figures", columns, rows)
-    differing = sum(1 for row in rows if row[1] != row[2])
-    words = f"{counted(differing, 'figure')} of {len(rows)} differ. Instants and durations are in nanoseconds."
-    return section("Figures", table + note(words), "figures-section")
+    differing = sum(1 for row in (*rows, *instants) if row[1] != row[2])
+    words = f"{counted(differing, 'figure')} of {len(rows) + len(instants)} differ."
+    heads = [
+        Column(name="When"), Column(name=names[0], kind="instant"), Column(name=names[1], kind="instant"),
+        Column(name="Later by", kind="duration", meaning="The second after the first."),
+    ]  # fmt: skip
+    more = page.table("instants", heads, instants, filters=False)
+    return section("Figures", f"{table}{note(words)}<h3>Instants</h3>{more}", "figures-section")
 
 
 def _inputs_section(page: Page, runs: tuple[StoredRun, StoredRun], names: tuple[str, str]) -> str:

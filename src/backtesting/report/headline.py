@@ -80,13 +80,14 @@ def headline_tiles(run: StoredRun) -> list[Tile]:
 
 def _result_tiles(metrics: Mapping[str, Any]) -> list[Tile]:
     money, percent, currency = summary.money_text, summary.percent_text, str(metrics["currency"])
-    yearly = percent(metrics["annual_return_percent"], signed=True)
+    yearly = metrics["annual_return_percent"]
+    growth = "no yearly rate" if yearly is None else f"{percent(yearly, signed=True)} a year"
     costs = metrics["spread_cost"] + metrics["slippage_cost"] + metrics["commission"] + metrics["financing"]
     share = f"{costs / metrics['gross'] * 100:,.0f} % of gross" if metrics["gross"] > 0 else "gross was not positive"
     return [
         Tile(
             key="return_percent", name="Return", text=percent(metrics["return_percent"], signed=True),
-            tone=_tone(metrics["return_percent"]), note=f"{yearly} a year",
+            tone=_tone(metrics["return_percent"]), note=growth,
             meaning="Final equity over the start balance, less one. Under it the same growth as a yearly rate.",
         ),
         Tile(

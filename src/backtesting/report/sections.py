@@ -52,10 +52,15 @@ def _months(run: StoredRun) -> str:
     if not rows:
         return ""
     largest = max((abs(cell) for _, cells, _ in rows for cell in cells if cell is not None), default=0.0)
+    # The strongest colour is that of a full percent at least: a month that hardly moved looks so.
+    largest = max(largest, 1.0)
     lines = []
     for year, cells, total in rows:
-        filled = "".join(_heat_cell(cell, largest, "" if cell is None else f"{cell:+.1f}") for cell in cells)
-        strong = "" if total is None else f"{total:+.1f}"
+        filled = "".join(
+            _heat_cell(cell, largest, _month_text(cell), "" if cell is None else f"{name} {year}: {cell:+.4f} %")
+            for name, cell in zip(_MONTHS, cells, strict=True)
+        )
+        strong = _month_text(total)
         lines.append(f'<tr><th class="t">{year}</th>{filled}<td class="{_tone(total)}"><b>{strong}</b></td></tr>')
     head = "".join(f"<th>{name}</th>" for name in ("", *_MONTHS, "Year"))
     table = f'<table id="months" class="heat"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
@@ -63,6 +68,14 @@ def _months(run: StoredRun) -> str:
     return section(
         "Returns by month", f'<div class="scroll">{table}</div>{note(words)}', "months-section", short="Months"
     )
+
+
+def _month_text(percent: float | None) -> str:
+    """A return with one decimal; below half a percent with two, so that a small loss is not shown as none."""
+    if percent is None:
+        return ""
+    text = f"{percent:+.{1 if abs(percent) >= 0.5 else 2}f}"
+    return "0.00" if float(text) == 0 else text
 
 
 def _hours(run: StoredRun) -> str:
@@ -320,7 +333,8 @@ def refusal_section(page: Page, run: StoredRun) -> str:
 
 def _refused(page: Page, run: StoredRun) -> str:
     rows = [
-        [one.instant_ns, one.symbol, one.book, one.action, one.side, one.volume, one.code, one.reason]
+        # An entry that was refused before its size was worked out has none.
+        [one.instant_ns, one.symbol, one.book, one.action, one.side, one.volume or None, one.code, one.reason]
         for one in run.refused[:_MOST_REFUSED]
     ]
     columns = [

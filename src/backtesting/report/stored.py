@@ -105,13 +105,22 @@ def read_run(folder: Path) -> StoredRun:
         )
     tables = {name: read_columns(folder / f"{name}.parquet") for name in ("trades", "fills", "equity")}
     journal = _journal(folder / "journal.parquet")
-    timing = folder / "timing.json"
+    protections = _protections(journal) or _decided_protections(journal, tables["trades"])
     return StoredRun(
         folder=folder, manifest=manifest, metrics=metrics, trades=tables["trades"], fills=tables["fills"],
         equity_ns=tables["equity"]["instant_ns"], equity=tables["equity"]["equity"],
-        protections=_protections(journal), refused=_refused(journal), limits=_limits(journal),
-        timing=read_json(timing) if timing.is_file() else None,
+        protections=protections, refused=_refused(journal), limits=_limits(journal),
+        timing=_timing(folder / "timing.json"),
     )  # fmt: skip
+
+
+def _timing(path: Path) -> Mapping[str, Any] | None:
+    """What is known of real time. A damaged file costs nobody the report: nothing else of the run depends on it."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def read_columns(path: Path) -> dict[str, Any]:
@@ -147,8 +156,15 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"expected {path.name} of a run in {path.parent}, found none ({error})") from None
+    except FileNotFoundError:
+        raise DataError(f"expected {path.name} of a run in {path.parent}, found none", path=str(path)) from None
+    except OSError as error:
+        found = error.strerror or error
+        raise DataError(f"expected {path.name} of a run in {path.parent}, found: {found}", path=str(path)) from None
+    except ValueError as error:
+        raise DataError(
+            f"expected {path.name} of a run in {path.parent}, found a damaged one: {error}", path=str(path)
+        ) from None
 
 
 _Line = tuple[int, str, str, dict[str, Any]]
@@ -173,6 +189,23 @@ def _protections(journal: Sequence[_Line]) -> dict[str, list[Protection]]:
         if kind == "protect":
             one = Protection(instant_ns=instant, stop=_float(values["stop"]), target=_float(values["target"]))
             found.setdefault(str(values["position"]), []).append(one)
+    return found
+
+
+def _decided_protections(journal: Sequence[_Line], trades: Columns) -> dict[str, list[Protection]]:
+    """Of a live run, whose venue keeps the stops: the first stop of each trade, and what was decided about it later."""
+    places = zip(trades["trade_id"], trades["entry_ns"], trades["initial_stop"], strict=True)
+    found = {
+        str(identity): [Protection(instant_ns=int(entry), stop=_float(float(stop)), target=None)]
+        for identity, entry, stop in places
+    }
+    for instant, _, kind, values in journal:
+        if kind == "decision" and values["action"] == "protect" and values["verdict"] == "accepted":
+            moves = found.setdefault(str(values["id"]), [])
+            stop, target = _float(values["stop"]), _float(values["target"])
+            if moves:  # what is not named stays as it was
+                stop, target = (moves[-1].stop if stop is None else stop), target or moves[-1].target
+            moves.append(Protection(instant_ns=instant, stop=stop, target=target))
     return found
 
 

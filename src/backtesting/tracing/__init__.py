@@ -4,6 +4,7 @@ from src.backtesting.tracing.broker import TracedBroker
 from src.backtesting.tracing.chrome import ensure_trace_file, write_trace
 from src.backtesting.tracing.clock import TracedClock, TracedMarket
 from src.backtesting.tracing.compose import TracedPorts, measure_lock, traced_ports
+from src.backtesting.tracing.extract import trace_extract
 from src.backtesting.tracing.probe import DEFAULT_SPANS, Probe
 from src.backtesting.tracing.statistics import ParticipantTimes, ThreadStatistics
 
@@ -18,6 +19,7 @@ __all__ = [
     "TracedPorts",
     "ensure_trace_file",
     "measure_lock",
+    "trace_extract",
     "traced_ports",
     "write_trace",
 ]

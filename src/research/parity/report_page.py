@@ -4,6 +4,7 @@ Pure; any thread.
 """
 
 from collections.abc import Iterable, Sequence
+from statistics import median
 from typing import Any
 
 from src.core.timeframe import SECOND_NS, format_instant
@@ -88,7 +89,7 @@ def _tiles(report: ParityReport, key: str) -> str:
     if delays:
         worst = max(delays, key=abs)
         figures.append(
-            Tile(name="Later by", text=f"{delays[len(delays) // 2] / SECOND_NS:.3g} s", key=f"{key}-delay",
+            Tile(name="Later by", text=f"{median(delays) / SECOND_NS:.3g} s", key=f"{key}-delay",
                  note=f"at most {worst / SECOND_NS:.3g} s",
                  meaning=f"How much later {report.other} decided the same: the middle one, and the worst.")
         )  # fmt: skip

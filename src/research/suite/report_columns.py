@@ -7,7 +7,7 @@ from src.pages import Column
 from src.research.suite.report_data import JUDGED, WINDOW
 from src.research.suite.results_file import METRIC_COLUMNS
 
-__all__ = ["COLUMNS", "LEADING", "column_of", "shown"]
+__all__ = ["COLUMNS", "LEADING", "column_of", "shown", "words_of"]
 
 #: What most people look for first.
 LEADING = (
@@ -62,10 +62,26 @@ _MEANINGS = {
     "days": "How many daily returns there are.",
 }
 
+#: What a heading says where it is not the name in code without its unit.
+_WORDS = {
+    "start_ns": "From", "end_ns": "To", "r_counted": "Trades with R", "without_r": "Trades without R",
+    "average_r": "Average R", "total_r": "Total R", "sharpe": "Sharpe", "deflated_sharpe": "Deflated Sharpe",
+    "max_drawdown": "Max drawdown in money", "max_drawdown_start_ns": "Drawdown from",
+    "max_drawdown_trough_ns": "Drawdown to", "net_worst": "Net at worst", "net_best": "Net at best",
+    "longest_flat_ns": "Longest flat", "longest_underwater_ns": "Longest under water", "sortino": "Sortino",
+    "calmar": "Calmar", "days_per_year": "Days a year",
+}  # fmt: skip
+
 
 def column_of(name: str) -> Column:
     """The column of a figure."""
     return COLUMNS[name]
+
+
+def words_of(name: str) -> str:
+    """A figure's name as a heading: `max_drawdown_percent` is `Max drawdown`."""
+    plain = name.removesuffix("_percent").removesuffix("_ns").replace("_", " ")
+    return _WORDS.get(name) or plain[:1].upper() + plain[1:]
 
 
 def shown(name: str, value: Any) -> str:
@@ -82,17 +98,18 @@ def shown(name: str, value: Any) -> str:
 
 def _column(name: str) -> Column:
     meaning, tone, digits = _MEANINGS.get(name, ""), name in _TONED, _DIGITS.get(name)
+    words = words_of(name)
     if name.endswith("_percent"):
-        return Column(name=name, kind="percent", meaning=meaning, tone=tone)
+        return Column(name=words, key=name, kind="percent", meaning=meaning, tone=tone)
     if name in _MONEY:
-        return Column(name=name, kind="money", meaning=meaning, tone=tone)
+        return Column(name=words, key=name, kind="money", meaning=meaning, tone=tone)
     if name in _INSTANTS:
-        return Column(name=name, kind="instant", meaning=meaning)
+        return Column(name=words, key=name, kind="instant", meaning=meaning)
     if name.endswith("_ns"):
-        return Column(name=name, kind="duration", meaning=meaning)
+        return Column(name=words, key=name, kind="duration", meaning=meaning)
     if name == "currency":
-        return Column(name=name, meaning=meaning)
-    return Column(name=name, kind="number", meaning=meaning, tone=tone, digits=digits)
+        return Column(name=words, key=name, meaning=meaning)
+    return Column(name=words, key=name, kind="number", meaning=meaning, tone=tone, digits=digits)
 
 
 #: For each figure of a run its column.

@@ -3,6 +3,7 @@
 Nothing is written and no clock is read. Called by one thread.
 """
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from src.backtesting.equity import daily_equity, daily_returns
+from src.backtesting.equity import daily_equity, daily_returns, day_ends, shared_calendar
 from src.core.bars import FloatArray, IntArray
-from src.core.timeframe import DAY_NS
+from src.core.calendars import Calendar
+from src.core.day import AccountDay
+from src.core.errors import ConfigError
 from src.research.suite.report_data import ListedRun
 
 __all__ = ["Curve", "correlation", "curves_of", "thinned"]
@@ -30,8 +33,8 @@ class Curve:
 
     Attributes:
         instant_ns, equity: samples, shape (n,); not all that the run has, see `thinned`.
-        day: the days, counted from 1970 UTC, and `returns` their relative changes, shape (days,); both empty where
-            equity came to nothing.
+        day: when the days of the run's account end, and `returns` their relative changes, shape (days,); both empty
+            where equity came to nothing.
     """
 
     run: ListedRun
@@ -58,13 +61,15 @@ def curves_of(runs_dir: Path, runs: Sequence[ListedRun], *, most: int, points: i
             continue
         instant_ns, equity = read
         start_ns, end_ns = int(run.figures["start_ns"]), int(run.figures["end_ns"])
-        returns = daily_returns(daily_equity(instant_ns, equity, start_ns, end_ns))
+        day, calendar = _days_of(runs_dir / run.folder / "manifest.json", start_ns, end_ns)
+        ends = day_ends(start_ns, end_ns, day, calendar)
+        returns = daily_returns(daily_equity(instant_ns, equity, start_ns, end_ns, day, calendar))
         returns = np.zeros(0) if returns is None else returns
         keep = thinned(instant_ns, points)
         found.append(
             Curve(
                 run=run, instant_ns=instant_ns[keep], equity=equity[keep],
-                day=start_ns // DAY_NS + np.arange(len(returns), dtype=np.int64), returns=returns,
+                day=ends[: len(returns)], returns=returns,
             )
         )  # fmt: skip
     return tuple(found)
@@ -83,10 +88,11 @@ def thinned(instant_ns: IntArray, points: int) -> IntArray:
 
 
 def correlation(curves: Sequence[Curve]) -> list[list[float | None]]:
-    """Pearson's correlation of the daily returns of each pair, over the days that both have; days are those of UTC.
+    """Pearson's correlation of the daily returns of each pair, over the days that both have.
 
-    None where two have fewer than three common days, or one of them does not move. Sums are exact, so that no processor
-    changes a digit.
+    Days are those of the runs' accounts, as for their Sharpe ratios; two that end at different instants are different
+    days. None where two have fewer than three common days, or one of them does not move. Sums are exact, so that no
+    processor changes a digit.
     """
     return [[_pearson(one, other) for other in curves] for one in curves]
 
@@ -103,6 +109,17 @@ def _pearson(one: Curve, other: Curve) -> float | None:
         return None
     together = math.fsum((a - middle) * (b - height) for a, b in zip(x, y, strict=True))
     return float(f"{max(-1.0, min(1.0, together / math.sqrt(across * above))):.{_DIGITS}g}")
+
+
+def _days_of(manifest: Path, start_ns: int, end_ns: int) -> tuple[AccountDay | None, Calendar | None]:
+    """When the days of a run's account begin, and its market's calendar; None where the manifest does not say so."""
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+        day = found["configuration"]["risk"].get("day") or {}
+        calendars = [str(each["calendar"]) for each in found["symbols"]]
+        return AccountDay(day.get("zone", "UTC"), day.get("at", "00:00")), shared_calendar(calendars, start_ns, end_ns)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError):
+        return None, None
 
 
 def _equity(path: Path) -> tuple[IntArray, FloatArray] | None:

@@ -15,7 +15,7 @@ from src.core.program import command, program
 from src.core.words import counted
 from src.pages import Column, Page, Tile, banner, details, milliseconds, pair, safe, section, tiles, write_page
 from src.research.suite.ranking import highest_first, searchable
-from src.research.suite.report_columns import COLUMNS, LEADING, column_of, shown
+from src.research.suite.report_columns import COLUMNS, LEADING, column_of, shown, words_of
 from src.research.suite.report_curves import Curve, correlation, curves_of
 from src.research.suite.report_data import JUDGED, WINDOW, ListedRun, StoredSuite, read_suite
 from src.research.suite.results_file import METRIC_COLUMNS
@@ -79,7 +79,7 @@ def _heading(suite: StoredSuite) -> str:
     tone = "good" if suite.outcome == "COMPLETED" else "bad"
     return (
         f'<h1>Suite {safe(suite.name)} <span class="badge {tone}">{safe(suite.outcome)}</span></h1>'
-        f"<p>{counted(len(suite.runs), 'run')}, ranked by {safe(suite.by)}, "
+        f"<p>{counted(len(suite.runs), 'run')}, ranked by {safe(words_of(suite.by))}, "
         f'{"highest" if suite.descending else "lowest"} first</p><p class="id">{safe(suite.suite_id)}</p>'
     )
 
@@ -103,7 +103,7 @@ def _tiles(suite: StoredSuite) -> list[Tile]:
     if best is not None:
         found.append(
             Tile(
-                name=f"Best {suite.by}", key="best", text=shown(suite.by, best.figures[suite.by]),
+                name=f"Best {_inside(suite.by)}", key="best", text=shown(suite.by, best.figures[suite.by]),
                 note=_named(best, suite),
                 meaning=f"{_named(best, suite)}. {COLUMNS[suite.by].meaning} The best of many looks good by chance "
                         "alone.",
@@ -112,7 +112,7 @@ def _tiles(suite: StoredSuite) -> list[Tile]:
         values = [each.figures[suite.by] for each in different if each.figures[suite.by] is not None]
         found.append(
             Tile(
-                name=f"Median {suite.by}", key="median", text=shown(suite.by, float(np.median(values))),
+                name=f"Median {_inside(suite.by)}", key="median", text=shown(suite.by, float(np.median(values))),
                 note=f"of {counted(len(values), 'different run')}",
                 meaning="Half of the different runs are above it, half below.",
             )
@@ -144,6 +144,12 @@ _DEFLATED = (
 )
 
 
+def _inside(name: str) -> str:
+    """A figure's name inside a heading: small, unless it is somebody's name."""
+    words = words_of(name)
+    return words if words in ("Sharpe", "Sortino", "Calmar") else words[:1].lower() + words[1:]
+
+
 def _named(run: ListedRun, suite: StoredSuite) -> str:
     labels = ", ".join(f"{name}={run.labels[name]}" for name in suite.varying if run.labels.get(name) is not None)
     return f"{run.name} ({labels})" if labels else run.name
@@ -153,12 +159,17 @@ def _ranking(page: Page, suite: StoredSuite) -> str:
     rows = suite.runs[:_MOST_ROWS]
     figures = [name for name in _figures(suite) if any(each.figures.get(name) is not None for each in rows)]
     columns = [
-        Column(name="rank", kind="number", meaning="From the best to the worst; those without the figure come last."),
-        Column(name="run", kind="html", meaning="Links lead to the page of the run, where one was made."),
-        Column(name="status"),
+        Column(
+            name="Rank",
+            key="rank",
+            kind="number",
+            meaning="From the best to the worst; those without the figure come last.",
+        ),
+        Column(name="Run", key="run", kind="html", meaning="Links lead to the page of the run, where one was made."),
+        Column(name="Status", key="status"),
         *(_label_column(suite, name) for name in suite.varying),
         *(column_of(name) for name in figures),
-        Column(name="run id", meaning="The name of its folder inside the folder for runs."),
+        Column(name="Run id", key="run id", meaning="The name of its folder inside the folder for runs."),
     ]
     linked = {each.folder for each in rows if each.folder and (suite.runs_dir / each.folder / REPORT).is_file()}
     values = [
@@ -203,7 +214,7 @@ def _map_of(suite: StoredSuite, figures: Sequence[str]) -> dict[str, Any]:
     labels = [{"name": name, "at": first + place} for place, name in enumerate(suite.varying)]
     numbers = set(searchable()) | set(JUDGED)
     of = [
-        {"name": name, "at": first + len(labels) + place, "low": not highest_first(name)}
+        {"name": name, "words": words_of(name), "at": first + len(labels) + place, "low": not highest_first(name)}
         for place, name in enumerate(figures)
         if name in numbers
     ]
@@ -244,8 +255,9 @@ def _equity(page: Page, suite: StoredSuite, curves: Sequence[Curve]) -> str:
         "legend": {"orientation": "h", "x": 0, "y": -0.12, "yanchor": "top"},
     }  # fmt: skip
     note = (
-        f"The best {len(curves)} of {counted(len(suite.different), 'different run')} by {suite.by}. Of each the first "
-        f"sample and the last one in each of {_POINTS} equal spans of time; a click on a name hides its curve."
+        f"The best {len(curves)} of {counted(len(suite.different), 'different run')} by {words_of(suite.by)}. Of each "
+        f"the first sample and the last one in each of {_POINTS} equal spans of time; a click on a name hides its "
+        "curve."
     )
     chart = page.chart("equity", {"data": data, "layout": layout}, height_px=460, note=note)
     return section("Equity of the best", chart, "equity-of-the-best")
@@ -274,8 +286,9 @@ def _alike(page: Page, curves: Sequence[Curve]) -> str:
     pairs = [value for place, row in enumerate(found) for value in row[:place] if value is not None]
     mean = f"Their mean over the {counted(len(pairs), 'pair')} is {sum(pairs) / len(pairs):.2f}. " if pairs else ""
     note = (
-        f"{mean}Pearson's correlation of daily returns, days of UTC, over the days that both have; days without a "
-        "change count as 0. Runs that move together are one idea and not several."
+        f"{mean}Pearson's correlation of the daily returns that the Sharpe ratios are of, over the days that both "
+        "have; days are those of each run's account, and days without a change count as 0. Runs that move together are "
+        "one idea and not several."
     )
     return section("Correlation of the best", page.chart("correlation", figure, height_px=420, note=note), "alike")
 
@@ -287,9 +300,10 @@ def _failures(page: Page, suite: StoredSuite) -> str:
         for each in suite.broken[:_MOST_ROWS]
     ]  # fmt: skip
     columns = [
-        Column(name="run"), Column(name="status", kind="html"), Column(name="with", wide=True),
-        Column(name="why", wide=True),
-        Column(name="reproduce", kind="html", wide=True, meaning="Makes this run alone, as the same run."),
+        Column(name="Run", key="run"), Column(name="Status", key="status", kind="html"),
+        Column(name="With", key="with", wide=True), Column(name="Why", key="why", wide=True),
+        Column(name="Reproduce", key="reproduce", kind="html", wide=True,
+               meaning="Makes this run alone, as the same run."),
     ]  # fmt: skip
     lost = any(each.status == "LOST" for each in suite.broken)
     note = (

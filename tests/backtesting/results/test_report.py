@@ -19,6 +19,7 @@ from src.backtesting.report.stored import read_run
 from src.backtesting.result import BacktestResult
 from src.core.bars import BarSeries
 from src.core.errors import DataError, StrategyError
+from src.core.journal import JournalRecord
 from src.core.records import Side
 from src.core.timeframe import MINUTE_NS
 from src.pages.packing import unpacked
@@ -108,6 +109,48 @@ def test_a_run_in_real_time_has_no_seed_to_show(runs: Path) -> None:
 
     assert "&middot; schedule 1:fifo:7" in own
     assert "seed None" not in own
+
+
+def test_a_month_that_hardly_moved_looks_so(runs: Path) -> None:
+    """Its return has the digits that tell it from none, the faint colour of little, and all digits on hover."""
+    world = World(days=40, balance=10_000)
+    for net, hours in ((-2.0, 24), (-0.125, 35 * 24)):
+        world.trade(net, hours=hours)
+        world.sample(hours + 1, world.balance + world.realised)
+
+    months = page(runs, world.result()).partition('<table id="months"')[2].partition("</table>")[0]
+    cells = re.findall(r'<td data-value="[^"]*" style="[^"]* (\d+)%[^"]*" data-meaning="([^"]*)"[^>]*>([^<]*)<', months)
+
+    assert cells == [("8", "Jan 2024: -0.0200 %", "-0.02"), ("2", "Feb 2024: -0.0013 %", "0.00")]
+    assert "<b>-0.02</b>" in months
+
+
+def test_stops_of_a_live_run_are_those_that_were_decided(tmp_path: Path) -> None:
+    """Its venue keeps them, so the journal has no record of each: the first one is the trade's, then what was asked."""
+    world = World()
+    entry = world.fill(1, Side.BUY, 1, 100.0, stop=95.0)
+    asked = ("sma", "protect", "accepted", entry.position_id, None, "trailing", None, None, 98.0, None, "trailing")
+    refused = ("sma", "protect", "not_better", entry.position_id, None, "trailing", None, None, 90.0, None, "trailing")
+    for hours, values in ((2, asked), (3, refused)):
+        world.journal_entries.append(JournalRecord(world.at(hours), "AAA", "decision", "monitor:positions", values))
+    world.fill(4, Side.SELL, 1, 98.0, kind="trailing")
+
+    run = read_run(write_run(world.result(), run_id=RUN_ID, manifest=MANIFEST, runs_dir=tmp_path, report=False))
+
+    moves = [(each.instant_ns, each.stop, each.target) for each in run.protections[entry.position_id]]
+    assert moves == [(world.at(1), 95.0, None), (world.at(2), 98.0, None)]
+
+
+def test_a_refused_entry_without_a_size_shows_none(runs: Path) -> None:
+    """It was refused before its volume was worked out: that is not a volume of 0."""
+    world = busy_world()
+    values = ("sma", "enter", "max_open_positions", "k1", "buy", "market", 0.0, None, 90.0, None, "cross up")
+    world.journal_entries.append(JournalRecord(world.at(60), "AAA", "decision", "worker:AAA", values))
+
+    table = data_of(page(runs, world.result(refusals={"max_open_positions": 1})))["tables"]["refused"]
+
+    (place,) = [i for i, one in enumerate(table["columns"]) if one["name"] == "Volume"]
+    assert table["values"][place] == [None]
 
 
 def test_exposure_is_drawn_to_the_end_of_the_run(runs: Path) -> None:
@@ -228,6 +271,52 @@ def test_timing_is_shown_when_asked_for(tmp_path: Path) -> None:
     assert "Thread timing" in later
     assert "2.00 s" in later
     assert "worker:AAA" in later
+    assert "Thread timing" not in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def traced() -> dict[str, Any]:
+    """What `timing.json` has of a run that was traced: two threads over half a second."""
+    counted = {"turns": 3, "busy_s": 0.2, "waiting_s": 0.3, "lock_wait_s": 0.0, "longest_turn_s": 0.1,
+               "longest_turn_at": "2024-01-01 00:05:00Z",
+               "shares": {"bot": 0.1, "strategy": 0.1, "broker": 0.1, "hand_over": 0.1}}  # fmt: skip
+    evil = "worker:<b>"
+    spans = [(0, "turn", "turn", 0.0, 100_000.0), (0, "strategy", "<i>on_bar", 1_000.0, 90_000.0),
+             (1, "wait", "next turn", -50_000.0, 150_000.0)]  # fmt: skip
+    return {
+        "shares": {"bot": 0.2, "strategy": 0.2, "broker": 0.2, "hand_over": 0.2, "step": 0.1}, "overruns": 2,
+        "hand_over": {"count": 4, "seconds": 0.1, "median_us": 12.0, "p99_us": 99.0},
+        "participants": {evil: counted, "monitor:positions": counted},
+        "trace": {
+            "elapsed_s": 0.5, "complete": False,
+            "threads": [evil, "monitor:positions"],
+            "busy": {evil: [0.05] * 5, "monitor:positions": [0.0, 0.1, 0.0, 0.0, 0.0]},
+            "parts": {"bot": [0.01] * 5, "strategy": [0.02] * 5, "broker": [0.0] * 5, "lock": [0.0] * 5,
+                      "step": [0.03] * 5},
+            "turns": [{"thread": evil, "begin_s": 0.1, "seconds": 0.1, "virtual_ns": START_NS, "spans": spans}],
+        },
+    }  # fmt: skip
+
+
+def test_a_recorded_trace_shows_who_was_busy_when(tmp_path: Path) -> None:
+    """Busy shares of each thread over real time, what the time went into, and the longest turns with their spans."""
+    folder = write_run(
+        busy_world().result(), run_id=RUN_ID, manifest=MANIFEST, runs_dir=tmp_path, timing={"threads": traced()}
+    )
+
+    text = build_run_report(folder, timing=True).html()
+
+    found = data_of(text)
+    heat, parts = found["charts"]["thread-busy"]["data"][0], found["charts"]["thread-parts"]["data"]
+    assert heat["y"] == ["worker:&lt;b&gt;", "monitor:positions"]
+    assert heat["z"] == [pytest.approx([50.0] * 5), pytest.approx([0.0, 100.0, 0.0, 0.0, 0.0])]
+    assert {one["name"]: one["y"] for one in parts} == {
+        "Bot": pytest.approx([10.0] * 5), "Strategies": pytest.approx([20.0] * 5),
+        "Market steps": pytest.approx([30.0] * 5),
+    }  # fmt: skip
+    assert found["values"]["turns"]["turns"][0]["spans"][1][2] == "<i>on_bar"
+    own = own_part(text)
+    assert "1: worker:&lt;b&gt;, 100.000 ms, at 2024-01-01 00:00:00Z (0.100 s after the start)" in own
+    assert "The trace is of the first 0.50 s" in own
     assert "Thread timing" not in (folder / "report.html").read_text(encoding="utf-8")
 
 

@@ -13,7 +13,7 @@ from src.backtesting.artifacts.trial_ledger import LEDGER
 from src.core.errors import DataError
 from src.research.suite.ranking import read_results
 from src.research.suite.report_curves import correlation, curves_of, thinned
-from src.research.suite.report_data import read_suite
+from src.research.suite.report_data import ListedRun, read_suite
 from src.research.suite.report_page import suite_page, write_suite_report
 from tests.research.page_values import PageValues, numbers
 from tests.research.suite.left import NETS, left_suite
@@ -202,3 +202,46 @@ def test_runs_without_common_days_have_no_correlation(folder: Path) -> None:
     object.__setattr__(one, "returns", np.zeros(len(one.returns)))
     assert correlation([one]) == [[None]]
     assert all(value is None or math.isfinite(value) for row in found for value in row)
+
+
+def stored_equity(folder: Path, name: str, samples: pd.Series, day: dict[str, str]) -> ListedRun:
+    """A run's folder with its equity and when its account's day starts, and the run as a suite lists it."""
+    place = folder / name
+    place.mkdir()
+    start_ns, end_ns = int(samples.index[0].value), int(samples.index[-1].value)
+    pd.DataFrame({"instant_ns": samples.index.as_unit("ns").asi8, "equity": samples.to_numpy()}).to_parquet(
+        place / "equity.parquet"
+    )
+    manifest = {"configuration": {"risk": {"day": day}}, "symbols": [{"calendar": "24/7"}]}
+    (place / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return ListedRun(
+        position=0, name=name, status="COMPLETED", error="", labels={}, run_id=name, folder=name, again=(),
+        figures={"start_ns": start_ns, "end_ns": end_ns},
+    )  # fmt: skip
+
+
+def test_daily_returns_are_those_of_the_day_of_the_account(tmp_path: Path) -> None:
+    """From noon to noon where the account's day starts at noon; days that end at other instants are not compared."""
+    at = pd.date_range("2024-01-01 12:00", "2024-01-11 12:00", freq="6h", tz="UTC")
+    noise = np.random.default_rng(5).normal(size=(2, len(at))).cumsum(axis=1)
+    one, other = (pd.Series(10_000 + each * 20, index=at) for each in noise)
+    noon, midnight = {"zone": "UTC", "at": "12:00"}, {"zone": "UTC", "at": "00:00"}
+    runs = [stored_equity(tmp_path, "one", one, noon), stored_equity(tmp_path, "other", other, noon),
+            stored_equity(tmp_path, "apart", other, midnight)]  # fmt: skip
+
+    curves = curves_of(tmp_path, runs, most=3, points=5)
+
+    wanted = [each[at.hour == 12].pct_change().dropna().to_numpy() for each in (one, other)]
+    found = correlation(curves)
+    assert curves[0].returns == pytest.approx(wanted[0])
+    assert found[0][1] == pytest.approx(np.corrcoef(wanted)[0, 1])
+    assert found[0][2] is None
+
+
+def test_headings_are_words(page: PageValues) -> None:
+    """Figures are called what people call them, each by another name; the names in code stay known to the filter."""
+    heads, labels = page.heads["ranking"], {"fast", "slow", "size", "symbols"}
+
+    assert len(set(heads)) == len(heads)
+    assert not [head for head in heads if head not in labels and ("_" in head or head[0].islower())]
+    assert {"Max drawdown", "Deflated Sharpe", "Win rate", "Net at worst"} <= set(heads)
