@@ -41,9 +41,10 @@ def judged_rounds(
     folder.mkdir(parents=True)
     try:
         trades = folder / "trades.duckdb"
-        info = write_trade_file(trades, source_for(setup.section, setup.folder))
-        assert info.period is not None
-        parameters = parameters_text(setup.section, info.period)
+        source = source_for(setup.section, setup.folder)
+        write_trade_file(trades, source)
+        assert source.period is not None, "generated candidates have one"
+        parameters = parameters_text(setup.section, source.period)
         found: list[tuple[float, float]] = []
         for number in range(1, rounds + 1):
             seconds = []

@@ -7,8 +7,8 @@ edge of 0.6 R, a discovery cut-off after four years, dormant years waived.
 reading; it has to stay below 10 s.
 
 **scale**: `main.py walkforward` with one worker and with several. Results have to be the same, byte by byte.
-`cheap_seconds` is what the product says of its cheap phases, reading of the trades included, `whole_seconds` what it says
-of its walk-forward, with one worker and with several. Then the walk-forward by itself in turn, see `judging.py`:
+`cheap_seconds` is what the product says of its cheap phases, reading of the trades included, `whole_seconds` what it
+says of its walk-forward, with one worker and with several. Then the walk-forward by itself in turn, see `judging.py`:
 `speed_up` is the median over the rounds of the seconds with one over those with several, starting of the processes not
 included, since they start during the cheap phases; it has to reach 1.8 with two.
 
