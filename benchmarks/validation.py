@@ -6,10 +6,11 @@ edge of 0.6 R, a discovery cut-off after four years, dormant years waived.
 **cheap**: the cheap phases of all candidates in this process, `phases_seconds` without the generator and without
 reading; it has to stay below 10 s.
 
-**scale**: `main.py walkforward` with one worker in turn with several. `speed_up` is the median over the rounds of the
-seconds of the walk-forward with one over those with several, starting of the processes not included, since they start
-during the cheap phases; it has to reach 1.8 with two. `cheap_seconds` is what the product says of its cheap phases,
-reading of the trades included. Results have to be the same, byte by byte.
+**scale**: `main.py walkforward` with one worker and with several. Results have to be the same, byte by byte.
+`cheap_seconds` is what the product says of its cheap phases, reading of the trades included, `whole_seconds` what it
+says of its walk-forward, with one worker and with several. Then the walk-forward by itself in turn, see `judging.py`:
+`speed_up` is the median over the rounds of the seconds with one over those with several, starting of the processes not
+included, since they start during the cheap phases; it has to reach 1.8 with two.
 
 **memory**: the peak memory of the parent with a tenth of the candidates, with all, and with three times as many:
 `parent_mb`, and `growth_bytes`, what each candidate more adds from the first to the second and from there to the third.
@@ -47,9 +48,11 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import workloads  # noqa: E402 - the path has to be set first
 from benchmarks.compare import ComparisonFailed, say  # noqa: E402 - as above
+from benchmarks.judging import judged_rounds  # noqa: E402 - as above
 from src.research.validation.phases import cheap_phases  # noqa: E402 - as above
 from src.research.validation.ports import Status  # noqa: E402 - as above
 from src.research.validation.section import ValidationSection  # noqa: E402 - as above
+from src.research.validation.setup import read_validation  # noqa: E402 - as above
 from src.research.validation.sources.generated import GeneratedSource  # noqa: E402 - as above
 
 Row = dict[str, Any]
@@ -92,7 +95,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("parts", nargs="*", metavar="|".join(PARTS), help="what to measure; all by default")
     parser.add_argument("--candidates", type=int, default=CANDIDATES, help=f"how many (default: {CANDIDATES})")
     parser.add_argument("--workers", type=int, default=2, help="processes to be compared with one (default: 2)")
-    parser.add_argument("--rounds", type=int, default=3, help="pairs of validations (default: 3)")
+    parser.add_argument("--rounds", type=int, default=9, help="of the walk-forward (default: 9)")
     parser.add_argument("--json", action="store_true", help="the only format")
     options = parser.parse_args(arguments)
     options.parts = options.parts or list(PARTS)
@@ -173,27 +176,25 @@ def measure_scale(options: argparse.Namespace) -> Row:
         ComparisonFailed: A validation did not complete, or the results differ.
     """
     folder = workloads.make_bench_folder() / "validation"
-    rounds: list[tuple[Row, Row]] = []
-    for number in range(1, options.rounds + 1):
-        one = validate(folder, options.candidates, "runs-1", workers=1)
-        many = validate(folder, options.candidates, "runs-n", workers=options.workers)
-        check_same(folder / "runs-1", folder / "runs-n")
-        rounds.append((one, many))
-        say(f"scale round {number}: {ratio_of(one, many):.3f}, of {one['timing']['walkforward_seconds']:.2f} s")
+    one = validate(folder, options.candidates, "runs-1", workers=1)
+    many = validate(folder, options.candidates, "runs-n", workers=options.workers)
+    check_same(folder / "runs-1", folder / "runs-n")
+    judged = [json.loads(line)["judged"] for line in judged_lines(folder / "runs-n")]
+    setup = read_validation(config_of(folder, "bench", options.candidates, "runs-n"), [])
+    rounds = judged_rounds(
+        setup, folder / "judging", [(each["number"], each["id"]) for each in judged], options.rounds, options.workers,
+        lambda number, alone, beside: say(f"scale round {number}: {alone / beside:.3f}, of {alone:.2f} s"),
+    )  # fmt: skip
+    ratios = [alone / beside for alone, beside in rounds]
     return {
         "workers": options.workers,
-        "speed_up": round(statistics.median(ratio_of(*each) for each in rounds), 3),
-        "ratios": [round(ratio_of(*each), 3) for each in rounds],
-        "seconds": [[round(each["timing"]["walkforward_seconds"], 3) for each in pair] for pair in rounds],
-        "wall_seconds": [[round(each["timing"]["wall_seconds"], 3) for each in pair] for pair in rounds],
-        "cheap_seconds": round(max(each["timing"]["cheap_seconds"] for pair in rounds for each in pair), 3),
-        "judged": len(judged_lines(folder / "runs-n")),
+        "speed_up": round(statistics.median(ratios), 3),
+        "ratios": [round(each, 3) for each in ratios],
+        "seconds": [[round(each, 3) for each in pair] for pair in rounds],
+        "whole_seconds": [round(each["timing"]["walkforward_seconds"], 3) for each in (one, many)],
+        "cheap_seconds": round(max(each["timing"]["cheap_seconds"] for each in (one, many)), 3),
+        "judged": len(judged),
     }
-
-
-def ratio_of(one: Row, many: Row) -> float:
-    """The seconds of one worker over those of several."""
-    return float(one["timing"]["walkforward_seconds"]) / float(many["timing"]["walkforward_seconds"])
 
 
 def measure_memory(options: argparse.Namespace) -> Row:

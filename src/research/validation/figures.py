@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from src.core.bars import FloatArray
 
-__all__ = ["figure", "mean_r", "needed", "total_r"]
+__all__ = ["figure", "mean_and_total_r", "mean_r", "needed", "total_r"]
 
 _DIGITS = 12
 _NOTHING = 1e-12
@@ -28,6 +28,12 @@ def figure(value: float | None) -> float | None:
 def mean_r(values: Sequence[float] | FloatArray) -> float | None:
     """The mean, as a figure; None where there are no values. The order of the values does not matter."""
     return figure(_sum(values) / len(values)) if len(values) else None
+
+
+def mean_and_total_r(values: Sequence[float] | FloatArray) -> tuple[float | None, float | None]:
+    """Both `mean_r` and `total_r`, of one addition."""
+    total = _sum(values)
+    return figure(total / len(values)) if len(values) else None, figure(total)
 
 
 def total_r(values: Sequence[float] | FloatArray) -> float | None:
@@ -51,7 +57,12 @@ def _sum(values: Sequence[float] | FloatArray) -> float:
     plain: Sequence[float] = values if isinstance(values, (list, tuple)) else [float(each) for each in values]
     try:
         total = math.fsum(plain)
-        if total and abs(total) < _NOTHING * math.fsum(map(abs, plain)):
+        # Nearly every sum is far above the bound, where a rough one tells as much as the exact one, in half the time.
+        if (
+            total
+            and abs(total) < 2 * _NOTHING * sum(map(abs, plain))
+            and abs(total) < _NOTHING * math.fsum(map(abs, plain))
+        ):
             return 0.0
     except (OverflowError, ValueError):  # beyond the largest number, or infinities of both signs
         return math.nan

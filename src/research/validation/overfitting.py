@@ -119,14 +119,12 @@ class OverfittingBlocks:
         periods, sums = period, value
         if bool(np.any(period[1:] <= period[:-1])):
             periods, sums = by_day(value, period)
-        totals = sums.tolist()
+        totals, squares = sums.tolist(), (sums * sums).tolist()
         bounds = np.searchsorted(periods, self._edges).tolist()
-        parts = [totals[bounds[number] : bounds[number + 1]] for number in range(self._blocks)]
-        sums_of = [math.fsum(part) for part in parts]
-        squares_of = [math.fsum([total * total for total in part]) for part in parts]
         for number in range(self._blocks):
-            self._sums[number].append(sums_of[number])
-            self._squares[number].append(squares_of[number])
+            begin, end = bounds[number], bounds[number + 1]
+            self._sums[number].append(math.fsum(totals[begin:end]))
+            self._squares[number].append(math.fsum(squares[begin:end]))
 
     def __len__(self) -> int:
         return len(self._sums[0])

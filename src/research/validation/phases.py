@@ -15,7 +15,7 @@ import numpy as np
 from src.core.bars import IntArray
 from src.core.record import record
 from src.core.timeframe import DAY_NS
-from src.research.validation.figures import figure, mean_r, needed, total_r
+from src.research.validation.figures import figure, mean_and_total_r, needed, total_r
 from src.research.validation.ports import CandidateTrades, Period, PhaseResult, Status
 from src.research.validation.section import (
     CostStressSection,
@@ -92,11 +92,11 @@ def _sample(count: int, section: SampleSection) -> PhaseResult:
 
 
 def _expectancy(r: list[float], section: ExpectancySection) -> PhaseResult:
-    mean = mean_r(r)
+    mean, total = mean_and_total_r(r)
     wrong = []
     if mean is None or not mean > section.above:
         wrong = [f"expected a mean net R above {section.above:g}, found {found_text(mean, section.above)}"]
-    return result("expectancy", wrong, (("mean_r", mean), ("total_r", total_r(r))))
+    return result("expectancy", wrong, (("mean_r", mean), ("total_r", total)))
 
 
 # -------------------------------------------------------------------------------------------------------------- years
@@ -205,7 +205,8 @@ def _cost_stress(trades: CandidateTrades, r: list[float], section: CostStressSec
         )  # fmt: skip
     more = section.factor - 1
     # Both parts go into one exact sum.
-    extra = [-more * each for each in cost.tolist() if each > 0]
+    with np.errstate(over="ignore"):  # then the sum is no number, and nothing passes
+        extra = (-more * cost[cost > 0]).tolist()
     total = total_r(r + extra)
     mean = figure(total / len(r)) if r and total is not None else None
     wrong = []

@@ -9,6 +9,8 @@ deflated Sharpe ratio is in `src/research/deflated_sharpe.py`. Pure; any thread.
 import math
 from typing import Literal
 
+import numpy as np
+
 from src.core.bars import FloatArray
 from src.core.record import record
 from src.research.validation.figures import figure
@@ -51,19 +53,20 @@ def sharpe_shape(values: FloatArray) -> SharpeShape | None:
         None of fewer than two values, of values that are not finite, and where all are equal.
     """
     count = len(values)
-    plain = values.tolist()
-    if count < 2 or not all(map(math.isfinite, plain)):
+    if count < 2 or not bool(np.isfinite(values).all()):
         return None
-    mean = math.fsum(plain) / count
-    off = [value - mean for value in plain]
+    mean = math.fsum(values.tolist()) / count
+    with np.errstate(over="ignore"):
+        off = values - mean
     # Through the largest of them, so that no power of a very small or large number leaves the range.
-    scale = max(map(abs, off))
-    if not scale > 1e-9 * max(map(abs, plain)):
+    scale = float(np.abs(off).max())
+    if not scale > 1e-9 * float(np.abs(values).max()) or math.isinf(scale):
         return None
-    off = [value / scale for value in off]
-    second = math.fsum(value * value for value in off) / count
-    third = math.fsum(value * value * value for value in off) / count
-    fourth = math.fsum(value * value * value * value for value in off) / count
+    off /= scale
+    squares = off * off
+    cubes = squares * off
+    second, third = math.fsum(squares.tolist()) / count, math.fsum(cubes.tolist()) / count
+    fourth = math.fsum((cubes * off).tolist()) / count
     sharpe = figure(mean / scale / math.sqrt(second * count / (count - 1)))
     skew, kurtosis = figure(third / (second * math.sqrt(second))), figure(fourth / (second * second))
     if sharpe is None or skew is None or kurtosis is None:
