@@ -142,8 +142,9 @@ const candles = lockstep.candles = (function () {
       legend: { orientation: "h", x: 0, y: 1.0, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" }
     });
     const whole = duration(one.bar_ns / 1e6 * one.merged * per), number = value => value.toLocaleString("en-US");
-    document.getElementById("candle-note").textContent = number(state.bars) + " bars as " + number(state.shown) + " candles" + (per > 1 ? " of " + whole + ", " + per + " bars each" : ", each bar its own") +
-      "; " + number(state.inside) + " trades" + (state.marked < state.inside ? ", of which " + number(state.marked) + " are marked" : "") + (state.inside > mostDetailed ? "; zoom in for stops and targets" : "") + ".";
+    const counted = (value, word) => number(value) + " " + word + (value === 1 ? "" : "s");
+    document.getElementById("candle-note").textContent = counted(state.bars, "bar") + " as " + counted(state.shown, "candle") + (per > 1 ? " of " + whole + ", " + per + " bars each" : ", each bar its own") +
+      "; " + counted(state.inside, "trade") + (state.marked < state.inside ? ", of which " + number(state.marked) + " are marked" : "") + (state.inside > mostDetailed ? "; zoom in for stops and targets" : "") + ".";
     busy = false;
   }
   function show(from, to) {

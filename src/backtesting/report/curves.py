@@ -181,7 +181,7 @@ def exposure_figure(run: StoredRun, found: Exposure) -> dict[str, Any] | None:
     gross, net, margin = found.gross / equity * 100, found.net / equity * 100, found.margin / equity * 100
     keep = np.union1d(thinned(np.nan_to_num(gross), CURVE_POINTS // 2), thinned(np.nan_to_num(net), CURVE_POINTS // 2))
     # What is held after the last fill is held to the end; one fill alone would be a point that no line shows.
-    when = milliseconds(np.append(found.instant_ns[keep], max(run.end_ns, int(found.instant_ns[-1]))))
+    when = milliseconds(np.append(found.instant_ns[keep], max(run.lived_until_ns, int(found.instant_ns[-1]))))
 
     def line(name: str, values: FloatArray, colour: str, **more: Any) -> dict[str, Any]:
         return {

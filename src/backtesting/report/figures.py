@@ -79,14 +79,15 @@ def _group(trades: Columns, name: str, at: IntArray) -> Group:
 def months(run: StoredRun) -> list[tuple[int, list[float | None], float | None]]:
     """For each year the returns of its twelve months and of itself, in percent of the equity at their begin.
 
-    Months are those of UTC. What was marked exactly at the end of a month belongs to it. None where the window does
-    not reach, or equity was not positive.
+    Months are those of UTC. What was marked exactly at the end of a month belongs to it. None where the window, or a
+    run that was cut short, does not reach, or equity was not positive.
     """
     if not len(run.equity):
         return []
-    first, last = _month_of(run.start_ns), _month_of(run.end_ns - 1)
+    end_ns = run.lived_until_ns
+    first, last = _month_of(run.start_ns), _month_of(max(run.start_ns, end_ns - 1))
     edges = np.array([_month_start(month) for month in range(first + 1, last + 2)], dtype=np.int64)
-    at = np.searchsorted(run.equity_ns, np.minimum(edges, run.end_ns), side="right") - 1
+    at = np.searchsorted(run.equity_ns, np.minimum(edges, end_ns), side="right") - 1
     ends = run.equity[np.maximum(at, 0)]
     begins = np.concatenate((run.equity[:1], ends[:-1]))
     rows = []

@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from src.backtesting.metrics import lived_until
+from src.backtesting.result import Outcome
 from src.core.bars import FloatArray, IntArray
 from src.core.errors import DataError
 
@@ -89,6 +91,11 @@ class StoredRun:
     def end_ns(self) -> int:
         """The end of the window."""
         return int(self.metrics["end_ns"])
+
+    @property
+    def lived_until_ns(self) -> int:
+        """The end of what was simulated: the window's end, or the last sample of a run that was cut short."""
+        return lived_until(Outcome(self.metrics["outcome"]), self.end_ns, self.equity_ns)
 
 
 def read_run(folder: Path) -> StoredRun:

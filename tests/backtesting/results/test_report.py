@@ -125,6 +125,20 @@ def test_a_month_that_hardly_moved_looks_so(runs: Path) -> None:
     assert "<b>-0.02</b>" in months
 
 
+def test_a_run_that_was_cut_short_has_no_months_that_it_did_not_see(runs: Path) -> None:
+    """The window is of three months, the last sample in the first one: nothing is said of the others."""
+    world = World(days=90)
+    world.trade(10.0, hours=24)
+    world.sample(48, world.balance + world.realised)
+
+    text = page(runs, failed(world, StrategyError("Mine raised on bar 3")))
+
+    months = text.partition('<table id="months"')[2].partition("</table>")[0]
+    assert re.findall(r'data-meaning="([^"]*)"', months) == ["Jan 2024: +1.0000 %"]
+    last = numbers(data_of(text)["charts"]["exposure"]["data"][0]["x"])[-1]
+    assert last == world.at(48) / 1e6
+
+
 def test_stops_of_a_live_run_are_those_that_were_decided(tmp_path: Path) -> None:
     """Its venue keeps them, so the journal has no record of each: the first one is the trade's, then what was asked."""
     world = World()
