@@ -57,7 +57,7 @@ def test_keys_control_a_run_and_leave_its_digest(project: Path, told: Told) -> N
     child.send("b")
     child.expect("break when .*: ")
     child.sendline("acount.equity < 1")
-    child.expect_exact("did you mean account?")
+    child.expect_exact("did you mean 'account'?")
     child.send("b")
     child.expect("break when .*: ")
     child.sendline('event("fill")')
@@ -136,7 +136,7 @@ def test_q_ends_a_run_and_an_open_question_with_it(project: Path) -> None:
         (("--run-to", "2024-01-01 12:00"), "need somebody at a terminal"),
         (("--break", "account.equity < 1"), "need somebody at a terminal"),
         (("--run-to", "noon"), "expected a date such as"),
-        (("--break", "account.eqity < 3"), "did you mean equity?"),
+        (("--break", "account.eqity < 3"), "did you mean 'equity'?"),
     ],
 )
 def test_without_a_terminal_no_run_is_paused(project: Path, words: tuple[str, ...], message: str, told: Told) -> None:
@@ -151,7 +151,7 @@ def test_without_a_terminal_no_run_is_paused(project: Path, words: tuple[str, ..
 def test_a_wrong_condition_is_refused_before_the_run(project: Path) -> None:
     """With what was meant; nothing is stored, not even an interrupted run."""
     child = steered(project, "--break", "BTC.close > 1")
-    child.expect_exact("did you mean BTCUSDT?")
+    child.expect_exact("did you mean 'BTCUSDT'?")
 
     assert ended(child) == 2
     assert run_names(project) == []
