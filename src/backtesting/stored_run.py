@@ -49,7 +49,7 @@ class Run:
         """Read the manifest in `folder`.
 
         Raises:
-            DataError: there is none of a backtest.
+            DataError: there is none of a run that has ended.
         """
         self.folder = Path(folder)
         self.manifest: dict[str, Any] = _read_manifest(self.folder)
@@ -183,7 +183,7 @@ def open_run(run: str | Path, runs: str | Path = "runs") -> Run:
 
     Raises:
         ConfigError: there is no such folder.
-        DataError: it holds no run of a backtest.
+        DataError: it holds no run that has ended.
     """
     otherwise = "give another one, or say where the runs lie: open_run(name, runs=FOLDER)"
     return Run(find_run(str(run), Path(runs), otherwise=otherwise).resolve())
@@ -229,8 +229,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / _MANIFEST
     if not path.is_file() and (folder / _RECORDING).is_file():
         raise DataError(
-            f"expected the run of a backtest in {folder}, found the recording of one on paper or live; `report` shows "
-            "it and `parity` compares it",
+            f"expected a run that has ended in {folder}, found the recording of one on paper or live that has not; "
+            "`report` shows it as far as it is, and its tables are written when it ends in order",
             path=str(path),
         )
     values = _read_json(path)

@@ -442,9 +442,9 @@ def test_a_notebook_shows_a_run_without_figures(done: Run, tmp_path: Path) -> No
     assert done.run_id in shown
 
 
-def test_the_folder_of_a_recorded_run_is_named_as_one(tmp_path: Path) -> None:
-    """Paper and live leave a recording, which other verbs read."""
+def test_a_recorded_run_that_has_not_ended_is_named_as_one(tmp_path: Path) -> None:
+    """Paper and live write their tables at the end; until then there is a recording, which other verbs read."""
     (tmp_path / "recording.sqlite").write_bytes(b"")
 
-    with pytest.raises(DataError, match=r"found the recording of one on paper or live; `report` shows it"):
+    with pytest.raises(DataError, match=r"found the recording of one on paper or live that has not; `report` shows it"):
         open_run(tmp_path)

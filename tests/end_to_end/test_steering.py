@@ -2,12 +2,14 @@
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.documentation.pages import block_of, commands
 from tests.end_to_end.command import BACKTEST, MAIN, Told, run_names
 
 pexpect = pytest.importorskip("pexpect", reason="no pseudo-terminals on this system")
@@ -44,6 +46,20 @@ def digest_of(child: Any) -> str:
     """As the summary shows it."""
     child.expect(r"digest  (\w+)")
     return str(child.match.group(1))
+
+
+@pytest.mark.parametrize("line", commands(block_of("docs/control.md", "python main.py --mode backtest")))
+def test_each_command_of_the_page_pauses_and_goes_on(line: str, project: Path) -> None:
+    """As it stands, with the configuration of a project for `C`."""
+    words = shlex.split(line.replace(" --config C ", " --config config.yaml "))
+    child = pexpect.spawn(
+        sys.executable, [str(MAIN), *words[2:]], cwd=str(project), encoding="utf-8", timeout=60, dimensions=(50, 160)
+    )
+    child.expect_exact("paused at")
+    child.send(" ")
+    child.expect_exact("COMPLETED")
+
+    assert ended(child) == 0
 
 
 def test_keys_control_a_run_and_leave_its_digest(project: Path, told: Told) -> None:
