@@ -30,13 +30,17 @@ class Clone:
     folder: Path
     commands: Path
 
-    def run(self, script: str) -> Ended:
-        """Run a script until its end, or to its first command that fails."""
+    def run(self, script: str, *, timeout_s: float = 280.0) -> Ended:
+        """Run a script until its end, or to its first command that fails.
+
+        Args:
+            timeout_s: what only a script that hangs takes, on a slow machine too.
+        """
         path = f"{self.commands}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             ["sh", "-e", "-c", script], cwd=self.folder, stdin=subprocess.DEVNULL,
             env={**os.environ, "PATH": path, "PYTHONPATH": str(self.folder), "PYTHONIOENCODING": "utf-8"},
-            capture_output=True, encoding="utf-8", timeout=280, check=False,
+            capture_output=True, encoding="utf-8", timeout=timeout_s, check=False,
         )  # fmt: skip
         return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 

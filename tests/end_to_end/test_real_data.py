@@ -11,7 +11,7 @@ from tests.documentation.shell import clone_in
 from tests.end_to_end.command import Ended, Told
 
 pytestmark = [
-    pytest.mark.slow, pytest.mark.real_data,
+    pytest.mark.slow, pytest.mark.real_data, pytest.mark.timeout(900),  # half a minute where nothing else is done
     pytest.mark.skipif(sys.platform == "win32", reason="the commands are for a POSIX shell"),
 ]  # fmt: skip
 
@@ -23,7 +23,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory, real_data_dir: Path) -> Path
     block = block_of("README.md", "DATA=")
     script = block.text.replace(block.begins, f"DATA={shlex.quote(str(real_data_dir))}")
     assert script != block.text
-    ended = clone.run(script)
+    ended = clone.run(script, timeout_s=850.0)
     assert ended.code == 0, ended.out + ended.err
     assert ended.out.count("\nCOMPLETED") == 2
     return clone.folder
