@@ -7,13 +7,14 @@ prints, and by an exception here.
 import copy
 import datetime as dt
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from src.backtesting.given import given_strategy, named_strategy, source_of
 from src.backtesting.progress_bar import progress_bar
@@ -69,11 +70,11 @@ def run_backtest(
     Warns:
         UserWarning: a symbol was stopped on the way, so that the figures cover it only until then.
     """
+    bar = progress_bar(_shown(progress))
     document = _document(config, set)
     settings, given = _settings(document, symbols, start, end, strategies)
     document = document.changed(settings, lambda key: f"run_backtest({key.rpartition('.')[2]}=...)")
     prepared = prepare(document, preflight=preflight, given=given)
-    bar = progress_bar(None if progress == "auto" else bool(progress))
     finished = execute(_with_sources(prepared, given), watch=bar, report=report)
     result, folder = finished.result, finished.folder
     if result.error is not None:
@@ -86,8 +87,23 @@ def run_backtest(
     return Run(folder)
 
 
+def _shown(progress: bool | str) -> bool | None:
+    """Whether a bar is drawn; None where that depends on who looks."""
+    if progress == "auto":
+        return None
+    if isinstance(progress, bool):
+        return progress
+    raise ConfigError(f"run_backtest(progress=...): expected 'auto', True or False, found {progress!r}")
+
+
 def _document(config: str | Path | Mapping[str, Any], given: Sequence[str] | Mapping[str, Any]) -> ConfigDocument:
-    words = [] if isinstance(given, Mapping) else [given] if isinstance(given, str) else list(given)
+    if not isinstance(config, (str, Path, Mapping)):
+        raise ConfigError(f"run_backtest: expected a YAML file or a mapping of its keys, found {config!r}")
+    words = [] if isinstance(given, Mapping) else [given] if isinstance(given, str) else list(given or ())
+    if not all(isinstance(word, str) for word in words):
+        raise ConfigError(
+            f"run_backtest(set=...): expected words such as 'risk.max_open_positions=3', or a mapping, found {given!r}"
+        )
     if isinstance(config, Mapping):
         document = ConfigDocument(_plain(config), {}, _IN_MEMORY, Path.cwd())
         settings = [_setting(word) for word in words]
@@ -119,13 +135,20 @@ def _settings(
         if instant is not None:
             settings.append((key, _plain(instant)))
     if strategies is not None:
-        several = [strategies] if isinstance(strategies, (str, type, Mapping)) else list(strategies)
+        several: Any = strategies
+        if isinstance(strategies, (str, type, Mapping)) or not isinstance(strategies, Iterable):
+            several = [strategies]
         settings.append(("strategies", [_entry(each, document.folder, given) for each in several]))
     return settings, given
 
 
 def _entry(strategy: AnyStrategy, folder: Path, given: dict[str, LoadedStrategy]) -> dict[str, Any]:
     """One strategy as the configuration has it; a class of memory alone is added to `given`."""
+    if not isinstance(strategy, (str, type, Mapping)):
+        raise ConfigError(
+            "run_backtest(strategies=...): expected names, classes or entries as a configuration has them, found "
+            f"{strategy!r}"
+        )
     entry = dict(strategy) if isinstance(strategy, Mapping) else {"use": strategy}
     use = entry.get("use")
     if isinstance(use, type):
@@ -153,6 +176,10 @@ def _plain(value: Any) -> Any:
         return value.value
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
+    if isinstance(value, np.datetime64):
+        value = pd.Timestamp(value)
+    if value is pd.NaT:
+        return "NaT"  # refused as what it is; nothing would stand for an open end
     if isinstance(value, dt.datetime):
         # Without a zone it is UTC, as everywhere in a configuration.
         utc = value if value.tzinfo is None else value.astimezone(dt.UTC)

@@ -1,6 +1,5 @@
 """The `backtest` section of a configuration, and the whole file as a backtest reads it."""
 
-import difflib
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -328,11 +327,8 @@ class BacktestConfig(BotConfig):
         known = [MONITOR, EVERY_WORKER, *map(worker_name, (*self.symbols, *joining))]
         for name in self.backtest.latency:
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise ValueError(
-                    f"backtest.latency: expected a participant among {', '.join(known)}, found {name!r}{hint}"
-                )
+                said = f"backtest.latency: expected a participant among {', '.join(known)}, found {name!r}"
+                raise ValueError(f"{said}{meant(name, known)}")
         return self
 
     @model_validator(mode="after")
@@ -346,9 +342,8 @@ class BacktestConfig(BotConfig):
         problems = []
         for place, symbol in named:
             if symbol not in known:
-                close = difflib.get_close_matches(symbol, known, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                problems.append(f"{place}: expected one of the instruments {', '.join(known)}, found {symbol!r}{hint}")
+                said = f"{place}: expected one of the instruments {', '.join(known)}, found {symbol!r}"
+                problems.append(f"{said}{meant(symbol, known)}")
         if problems:
             raise ValueError("\n".join(problems))
         return self

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.core.errors import ConfigError, DataError
-from src.core.words import counted
+from src.core.words import counted, meant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,9 +39,10 @@ def write_csv(run: "Run", folder: Path, tables: Sequence[str] = ("trades", "equi
     """
     unknown = [name for name in tables if name not in CSV_TABLES]
     if unknown:
-        raise ConfigError(f"expected tables among {', '.join(CSV_TABLES)}, found {', '.join(unknown)}")
+        hint = meant(unknown[0], CSV_TABLES)
+        raise ConfigError(f"expected tables among {', '.join(CSV_TABLES)}, found {', '.join(unknown)}{hint}")
     written = []
-    for name in tables:
+    for name in dict.fromkeys(tables):
         table: pd.DataFrame | pd.Series = run.returns.to_frame("return") if name == "returns" else getattr(run, name)
 
         def write(path: Path, table: Any = table, index: bool = name in _BY_INSTANT) -> None:
@@ -56,13 +57,19 @@ def write_tearsheet(run: "Run", path: Path) -> Path:
 
     Raises:
         ConfigError: quantstats is not installed, or the file cannot be written.
-        DataError: the run has too few days for it.
+        DataError: the run has too few days for it, or returns that quantstats would take for prices.
     """
     returns, name = run.returns, str(run.manifest.get("configuration", {}).get("name", ""))
     if len(returns) < _FEWEST_DAYS:
         raise DataError(
             f"expected a run of at least {_FEWEST_DAYS} days with positive equity for a tear sheet, found "
             f"{counted(len(returns), 'daily return')}; choose a longer window"
+        )
+    if returns.min() >= 0 and returns.max() > 1:
+        raise DataError(
+            "expected daily returns that quantstats takes for such, found none below 0 and one of "
+            f"{returns.max():.0%}: it would take them for prices and show other figures; those of the run are in its "
+            "report"
         )
     year = run.metrics.days_per_year
     label = " (SYNTHETIC market)" if run.synthetic else ""

@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 
 from src.backtesting import equity as curve
+from src.backtesting.find_run import find_run
 from src.backtesting.frames import equity_series, read_frame, read_table, timestamps
 from src.backtesting.metrics import GroupMetrics, Metrics, lived_until
 from src.backtesting.summary import result_rows
 from src.core.bars import FloatArray, IntArray
 from src.core.day import AccountDay
-from src.core.errors import ConfigError, DataError
+from src.core.errors import DataError
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -29,6 +30,8 @@ __all__ = ["Run", "open_run"]
 
 _MANIFEST = "manifest.json"
 _METRICS = "metrics.json"
+_RECORDING = "recording.sqlite"
+_IN_MANIFEST = ("run_id", "digest", "outcome", "window", "symbols")
 
 
 class Run:
@@ -42,9 +45,14 @@ class Run:
         manifest: what went in and what came of it, as stored.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.manifest: dict[str, Any] = _read_json(folder / _MANIFEST)
+    def __init__(self, folder: str | Path) -> None:
+        """Read the manifest in `folder`.
+
+        Raises:
+            DataError: there is none of a run that has ended.
+        """
+        self.folder = Path(folder)
+        self.manifest: dict[str, Any] = _read_manifest(self.folder)
 
     @property
     def run_id(self) -> str:
@@ -124,16 +132,12 @@ class Run:
             DataError: there are none, or they are those of another version.
         """
         path = self.folder / _METRICS
-        values = _read_json(path)
-        missing = ", ".join(name for name in get_type_hints(Metrics) if name not in values)
-        if missing:
-            raise DataError(
-                f"expected the figures of this version in {path}, found none called {missing}; run it again",
-                path=str(path),
-            )
-        known = {name: values[name] for name in get_type_hints(Metrics)}
-        groups = {name: tuple(GroupMetrics(**each) for each in values[name]) for name in ("per_symbol", "per_book")}
-        return Metrics(**{**known, **groups})
+        values = _known(Metrics, _read_json(path), path)
+        groups = {
+            name: tuple(GroupMetrics(**_known(GroupMetrics, each, path)) for each in values[name])
+            for name in ("per_symbol", "per_book")
+        }
+        return Metrics(**{**values, **groups})
 
     def plot(self, *, points: int = 5_000) -> "Figure":
         """Equity and drawdown over time, as a figure of plotly.
@@ -149,10 +153,13 @@ class Run:
         return table.column("instant_ns").to_numpy(), table.column("equity").to_numpy()
 
     def _rows(self) -> list[tuple[str, str]]:
-        rows = result_rows(
-            self.metrics, synthetic=self.synthetic, deterministic=bool(self.manifest.get("deterministic", True)),
-            fidelity=self.manifest.get("fidelity"),
-        )  # fmt: skip
+        try:
+            rows = result_rows(
+                self.metrics, synthetic=self.synthetic, deterministic=bool(self.manifest.get("deterministic", True)),
+                fidelity=self.manifest.get("fidelity"),
+            )  # fmt: skip
+        except DataError as error:  # a cell that only names the run has an answer all the same
+            rows = [("Outcome", self.outcome), ("Figures", error.message)]
         return [*rows, ("Run id", self.run_id), ("Digest", self.digest[:16]), ("Folder", str(self.folder))]
 
     def __repr__(self) -> str:
@@ -176,16 +183,10 @@ def open_run(run: str | Path, runs: str | Path = "runs") -> Run:
 
     Raises:
         ConfigError: there is no such folder.
-        DataError: it holds no run.
+        DataError: it holds no run that has ended.
     """
-    for folder in (Path(run), Path(runs) / run):
-        if folder.is_dir():
-            return Run(folder.resolve())
-    raise ConfigError(
-        f"expected the folder of a run, or the name of one in {Path(runs).as_posix()}, found {str(run)!r}; give "
-        "another one, or say where the runs lie: open_run(name, runs=FOLDER)",
-        found=str(run),
-    )  # fmt: skip
+    otherwise = "give another one, or say where the runs lie: open_run(name, runs=FOLDER)"
+    return Run(find_run(str(run), Path(runs), otherwise=otherwise).resolve())
 
 
 def plot_run(run: Run, instants_ns: IntArray, equity: FloatArray, *, points: int) -> "Figure":
@@ -224,6 +225,32 @@ def _drawn(values: FloatArray, limit: int) -> IntArray:
     return np.unique(np.array([0, count - 1, *lows, *highs], dtype=np.int64))
 
 
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / _MANIFEST
+    if not path.is_file() and (folder / _RECORDING).is_file():
+        raise DataError(
+            f"expected a run that has ended in {folder}, found the recording of one on paper or live that has not; "
+            "`report` shows it as far as it is, and its tables are written when it ends in order",
+            path=str(path),
+        )
+    values = _read_json(path)
+    missing = ", ".join(name for name in _IN_MANIFEST if name not in values)
+    if missing:
+        raise DataError(f"expected the manifest of a run at {path}, found one without {missing}", path=str(path))
+    return values
+
+
+def _known(kind: type, values: Any, path: Path) -> dict[str, Any]:
+    """The figures of this version; those that another one had besides are left out."""
+    names = get_type_hints(kind)
+    missing = ", ".join(name for name in names if not isinstance(values, Mapping) or name not in values)
+    if missing:
+        raise DataError(
+            f"expected the figures of this version in {path}, found none called {missing}; run it again", path=str(path)
+        )
+    return {name: values[name] for name in names}
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -233,10 +260,14 @@ def _read_json(path: Path) -> dict[str, Any]:
             "of a run?",
             path=str(path),
         ) from None
+    if found is None and path.name == _METRICS:
+        raise DataError(
+            f"expected figures in {path}, found none: the money of this run did not add up, so that none can be "
+            "trusted",
+            path=str(path),
+        )
     if not isinstance(found, Mapping):
         raise DataError(
-            f"expected {path.name} of a run in {path.parent}, found one without figures: the money of this run did not "
-            "add up, so that none can be trusted" if path.name == _METRICS else f"expected a mapping in {path}",
-            path=str(path),
-        )  # fmt: skip
+            f"expected an object in {path}, found {type(found).__name__}; run it again to store it", path=str(path)
+        )
     return dict(found)

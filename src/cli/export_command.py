@@ -59,4 +59,4 @@ def _named(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
         raise ConfigError(f"--tables: expected names among {', '.join(CSV_TABLES)}, or all, found {text!r}")
-    return CSV_TABLES if names == ("all",) else names
+    return CSV_TABLES if "all" in names else names

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from src.backtesting.find_run import find_run
 from src.cli.options import default_config
 from src.core.config_file import read_config
-from src.research.parity.recorded import find_run
 
 __all__ = ["RunArgument", "RunsOption", "found_run"]
 

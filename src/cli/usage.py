@@ -37,7 +37,7 @@ def usage_sentence(error: Exception) -> str:
     verb = said.partition("No such command '")[2].partition("'")[0]
     if verb and context is not None:
         return f"no such verb: {verb}{_verb_hint(verb, context, where)} {helps}"
-    return f"{said} {helps}"
+    return f"{said.rstrip('.')}; {helps}"
 
 
 def _verb_hint(verb: str, context: Any, where: str) -> str:

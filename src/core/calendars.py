@@ -21,6 +21,7 @@ from src.core.bars import IntArray
 from src.core.errors import ConfigError
 from src.core.sync import Lock
 from src.core.timeframe import DAY_NS, SECOND_NS, format_instant
+from src.core.words import meant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,14 +127,8 @@ def calendar_named(name: str) -> Calendar:
 
 
 def _unknown(name: str, names: list[str]) -> ConfigError:
-    from difflib import get_close_matches
-
-    folded = {each.casefold(): each for each in names}
-    close = [folded[each] for each in get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)]
-    hint = f"; did you mean {' or '.join(close)}?" if close else ""
-    return ConfigError(
-        f"expected a calendar: 24/7, forex, or the code of an exchange such as XNYS, found {name!r}{hint}", found=name
-    )
+    said = f"expected a calendar: 24/7, forex, or the code of an exchange such as XNYS, found {name!r}"
+    return ConfigError(f"{said}{meant(name, names, 3)}", found=name)
 
 
 class _AlwaysOpen:

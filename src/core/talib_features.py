@@ -5,7 +5,6 @@ history begins; on a window of fixed length they do not. Each window is one call
 the package's own indicators are many times faster. Any thread.
 """
 
-import difflib
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -42,9 +41,7 @@ def talib_feature(
     where = f"talib_feature({name!r})"
     known = talib.get_functions()
     if name not in known:
-        close = difflib.get_close_matches(str(name).upper(), known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"{where}: TA-Lib has no such function{hint}", found=name)
+        raise ConfigError(f"{where}: TA-Lib has no such function{meant(name, known)}", found=name)
     described = abstract.Function(name)
     inputs = _inputs(where, described.info["input_names"], columns)
     values = _parameters(where, described, params)

@@ -35,6 +35,8 @@ _UNITS = {
     "d": DAY_NS,
     "w": 7 * DAY_NS,
 }
+#: What stands behind the microseconds of an instant: up to three more digits.
+_FINER = re.compile(r"[.,]\d{6}(\d{1,3})\d*(?![\d:])")
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h|d|w)\s*$")
 
 
@@ -85,7 +87,11 @@ def parse_instant(value: str | int | dt.date | dt.datetime) -> int:
         raise ConfigError(f"expected a date such as 2024-01-31, found {value!r}", found=str(value))
     if isinstance(value, int):
         return value
+    beyond_ns = 0
     if isinstance(value, str):
+        # `fromisoformat` reads microseconds and drops what comes after them.
+        finer = _FINER.search(value)
+        beyond_ns = int(finer[1].ljust(3, "0")) if finer else 0
         try:
             value = dt.datetime.fromisoformat(value.strip())
         except ValueError:
@@ -99,7 +105,7 @@ def parse_instant(value: str | int | dt.date | dt.datetime) -> int:
     delta = value - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     if not 1970 <= value.astimezone(dt.UTC).year <= 2261:
         raise ConfigError(f"expected an instant between 1970 and 2261, found {value:%Y-%m-%d}", found=str(value))
-    return ((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds) * 1_000
+    return ((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds) * 1_000 + beyond_ns
 
 
 def format_instant(ns: int) -> str:

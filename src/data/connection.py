@@ -13,6 +13,7 @@ import duckdb
 
 from src.core.errors import DataError, InternalError
 from src.core.program import command
+from src.core.words import closest
 from src.data import schema
 from src.data.lease import Lease
 
@@ -188,7 +189,9 @@ class StoreFile:
         if self.read_only:
             again = command("data", "import", "FILE", "--store", path.as_posix())
             if not path.is_file():
-                raise DataError(f"there is no data file {path}; create it with `{again}`", path=str(path))
+                near = closest(path.name, [each.name for each in sorted(path.parent.glob("*.duckdb"))])
+                hint = f"did you mean {path.parent / near}?" if near else f"create it with `{again}`"
+                raise DataError(f"there is no data file {path}; {hint}", path=str(path))
             if _is_torn(path):
                 raise DataError(
                     f"expected a store of market data at {path}, found an empty file, as a first import leaves it that "

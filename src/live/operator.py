@@ -5,7 +5,6 @@ switches that stop entries are in the durable state of the account and are set b
 gives it; so they hold while the bot hangs, and for its next process. Used inside turns of one participant.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from src.core.records import OrderResult, Position
 from src.core.steady_broker import SteadyBroker
 from src.core.timeframe import SECOND_NS
 from src.core.unanswered import UNANSWERED
-from src.core.words import counted
+from src.core.words import counted, meant
 from src.live.account_state import AccountState, Answer
 
 __all__ = ["OPERATOR", "VERBS", "Operator", "known_symbol", "switch"]
@@ -213,10 +212,8 @@ def known_symbol(symbol: str, symbols: Sequence[str]) -> str:
     """
     if symbol in symbols:
         return symbol
-    names = {name.upper(): name for name in symbols}
-    close = difflib.get_close_matches(symbol.upper(), list(names), n=1)
-    hint = f"; did you mean {names[close[0]]}?" if close else ""
-    raise ConfigError(f"expected one of the symbols {', '.join(symbols)}, found {symbol!r}{hint}", symbol=symbol)
+    said = f"expected one of the symbols {', '.join(symbols)}, found {symbol!r}"
+    raise ConfigError(f"{said}{meant(symbol, symbols)}", symbol=symbol)
 
 
 def _done(text: str) -> Answer:

@@ -343,3 +343,108 @@ def test_a_run_without_trades_has_empty_frames_of_the_same_columns(done: Run, fo
     pd.testing.assert_series_equal(run.orders.dtypes, done.orders.dtypes)
     assert run.returns.tolist() == [0.0, 0.0]
     assert "NO TRADES" in run._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"progress": "no"}, r"progress=\.\.\.\): expected 'auto', True or False, found 'no'"),
+        ({"set": [("risk.max_open_positions", 1)]}, r"set=\.\.\.\): expected words such as"),
+        ({"strategies": 3}, r"strategies=\.\.\.\): expected names, classes or entries .*, found 3"),
+        ({"strategies": ["sma_cross", None]}, r"strategies=\.\.\.\): expected names, .*, found None"),
+        ({"config": 5}, "expected a YAML file or a mapping of its keys, found 5"),
+        ({"end": pd.NaT}, r"end=\.\.\.\): backtest\.end: expected a date such as .*, found 'NaT'"),
+    ],
+)
+def test_an_argument_of_another_kind_is_refused_with_its_name(
+    arguments: dict[str, Any], sentence: str, folder: Path
+) -> None:
+    """A sentence that says what is expected, and no error from inside of a library."""
+    with pytest.raises(ConfigError, match=sentence):
+        run_backtest(**{"config": small(folder), **arguments})
+
+
+def test_every_kind_of_instant_is_the_same_end(folder: Path, done: Run) -> None:
+    """Dates, texts, timestamps of pandas and of numpy in any unit; `set` may be left empty."""
+    ends: list[Any] = ["2024-01-03", dt.date(2024, 1, 3), dt.datetime(2024, 1, 3), pd.Timestamp("2024-01-03")]
+    ends += [np.datetime64("2024-01-03", unit) for unit in ("D", "us", "ns")]
+    nothing: Any = None
+
+    assert {run_backtest(small(folder), end=end, set=nothing).run_id for end in ends} == {done.run_id}
+
+
+def test_a_name_that_is_nearly_one_is_answered_with_it(done: Run, folder: Path) -> None:
+    """A letter that is wrong, or a name that was cut off; what lies hidden beside the runs is nobody's name."""
+    (folder / "runs" / ".unfinished").mkdir(exist_ok=True)
+
+    for text in (f"{done.run_id[:-1]}x", done.run_id[:8]):
+        with pytest.raises(ConfigError, match=rf"found '{text}'; did you mean '{done.run_id}'\?"):
+            open_run(text, runs=folder / "runs")
+    with pytest.raises(ConfigError, match=r"found ''; give another one"):
+        open_run("", runs=folder / "runs")
+    with pytest.raises(ConfigError, match=r"found 'unfinished'; give another one"):
+        open_run("unfinished", runs=folder / "runs")
+
+
+def test_a_run_goes_before_a_folder_that_only_has_its_name(
+    done: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody exported into a folder of that name, and asks for the run again."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / done.run_id).mkdir()
+
+    assert open_run(done.run_id, runs=folder / "runs").folder == done.folder
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "sentence"),
+    [
+        ("manifest.json", "{}", r"expected the manifest of a run at .*, found one without run_id, digest, outcome"),
+        ("manifest.json", "[]", r"expected an object in .*manifest.json, found list; run it again"),
+        ("metrics.json", "null", "the money of this run did not add up"),
+        ("metrics.json", "[]", r"expected an object in .*metrics.json, found list; run it again"),
+    ],
+)
+def test_a_file_of_another_shape_is_named(file: str, text: str, sentence: str, done: Run, tmp_path: Path) -> None:
+    """Whatever somebody wrote into it."""
+    for name in ("manifest.json", "metrics.json"):
+        (tmp_path / name).write_bytes((done.folder / name).read_bytes())
+    (tmp_path / file).write_text(text, encoding="utf-8")
+
+    with pytest.raises(DataError, match=sentence):
+        _ = Run(str(tmp_path)).metrics
+
+
+def test_groups_of_another_version_are_named_and_more_figures_do_no_harm(done: Run, tmp_path: Path) -> None:
+    """A figure that a later version has is left out; one that is absent in a group is missed."""
+    values = {**done.metrics.to_dict(), "later": 1.0}
+    values["per_symbol"][0]["later"] = 1.0
+    (tmp_path / "manifest.json").write_bytes((done.folder / "manifest.json").read_bytes())
+    (tmp_path / "metrics.json").write_text(json.dumps(values), encoding="utf-8")
+    read = Run(tmp_path).metrics
+    del values["per_symbol"][0]["net"]
+    (tmp_path / "metrics.json").write_text(json.dumps(values), encoding="utf-8")
+
+    assert read == done.metrics
+    with pytest.raises(DataError, match="found none called net; run it again"):
+        _ = Run(tmp_path).metrics
+
+
+def test_a_notebook_shows_a_run_without_figures(done: Run, tmp_path: Path) -> None:
+    """What it is, where it lies, and why there are none, instead of a traceback under the cell."""
+    (tmp_path / "manifest.json").write_bytes((done.folder / "manifest.json").read_bytes())
+    (tmp_path / "metrics.json").write_text("null", encoding="utf-8")
+
+    shown = Run(tmp_path)._repr_html_()
+
+    assert "COMPLETED" in shown
+    assert "did not add up" in shown
+    assert done.run_id in shown
+
+
+def test_a_recorded_run_that_has_not_ended_is_named_as_one(tmp_path: Path) -> None:
+    """Paper and live write their tables at the end; until then there is a recording, which other verbs read."""
+    (tmp_path / "recording.sqlite").write_bytes(b"")
+
+    with pytest.raises(DataError, match=r"found the recording of one on paper or live that has not; `report` shows it"):
+        open_run(tmp_path)

@@ -212,7 +212,7 @@ def test_a_wrong_break_condition_is_refused_before_anything_is_drawn(
     out, err = capsys.readouterr()
 
     assert (code, out) == (2, "")
-    assert "did you mean BTCUSDT?" in err
+    assert "did you mean 'BTCUSDT'?" in err
     assert len(err.splitlines()) == 1
 
 

@@ -2,11 +2,16 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from src.backtesting import Run, run_backtest
+from src.backtesting.export import write_tearsheet
 from src.cli.app import main
+from src.core.errors import DataError
 from tests.backtesting.api_world import small
 
 
@@ -43,7 +48,7 @@ def test_named_tables_go_where_they_are_wanted(stored: Run, tmp_path: Path, caps
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--tables", "trade"], "expected tables among trades, equity, returns, orders, fills, journal, found trade"),
+        (["--tables", "trade"], "orders, fills, journal, found trade; did you mean 'trades'?"),
         (["--tables", ","], "--tables: expected names among"),
     ],
 )
@@ -97,3 +102,34 @@ def test_a_tear_sheet_of_one_day_is_refused(tmp_path: Path, capsys: pytest.Captu
         2,
         True,
     )
+
+
+def test_a_table_that_is_named_twice_is_written_once(
+    stored: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And `all` beside others is all."""
+    codes = [main(["export", str(stored.folder), "--tables", names, "--to", str(tmp_path / str(i)), "--json"])
+             for i, names in enumerate(("fills,fills", "trades,all"))]  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+
+    assert codes == [0, 0]
+    assert [len(json.loads(line)["files"]) for line in lines] == [1, 6]
+
+
+@pytest.mark.parametrize(("returns", "refused"), [([1.5, 0.2, 0.0], True), ([1.5, 0.2, -0.1], False)])
+def test_returns_that_quantstats_would_take_for_prices_are_refused(
+    returns: list[float], refused: bool, tmp_path: Path
+) -> None:
+    """None below 0 and one above 100 %: it would show a loss of 80 % where the account grew sixfold."""
+    quantstats = pytest.importorskip("quantstats", reason="quantstats is not installed")
+    series = pd.Series(returns, index=pd.date_range("2024-01-01", periods=3, tz="UTC"))
+    run: Any = SimpleNamespace(
+        returns=series, manifest={}, run_id="a", synthetic=False, metrics=SimpleNamespace(days_per_year=365.0)
+    )
+
+    grown: Any = (1 + quantstats.utils._prepare_returns(series)).prod()
+    assert (grown == pytest.approx((1 + series).prod())) is not refused
+    if refused:
+        with pytest.raises(DataError, match="one of 150%: it would take them for prices"):
+            write_tearsheet(run, tmp_path / "sheet.html")
+        assert list(tmp_path.iterdir()) == []

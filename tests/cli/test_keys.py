@@ -268,7 +268,7 @@ def test_g_asks_for_an_instant_and_b_for_a_condition() -> None:
     assert result.outcome is Outcome.COMPLETED
     assert any("expected a date" in each for each in pressed.said)
     assert any("found 2024-01-09 00:00:00Z: the run is over then" in each for each in pressed.said)
-    assert any("did you mean close?" in each for each in pressed.said)
+    assert any("did you mean 'close'?" in each for each in pressed.said)
     assert "will pause when AAA.close == 112" in pressed.said
 
 

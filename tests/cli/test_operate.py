@@ -168,7 +168,7 @@ def test_a_bot_that_does_not_answer_is_told_of(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("close", "btcusd"), "did you mean BTCUSDT?"),
+        (("close", "btcusd"), "did you mean 'BTCUSDT'?"),
         (("close", "BTCUSDT"), "runs or has run in live mode, found none"),
         (("stop",), "runs or has run in live mode, found none"),
         (("stop", "--keep", "--flatten"), "expected one of --flatten and --keep"),

@@ -46,8 +46,8 @@ class Idle(BarStrategy):
 @pytest.mark.parametrize(
     ("steering", "why"),
     [
-        (Steering(break_when="account.eqity < 3"), "did you mean equity?"),
-        (Steering(break_when="BTC.close > 1"), "did you mean BTCUSDT?"),
+        (Steering(break_when="account.eqity < 3"), "did you mean 'equity'?"),
+        (Steering(break_when="BTC.close > 1"), "did you mean 'BTCUSDT'?"),
         (Steering(run_to="noon"), "expected a date such as"),
         (Steering(break_when="account.equity < 3"), "need somebody at a terminal"),
         (Steering(pause=True), "need somebody at a terminal"),

@@ -21,7 +21,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "configs", folder / "configs")
     (folder / "runs" / "three-modes-live-1").mkdir(parents=True)
     (folder / "one").mkdir()
-    for name in ("one/bot.yaml", "one/suite.yaml", "three.yaml"):
+    for name in ("one/bot.yaml", "one/suite.yaml", "three.yaml", "one/market.duckdb"):
         (folder / name).touch()
     return folder
 
@@ -54,6 +54,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("--mode backtest --config one", "did you mean one/bot.yaml or one/suite.yaml?"),
         ("--mode backtest --config one/two/three.yaml", "did you mean three.yaml?"),
         ("replay three-modes-live-2 --config configs/live.yaml", "did you mean 'three-modes-live-1'?"),
+        ("export three-modes-live --config configs/live.yaml", "did you mean 'three-modes-live-1'?"),
+        ("data list --store one/markt.duckdb", "did you mean one/market.duckdb?"),
         # a key, and a value
         (f"{RUN} --set risk.max_open_position=2", "did you mean 'max_open_positions'?"),
         (f"{RUN} --set backtest.cost.latency=1s", "did you mean 'costs'?"),
@@ -64,7 +66,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         # a symbol
         (f"{RUN} --set symbols=[BTCUSD]", "did you mean 'BTCUSDT'?"),
         (f"{RUN} --set strategies.0.symbols=[btcusdt]", "did you mean 'BTCUSDT'?"),
-        ("close ETHUSD --config configs/live.yaml", "did you mean ETHUSDT?"),
+        ("close ETHUSD --config configs/live.yaml", "did you mean 'ETHUSDT'?"),
         # a strategy, and what belongs to it
         (f"{RUN} --set strategies.0.use=sma_cros", "did you mean 'sma_cross'?"),
         (f"{RUN} --set strategies.0.use=two_slot.py:Counting", "did you mean 'two_slots.py'?"),

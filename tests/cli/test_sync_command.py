@@ -114,7 +114,7 @@ def test_a_configuration_says_what_to_sync(exchange: Exchange, tmp_path: Path) -
         (["--symbols", "NOPE"], "ccxt:binanceusdm has no market NOPE"),
         (["--symbols", "BTCUSDT,"], "--symbols: expected names with commas between"),
         (["--symbols", "BTCUSDT="], "--symbols: expected NAME or NAME=MARKET"),
-        (["--symbols", "BTCUSDT", "--source", "ccxt:binanceusd"], "did you mean binanceusdm"),
+        (["--symbols", "BTCUSDT", "--source", "ccxt:binanceusd"], "did you mean 'binanceusdm'"),
         (["--symbols", "BTCUSDT", "--source", "cxt:binance"], "did you mean 'ccxt'"),
         (["--symbols", "BTCUSDT", "--source-option", "timeout"], "--source-option: expected KEY=VALUE"),
         (["--timeframes", "1h"], "data sync needs --symbols"),

@@ -140,3 +140,16 @@ def test_an_unknown_zone_is_refused() -> None:
     for wrong in ("Mars/Olympus", "../etc"):
         with pytest.raises(ConfigError, match="risk.day.zone: expected a zone such as"):
             AccountDay(wrong, "00:00")
+
+
+@pytest.mark.parametrize(
+    ("text", "ns"),
+    [
+        ("2024-01-31T00:00:00.123456789Z", 123_456_789), ("2024-01-31T00:00:00.0000001Z", 100),
+        ("2024-01-31 00:00:00.123456Z", 123_456_000), ("2024-01-31T01:00:00.000000001+01:00", 1),
+        ("2024-01-31T00:00:00.5", 500_000_000),
+    ],
+)  # fmt: skip
+def test_an_instant_is_read_to_the_nanosecond(text: str, ns: int) -> None:
+    """A tape of trades has them, and a window must not begin before the first that it names."""
+    assert parse_instant(text) == 1_706_659_200_000_000_000 + ns

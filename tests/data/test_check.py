@@ -92,7 +92,7 @@ def test_a_calendar_that_does_not_know_the_time_judges_no_holes(bars: MakeBars) 
 
 def test_an_unknown_calendar_is_refused(bars: MakeBars) -> None:
     """A misspelt name is not taken for a market without hours."""
-    with pytest.raises(ConfigError, match="did you mean forex"):
+    with pytest.raises(ConfigError, match="did you mean 'forex'"):
         check_series(bars([1, 5]), "forx")
 
 

@@ -356,7 +356,7 @@ def test_what_the_exchange_does_not_have_is_refused_with_what_it_has(
     syncing: Syncing, store: HistoricalDataStore
 ) -> None:
     """A wrong market, a wrong timeframe and an empty window are sentences for the user."""
-    with pytest.raises(ConfigError, match="no market BTCUSD; did you mean BTCUSDT"):
+    with pytest.raises(ConfigError, match="no market BTCUSD; did you mean 'BTCUSDT'"):
         sync_bars(store, syncing.source, "BTCUSD", MINUTE_NS, START_NS)
     with pytest.raises(ConfigError, match="no bars of 7m; expected one of 1m, 3m"):
         sync_bars(store, syncing.source, SYMBOL, 7 * MINUTE_NS, START_NS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tests.end_to_end.command import ROOT
 
-__all__ = ["Block", "blocks", "commands", "page_names", "text_of"]
+__all__ = ["Block", "block_of", "blocks", "commands", "page_names", "text_of"]
 
 _FENCE = re.compile(r"^(`{3,})(\w*)\s*$")
 
@@ -66,6 +66,12 @@ def blocks(page: str) -> Iterator[Block]:
             yield Block(page=page, line=begin + 1, language=language, text=text)
         before = "" if inside or fence is not None else lines[i]
         i += 1
+
+
+def block_of(page: str, begins: str) -> Block:
+    """The only block of a page that begins so; whoever runs it takes it from there, word for word."""
+    (found,) = [block for block in blocks(page) if block.begins.startswith(begins)]
+    return found
 
 
 def commands(block: Block) -> list[str]:

@@ -4,6 +4,7 @@ import copy
 import re
 import shlex
 import shutil
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,19 @@ from src.live.config import LiveConfig
 from src.testing.worlds import bar_series, bot_config, run_world
 from tests.documentation.pages import Block, blocks, commands, page_names
 from tests.documentation.preludes import CODE, MANIFESTS, write_market
-from tests.documentation.register import REGISTER, Code, Commands, Config, How, Manifest, OnBar, Paths, Strategy
+from tests.documentation.register import (
+    REGISTER,
+    Code,
+    Commands,
+    Config,
+    How,
+    Manifest,
+    OnBar,
+    Paths,
+    Shell,
+    Strategy,
+)
+from tests.documentation.shell import Clone, clone_in, script_of
 from tests.end_to_end.command import ROOT
 
 DEFAULT = "configs/default.yaml"
@@ -70,6 +83,23 @@ def test_each_command_of_a_block_ends_as_the_page_says(
 
     assert ended == {line: next((code for key, code in how.codes.items() if key in line), 0) for line in ended}
     assert ended
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """The program with its configurations, and a shell's way to it."""
+    return clone_in(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="these blocks are for a POSIX shell")
+@pytest.mark.parametrize(("block", "how"), of_kind(Shell))
+def test_each_block_of_a_shell_runs_word_for_word(block: Block, how: Shell, tree: Clone) -> None:
+    """To its last line, as somebody pastes it who stands in a clone."""
+    ended = tree.run(script_of(block, how.without))
+
+    assert ended.code == 0, ended.out + ended.err
+    assert ended.out
 
 
 @pytest.mark.parametrize(("block", "how"), of_kind(Config))

@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -53,18 +54,62 @@ def test_each_test_of_the_register_is_there() -> None:
     assert sorted(set(gone)) == []
 
 
-def test_a_test_that_is_told_to_execute_a_page_reads_it() -> None:
-    """A test of the documentation names its page; one of a command may have it as a fixture."""
-    unread = []
+def test_a_test_that_is_told_to_execute_a_block_takes_it_from_its_page() -> None:
+    """That block or the whole page, by name: what a test writes down once more is another command the day after."""
+    other = []
     for page, entries in REGISTER.items():
-        for _, how in entries:
-            path = how.test.partition("::")[0] if isinstance(how, By) else ""
-            if "documented" in path or path.startswith("tests/documentation"):
-                text = (ROOT / path).read_text(encoding="utf-8")
-                if Path(page).stem not in text:
-                    unread.append(f"{path} does not name {page}")
+        for begins, how in entries:
+            if isinstance(how, By):
+                taken = taken_from(ROOT / how.test.partition("::")[0])
+                named = any(each.startswith(begins) or begins.startswith(each) for each in taken.get(page, ()))
+                if not named:
+                    other.append(f"{how.test} does not take {begins!r} of {page}")
 
-    assert sorted(set(unread)) == []
+    assert other == []
+
+
+def test_what_a_file_takes_from_pages_is_read_from_its_calls(tmp_path: Path) -> None:
+    """A page that is only named in a sentence, and a command that is written down once more, count for nothing."""
+    file = tmp_path / "test_it.py"
+    file.write_text(
+        '''"""docs/other.md: python main.py verify."""
+PAGE = "docs/threads.md"
+WORDS = "python main.py explore"
+one, whole = block_of(PAGE, "python main.py verify"), blocks("README.md")
+some = [block_of("docs/live.md", begins) for begins in ("look:", "STOPPED")]
+''',
+        encoding="utf-8",
+    )
+
+    assert taken_from(file) == {"docs/threads.md": {"python main.py verify"}, "README.md": {""}, "docs/live.md": set()}
+
+
+def test_what_is_installed_exists() -> None:
+    """Each extra that a page tells to install is one of the package."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    told = {
+        name
+        for page in page_names()
+        for words in re.findall(r"pip install [^`\n]*\[([\w,]+)\]", text_of(page))
+        for name in words.split(",")
+    }
+
+    assert told >= {"dev", "docs", "live", "tearsheet"}
+    assert sorted(told - extras.keys()) == []
+
+
+def test_what_is_left_out_of_a_block_stands_in_it_with_a_reason() -> None:
+    """An exception of a command that is not there any more is taken out, and no block is left out as a whole."""
+    wrong = []
+    for page, entries in REGISTER.items():
+        for block, (begins, how) in zip(blocks(page), entries, strict=True):
+            without = getattr(how, "without", {})
+            wrong += [f"{page}: {key!r}" for key in without if key not in block.text or len(without[key].split()) < 2]
+            parts = [part for line in commands(block) for part in line.split(" && ")]
+            if without and all(any(key in part for key in without) for part in parts):
+                wrong.append(f"{page}: nothing is left of {begins!r}")
+
+    assert wrong == []
 
 
 def test_every_reason_says_something() -> None:
@@ -117,6 +162,30 @@ def test_what_is_quoted_stands_in_its_file(page: str, place: int) -> None:
     block = list(blocks(page))[place]
 
     assert [line for line in block.text.splitlines() if line.strip() and line.strip() not in source] == []
+
+
+def taken_from(path: Path) -> dict[str, set[str]]:
+    """How the blocks begin that a file takes from pages, by page; the empty text for all of a page's blocks."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    constants = {
+        target.id: node.value.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    found: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            continue
+        values = [constants.get(each.id) if isinstance(each, ast.Name) else getattr(each, "value", None)
+                  for each in node.args]  # fmt: skip
+        if node.func.id in ("blocks", "text_of") and values:
+            found.setdefault(str(values[0]), set()).add("")
+        elif node.func.id == "block_of" and len(values) == 2:
+            # One that is computed, as in a loop over several, names none of them here.
+            found.setdefault(str(values[0]), set()).update([values[1]] if isinstance(values[1], str) else [])
+    return found
 
 
 def functions(path: Path) -> set[str]:

@@ -15,12 +15,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests.documentation.pages import text_of
 from tests.end_to_end.command import MAIN, ROOT, Ended, run
 
 pexpect = pytest.importorskip("pexpect", reason="no pseudo-terminals on this system")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")]
 
-PAGE = (ROOT / "docs" / "debugging.md").read_text(encoding="utf-8")
+PAGE = text_of("docs/debugging.md")
 _PART = re.compile(r"^```(?P<kind>\w+)\n(?P<block>.*?)^```$|^    python (?P<command>[^\n]*)$", re.DOTALL | re.MULTILINE)
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 #: Free runs until two turns overlap so that both look before one acts; on two cores three of four do.

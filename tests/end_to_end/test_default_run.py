@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
+from tests.documentation.pages import block_of
 from tests.end_to_end.command import BACKTEST, ROOT, Ended, Told, run
 
 pytestmark = pytest.mark.slow
@@ -133,9 +134,7 @@ def test_without_a_config_the_delivered_one_is_used(
 
 def test_the_figures_in_the_readme_are_those_of_the_default_run(default_run: Ended) -> None:
     """A figure in the documentation stands beside the command that prints it, or it is wrong."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = readme.partition("of which this is a part:\n\n```\n")[2].partition("```")[0]
-    shown = [line.split() for line in block.splitlines()]
+    shown = [line.split() for line in block_of("README.md", "Trades").text.splitlines()]
     printed = [line.split() for line in default_run.out.splitlines()]
 
     assert shown

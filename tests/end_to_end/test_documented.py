@@ -1,17 +1,17 @@
 """What the page about threads shows is what happens: its strategy runs, its commands end as it says."""
 
-import re
 import shlex
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import ROOT, Told
+from tests.documentation.pages import block_of, blocks, commands
+from tests.end_to_end.command import Told
 
 pytestmark = pytest.mark.slow
 
-PAGE = (ROOT / "docs" / "threads.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^python main\.py (.*)$", PAGE, re.MULTILINE)
+PAGE = "docs/threads.md"
+COMMANDS = [line for block in blocks(PAGE) if not block.language for line in commands(block)]
 #: Those that do not end with 0; the page says so.
 CODES = {"explore": 4}
 
@@ -20,9 +20,8 @@ def test_the_strategy_of_the_page_gives_one_digest_in_threads_and_fibers(
     default_folder: Path, tmp_path: Path, told: Told
 ) -> None:
     """It sleeps, feeds a queue, starts a thread and sets timers; both runtimes decide the same."""
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     file = tmp_path / "patient.py"
-    file.write_text(block, encoding="utf-8")
+    file.write_text(block_of(PAGE, "from src.core.bars").text, encoding="utf-8")
     words = ["--mode", "backtest", "--json", "--config", str(default_folder / "configs" / "default.yaml"), "--set"]
     words += [f"strategies=[{{use: '{file}:Patient', timeframe: 15m}}]", "--set", "backtest.end=2024-01-06"]
 
@@ -36,7 +35,7 @@ def test_the_strategy_of_the_page_gives_one_digest_in_threads_and_fibers(
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_of_the_page_ends_as_it_says(command: str, default_folder: Path, told: Told) -> None:
     """Run as they stand, with the delivered configuration in a folder of its own, over the first two of its days."""
-    words = shlex.split(command)
+    words = shlex.split(command)[2:]
     words += ["--set", "backtest.end=2024-01-03"]
     if "--config" not in words:
         words += ["--config", "configs/default.yaml"]

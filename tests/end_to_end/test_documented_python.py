@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from src.backtesting import Run
+from tests.documentation.pages import blocks, commands, text_of
 from tests.end_to_end.command import ROOT, Ended, Told
 
 pytestmark = pytest.mark.slow
 
-PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-COMMANDS = re.findall(r"^python main\.py (.*)$", PAGE, re.MULTILINE)
+PAGE = text_of("docs/python.md")
+BLOCKS = [block.text for block in blocks("docs/python.md") if block.language == "python"]
+COMMANDS = [line for block in blocks("docs/python.md") if not block.language for line in commands(block)]
 NOTEBOOK = ROOT / "examples" / "backtest.ipynb"
 TABLES = ("trades", "fills", "orders", "journal")
 RUN_NOTEBOOK = """
@@ -84,7 +85,7 @@ def test_each_command_of_the_page_writes_what_it_says(stored: Run, default_folde
         pytest.fail("the page has no commands")
     pytest.importorskip("quantstats", reason="quantstats is not installed")
     for command in COMMANDS:
-        words = [stored.run_id if word == "RUN" else word for word in shlex.split(command)]
+        words = [stored.run_id if word == "RUN" else word for word in shlex.split(command)[2:]]
         ended = told(*words, "--config", "configs/default.yaml", cwd=default_folder)
         assert ended.code == 0, ended.err
 

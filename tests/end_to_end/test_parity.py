@@ -1,6 +1,9 @@
 """`parity`, `replay` and `data import --from-recording` on recorded runs, as they are and with planted differences."""
 
+import shlex
+import shutil
 import sqlite3
+import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +13,8 @@ from src.core.timeframe import MINUTE_NS, parse_instant
 from src.live.recording import FILE
 from src.testing.venue import Fault, FaultKind
 from tests.browser.browser import Driver, open_page, the_browser
-from tests.end_to_end.command import Told
+from tests.documentation.pages import block_of, commands
+from tests.end_to_end.command import ROOT, Told
 from tests.end_to_end.three_modes import Played, copied, edited, play_with_faults
 
 __all__ = ["open_page", "the_browser"]
@@ -39,6 +43,54 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Played:
 def live(played: Played) -> Path:
     """The recorded live run."""
     return played.runs["live"]
+
+
+def in_place(line: str, names: dict[str, Path]) -> list[str]:
+    """The words of a command of a page, with runs for the names that stand for some."""
+    words = shlex.split(line)
+    assert words[:2] == ["python", "main.py"]
+    return [str(names.get(word, word)) for word in words[2:]]
+
+
+def test_each_command_of_the_page_about_parity_ends_as_it_says(played: Played, told: Told) -> None:
+    """On a recorded live run, with the backtest of its hours for the other one: no decision differs."""
+    names = {"RUN": played.runs["live"], "OTHER": played.runs["backtest"]}
+    lines = commands(block_of("docs/parity.md", "python main.py replay RUN"))
+    ended = {line: told(*in_place(line, names)) for line in lines}
+
+    assert len(ended) == 6
+    assert {line: each.err for line, each in ended.items() if each.code != 0} == {}
+
+
+def test_the_page_about_the_venue_ends_with_no_difference(played: Played, told: Told) -> None:
+    """Its last command, after those that have made the runs, with their names for those of the page."""
+    names = {"three-modes-live-1": played.runs["live"], "RUN": played.runs["backtest"]}
+    lines = commands(block_of("docs/venue.md", "python main.py --mode paper"))
+    ended = told(*in_place(lines[-1], names))
+
+    assert [line.split()[2] for line in lines] == ["--mode", "--mode", "--mode", "parity"]
+    assert ended.code == 0, ended.err
+
+
+def test_each_command_of_the_page_about_reports_writes_a_page(
+    played: Played, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On recorded runs; `explore`, which finds a race, over a day instead of two months."""
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda url, *more: bool(opened.append(url)) or True)
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    names = {"RUN": played.runs["live"], "RUN2": played.runs["paper"]}
+    codes = {}
+    for line in commands(block_of("docs/reports.md", "python main.py report RUN")):
+        words = in_place(line, names)
+        more = ["--set", "backtest.end=2024-01-02"] if words[0] == "explore" else []
+        codes[line] = told(*words, *more).code
+
+    assert {code for line, code in codes.items() if " explore " not in line} == {0}
+    assert [code for line, code in codes.items() if " explore " in line] in ([0], [4])
+    assert len(opened) == 1
+    for name in ("schedules.html", "parity.html"):
+        assert (tmp_path / name).stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("mode", ["paper", "live"])

@@ -1,36 +1,32 @@
-"""The two configurations over recorded markets, after the imports that the README names."""
+"""The two configurations over recorded markets, after the commands of README, which are run as they stand there."""
 
-import shutil
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
-from src.cli.app import main
-from tests.end_to_end.command import ROOT, Ended, Told
+from tests.documentation.pages import block_of
+from tests.documentation.shell import clone_in
+from tests.end_to_end.command import Ended, Told
 
-pytestmark = [pytest.mark.slow, pytest.mark.real_data]
-
-CRYPTO = ("BTCUSD", "ETHUSD", "XRPUSD", "LTCUSD", "EOSUSD")
+pytestmark = [
+    pytest.mark.slow, pytest.mark.real_data, pytest.mark.timeout(900),  # half a minute where nothing else is done
+    pytest.mark.skipif(sys.platform == "win32", reason="the commands are for a POSIX shell"),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory, real_data_dir: Path) -> Path:
     """The delivered configurations beside a store with the recorded bars."""
-    folder = tmp_path_factory.mktemp("real")
-    shutil.copytree(ROOT / "configs", folder / "configs")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    files = [
-        (real_data_dir / f"bitfinex_{symbol}_1m_2019-05_2019-07.parquet", symbol, "crypto", "trade")
-        for symbol in CRYPTO
-    ]
-    files.append((real_data_dir / "histdata_EURUSD_1m_bid_2017H1.parquet", "EURUSD", "fx", "bid"))
-    for file, symbol, kind, price in files:
-        said = ("--symbol", symbol, "--kind", kind, "--stamp", "open", "--price", price)
-        assert f"--kind {kind} --stamp open --price {price}" in readme
-        with pytest.MonkeyPatch.context() as patched:
-            patched.chdir(folder)
-            assert main(["data", "import", str(file), *said, "--quiet"]) == 0
-    return folder
+    clone = clone_in(tmp_path_factory.mktemp("real"))
+    block = block_of("README.md", "DATA=")
+    script = block.text.replace(block.begins, f"DATA={shlex.quote(str(real_data_dir))}")
+    assert script != block.text
+    ended = clone.run(script, timeout_s=850.0)
+    assert ended.code == 0, ended.out + ended.err
+    assert ended.out.count("\nCOMPLETED") == 2
+    return clone.folder
 
 
 def start(told: Told, clone: Path, name: str, *words: str) -> Ended:

@@ -2,12 +2,14 @@
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.documentation.pages import block_of, commands
 from tests.end_to_end.command import BACKTEST, MAIN, Told, run_names
 
 pexpect = pytest.importorskip("pexpect", reason="no pseudo-terminals on this system")
@@ -46,6 +48,20 @@ def digest_of(child: Any) -> str:
     return str(child.match.group(1))
 
 
+@pytest.mark.parametrize("line", commands(block_of("docs/control.md", "python main.py --mode backtest")))
+def test_each_command_of_the_page_pauses_and_goes_on(line: str, project: Path) -> None:
+    """As it stands, with the configuration of a project for `C`."""
+    words = shlex.split(line.replace(" --config C ", " --config config.yaml "))
+    child = pexpect.spawn(
+        sys.executable, [str(MAIN), *words[2:]], cwd=str(project), encoding="utf-8", timeout=60, dimensions=(50, 160)
+    )
+    child.expect_exact("paused at")
+    child.send(" ")
+    child.expect_exact("COMPLETED")
+
+    assert ended(child) == 0
+
+
 def test_keys_control_a_run_and_leave_its_digest(project: Path, told: Told) -> None:
     """Step, break, pace, an instant, and on to the end; the folder tells what was done, the digest does not."""
     child = steered(project, "--pause")
@@ -57,7 +73,7 @@ def test_keys_control_a_run_and_leave_its_digest(project: Path, told: Told) -> N
     child.send("b")
     child.expect("break when .*: ")
     child.sendline("acount.equity < 1")
-    child.expect_exact("did you mean account?")
+    child.expect_exact("did you mean 'account'?")
     child.send("b")
     child.expect("break when .*: ")
     child.sendline('event("fill")')
@@ -136,7 +152,7 @@ def test_q_ends_a_run_and_an_open_question_with_it(project: Path) -> None:
         (("--run-to", "2024-01-01 12:00"), "need somebody at a terminal"),
         (("--break", "account.equity < 1"), "need somebody at a terminal"),
         (("--run-to", "noon"), "expected a date such as"),
-        (("--break", "account.eqity < 3"), "did you mean equity?"),
+        (("--break", "account.eqity < 3"), "did you mean 'equity'?"),
     ],
 )
 def test_without_a_terminal_no_run_is_paused(project: Path, words: tuple[str, ...], message: str, told: Told) -> None:
@@ -151,7 +167,7 @@ def test_without_a_terminal_no_run_is_paused(project: Path, words: tuple[str, ..
 def test_a_wrong_condition_is_refused_before_the_run(project: Path) -> None:
     """With what was meant; nothing is stored, not even an interrupted run."""
     child = steered(project, "--break", "BTC.close > 1")
-    child.expect_exact("did you mean BTCUSDT?")
+    child.expect_exact("did you mean 'BTCUSDT'?")
 
     assert ended(child) == 2
     assert run_names(project) == []

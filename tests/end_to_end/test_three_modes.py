@@ -1,5 +1,6 @@
 """One configuration as a backtest, on paper and live, over the same hours of one market: the same decisions."""
 
+import shlex
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from src.core.timeframe import MINUTE_NS
 from src.live.control import OPERATOR
 from src.research.parity.decisions import Decision, decision_digest, decisions_of
 from src.research.parity.recorded import RecordedRun, read_recorded
+from tests.documentation.pages import block_of, commands
 from tests.end_to_end.command import MAIN, Told
 from tests.end_to_end.three_modes import UNTIL_NS, Played, project_in
 from tests.ports import free_port
@@ -113,10 +115,11 @@ def test_both_recordings_hold_the_market_of_the_backtest(recorded: dict[str, Rec
 
 def test_the_venue_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     """It says where it is and what to type, answers as the exchange does, and ends with Ctrl-C."""
-    config = project_in(tmp_path / "mine")
+    config = project_in(tmp_path / "configs")
+    (line,) = commands(block_of("docs/venue.md", "python main.py venue"))
     served = subprocess.Popen(
-        [sys.executable, str(MAIN), "venue", "--config", config.name, "--port", str(free_port())],
-        cwd=config.parent, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+        [sys.executable, str(MAIN), *shlex.split(line)[2:], "--port", str(free_port())],
+        cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
     )  # fmt: skip
     assert served.stdout is not None
     lines = list(iter(served.stdout.readline, "Ctrl-C ends it\n"))
@@ -130,7 +133,7 @@ def test_the_venue_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     assert (served.returncode, err) == (0, "")
     assert "speaks as binanceusdm: BTCUSDT, ETHUSDT, XRPUSDT, 60 seconds of the market in one" in first
     assert "export LOCKSTEP_BINANCEUSDM_DEMO_KEY=" in told
-    assert f"--mode live --config live.yaml --set live.url={url}" in told
+    assert f"--mode live --config {config.parent.name}/{config.name} --set live.url={url}" in told
     assert "BTCUSDT" in quotes
     assert "after 1 request" in out
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tests.documentation.pages import block_of, commands
 from tests.end_to_end.command import MAIN, ROOT, Told, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")]
 
-PAGE = (ROOT / "docs" / "validation.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^    python main\.py (.*validate\.yaml --.*)$", PAGE, re.MULTILINE)
+PAGE = "docs/validation.md"
+COMMANDS = commands(block_of(PAGE, "python main.py walkforward configs/validate.yaml"))
 
 
 @pytest.fixture
@@ -28,8 +29,7 @@ def clone(tmp_path: Path) -> Path:
 @pytest.fixture
 def others(tmp_path: Path) -> Path:
     """A folder with the table that the page's script writes, and the page's configuration."""
-    (script,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    (config,) = re.findall(r"```yaml\n(name: others.*?)```", PAGE, re.DOTALL)
+    script, config = block_of(PAGE, "import csv").text, block_of(PAGE, "name: others").text
     folder = tmp_path / "others"
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patched:
@@ -50,7 +50,9 @@ def contents(folder: Path) -> dict[str, str]:
 
 def test_the_delivered_validation_shows_survivors_rejections_and_which_were_planted(clone: Path) -> None:
     """Most of those with an edge are found, every phase rejects somebody, and all verdicts are stored."""
-    ended = run("walkforward", "configs/validate.yaml", "--workers", "2", cwd=clone)
+    (command,) = commands(block_of("README.md", "python main.py walkforward"))
+
+    ended = run(*shlex.split(command)[2:], "--workers", "2", cwd=clone)
 
     assert ended.code == 0, ended.err
     assert "SYNTHETIC" in ended.out
@@ -107,10 +109,10 @@ def test_a_dry_run_comes_to_the_same_and_leaves_nothing(clone: Path, told: Told)
 
 def test_somebody_elses_trades_are_judged_as_the_page_says(others: Path, told: Told) -> None:
     """Every line that the page shows is there, and more trials are another family."""
-    (command,) = re.findall(r"^    python main\.py (walkforward others.*)$", PAGE, re.MULTILINE)
-    (shown,) = re.findall(r"```text\n(phase .*?)```", PAGE, re.DOTALL)
+    (command,) = commands(block_of(PAGE, "python main.py walkforward others.yaml"))
+    shown = block_of(PAGE, "phase").text
 
-    ended = told(*shlex.split(command), cwd=others)
+    ended = told(*shlex.split(command)[2:], cwd=others)
     more = told("walkforward", "others.yaml", "--trials", "100000", "--json", cwd=others)
 
     assert ended.code == 0, ended.err
@@ -139,7 +141,7 @@ def test_without_a_cut_off_somebody_elses_trades_are_stable_and_nothing_more(oth
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_of_the_page_runs(command: str, clone: Path, told: Told) -> None:
     """As it stands, over fewer candidates."""
-    ended = told(*shlex.split(command), "--set", "candidates.generated.candidates=60", cwd=clone)
+    ended = told(*shlex.split(command)[2:], "--set", "candidates.generated.candidates=60", cwd=clone)
 
     assert ended.code == 0, ended.err
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -19,10 +20,11 @@ from src.core.timeframe import MINUTE_NS, SECOND_NS, parse_instant
 from src.live.recording import FILE, read_entries
 from src.testing.venue import KEY, SECRET, Fault
 from src.testing.venue_run import venue_of
+from tests.documentation.pages import block_of, commands
 from tests.end_to_end.command import ROOT, Ended, run
 from tests.patient_time import following, patient_time
 
-__all__ = ["UNTIL_NS", "Played", "copied", "edited", "play", "play_with_faults", "project_in", "three_runs"]
+__all__ = ["UNTIL_NS", "Played", "copied", "edited", "play", "play_with_faults", "project_in", "three_runs", "told"]
 
 #: Decisions are compared until here: the live run ends a little later.
 UNTIL_NS = parse_instant("2024-01-02 05:52:30")
@@ -73,6 +75,14 @@ def play_with_faults(folder: Path, faults: Mapping[str, Fault]) -> Played:
     return _in_pace(folder, jobs, "15m", _ENTRIES_NS, FAULT_SPEEDS)
 
 
+def told(mode: str, file: str, minutes: str = "") -> list[str]:
+    """The words with which docs/venue.md starts a mode, of this configuration and for so many minutes."""
+    lines = commands(block_of("docs/venue.md", "python main.py --mode paper"))
+    (line,) = [line for line in lines if f" --mode {mode} " in line]
+    here = {"configs/live.yaml": file, "40m": minutes}
+    return [here.get(word, word) for word in shlex.split(line)[2:]]
+
+
 def _in_pace(folder: Path, jobs: Sequence[Job], minutes: str, until_ns: int, speeds: Sequence[int]) -> Played:
     """The runs of bots that have kept pace with the market until an instant.
 
@@ -97,10 +107,9 @@ def _play(folder: Path, jobs: Sequence[Job], minutes: str, speed: int) -> Played
             venue = stack.enter_context(venue_of(settings, config.parent, speed=speed))
             for fault in faults:
                 venue.fail(fault)
-            words = ["--mode", mode, "--config", config.name, "--set", f"{mode}.url={venue.url}", "--json"]
-            words += ["--set", f"{mode}.speed={speed}"]
-            words += ["--set", "backtest.runs=../runs", "--set", f"live.account={name}", "--stop-after", minutes]
-            words += ["--set", f"{mode}.poll={_POLL}"]
+            words = [*told(mode, config.name, minutes), "--set", f"{mode}.url={venue.url}", "--json"]
+            words += ["--set", f"{mode}.speed={speed}", "--set", f"{mode}.poll={_POLL}"]
+            words += ["--set", "backtest.runs=../runs", "--set", f"live.account={name}"]
             running[name] = subprocess.Popen(
                 following(time, words), cwd=config.parent, env={**os.environ, **_ENV}, encoding="utf-8",
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -135,8 +144,8 @@ def three_runs(folder: Path) -> Played:
     """The bot on paper and live at one venue, and as a backtest."""
     played = play(folder, ("paper", "live"))
     config = project_in(folder / "backtest")
-    words = ("--config", config.name, "--set", f"backtest.runs={played.runs['live'].parent}", "--json")
-    backtest = run("--mode", "backtest", *words, cwd=config.parent)
+    words = [*told("backtest", config.name), "--set", f"backtest.runs={played.runs['live'].parent}", "--json"]
+    backtest = run(*words, cwd=config.parent)
     assert backtest.code == 0, backtest.err
     return Played(
         folder=played.folder, runs={**played.runs, "backtest": Path(backtest.value["folder"])},

@@ -94,7 +94,7 @@ ALL = {"AAA": 1.0, "BBB": -2.0}
         ("stop", {}, True, "the bot stops; positions stay", ALL, ["AAA buy", "AAA sell", "CCC buy"]),
         ("stop", {"positions": "flatten"}, True, "the bot stops; closing 1 AAA long", {}, ["AAA sell"]),
         ("adopt", {"symbol": "AAA"}, False, "nothing that it found", ALL, ["AAA buy", "AAA sell", "CCC buy"]),
-        ("close", {"symbol": "AAB"}, False, "did you mean AAA?", ALL, ["AAA buy", "AAA sell", "CCC buy"]),
+        ("close", {"symbol": "AAB"}, False, "did you mean 'AAA'?", ALL, ["AAA buy", "AAA sell", "CCC buy"]),
         ("dance", {}, False, "expected one of pause", ALL, ["AAA buy", "AAA sell", "CCC buy"]),
     ],
 )
@@ -211,5 +211,5 @@ def test_switches_are_set_before_the_bot_hears_of_a_command(tmp_path: Path) -> N
 def test_a_symbol_in_small_letters_is_suggested() -> None:
     """It is not taken for another one by itself."""
     assert known_symbol("BTCUSDT", ("BTCUSDT",)) == "BTCUSDT"
-    with pytest.raises(ConfigError, match="did you mean BTCUSDT"):
+    with pytest.raises(ConfigError, match="did you mean 'BTCUSDT'"):
         known_symbol("btcusd", ("BTCUSDT", "ETHUSDT"))

@@ -6,10 +6,9 @@ performs them, and reads what stands there then; it never waits.
 """
 
 import ast
-import difflib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
@@ -18,6 +17,7 @@ from src.backtesting.engine.condition_values import KINDS, World, names_of
 from src.core.errors import ConfigError
 from src.core.journal import FIELDS
 from src.core.timeframe import parse_duration, parse_instant
+from src.core.words import meant
 
 __all__ = ["Condition", "World", "check_condition", "compile_condition"]
 
@@ -190,7 +190,7 @@ class _Checker(ast.NodeTransformer):
         if name in self._symbols:
             return "symbol"
         known = [*_ROOTS, *self._symbols, *_FUNCTIONS]
-        return self.refuse(node, f"is unknown{_nearest(name, known)}; there are {', '.join(known)}")
+        return self.refuse(node, f"is unknown{meant(name, known)}; there are {', '.join(known)}")
 
     def _attribute(self, node: ast.expr, value: ast.expr, name: str) -> str:
         kind = self.check(value)
@@ -201,13 +201,13 @@ class _Checker(ast.NodeTransformer):
             return self.refuse(node, f"reads {name} of {_article(kind)}, which has nothing to read")
         if name not in table:
             known = ", ".join(table)
-            return self.refuse(node, f"is unknown{_nearest(name, table)}; {_article(kind)} has {known}")
+            return self.refuse(node, f"is unknown{meant(name, table)}; {_article(kind)} has {known}")
         return table[name]
 
     def _is_symbol(self, node: ast.expr, name: str) -> bool:
         if name not in self._symbols:
             known = ", ".join(self._symbols)
-            self.refuse(node, f"is no symbol of this run{_nearest(name, self._symbols)}; there are {known}")
+            self.refuse(node, f"is no symbol of this run{meant(name, self._symbols)}; there are {known}")
         return True
 
     def _testable(self, node: ast.expr) -> None:
@@ -274,7 +274,7 @@ class _Checker(ast.NodeTransformer):
         if not isinstance(node.func, ast.Name) or node.func.id not in _FUNCTIONS:
             name = node.func.id if isinstance(node.func, ast.Name) else ""
             known = ", ".join(_FUNCTIONS)
-            return self.refuse(node, f"calls something else{_nearest(name, _FUNCTIONS)}; there are {known}")
+            return self.refuse(node, f"calls something else{meant(name, _FUNCTIONS)}; there are {known}")
         name = node.func.id
         if name == "event":
             return self._event_call(node)
@@ -320,14 +320,14 @@ class _Checker(ast.NodeTransformer):
         events = self._texts(node, node.args)
         for text in events:
             if text not in FIELDS:
-                self.refuse(node, f"names the event {text!r}{_nearest(text, FIELDS)}; there are {', '.join(FIELDS)}")
+                self.refuse(node, f"names the event {text!r}{meant(text, FIELDS)}; there are {', '.join(FIELDS)}")
         if len(node.args) > 1:
             self.refuse(node, "names more than one event")
         for keyword in node.keywords:
             name = keyword.arg or "**"
             if name not in fields:
                 known = ", ".join(fields)
-                self.refuse(node, f"asks for {name}{_nearest(name, fields)}; an event has {known}")
+                self.refuse(node, f"asks for {name}{meant(name, fields)}; an event has {known}")
             kind = self.check(keyword.value)
             if kind != fields[name]:
                 self.refuse(keyword.value, f"is {_article(kind)}, expected {_article(fields[name])}")
@@ -338,7 +338,7 @@ class _Checker(ast.NodeTransformer):
     def _kind_of(self, node: ast.Constant, event: str) -> None:
         known = KINDS.get(event)
         if known is not None and node.value not in known:
-            near = _nearest(str(node.value), known)
+            near = meant(str(node.value), known)
             self.refuse(node, f"is no kind of {event}{near}; there are {', '.join(known)}")
 
     def _texts(self, node: ast.expr, arguments: Sequence[ast.expr]) -> list[str]:
@@ -370,15 +370,6 @@ class _Checker(ast.NodeTransformer):
         if isinstance(node.value, ast.Name) and node.value.id == "position":
             return ast.Call(func=node.value, args=[ast.Constant(value=node.attr)], keywords=[])
         return node
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    every = list(known)
-    lower = {each.lower(): each for each in every}
-    if name.lower() in lower:
-        return f"; did you mean {lower[name.lower()]}?"
-    close = difflib.get_close_matches(name, every, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _article(kind: str) -> str:

@@ -3,7 +3,6 @@
 A new policy is one file and one line in `POLICIES`.
 """
 
-import difflib
 import re
 from importlib import import_module
 
@@ -13,6 +12,7 @@ from src.backtesting.schedules.order import make as make_order
 from src.backtesting.schedules.policy import Candidate, EndChecked, SchedulePolicy
 from src.backtesting.schedules.replay import make as make_replay
 from src.core.errors import ConfigError
+from src.core.words import closest
 
 __all__ = ["POLICIES", "SEEDED", "Candidate", "EndChecked", "SchedulePolicy", "policy_named"]
 
@@ -70,8 +70,8 @@ def _known(kind: str, text: str) -> str:
     if kind in POLICIES:
         return kind
     known = [*POLICIES, *((*KINDS, ORDER) if kind != text else ())]
-    close = difflib.get_close_matches(kind, known, n=1)
-    hint = f"; did you mean {text.replace(kind, close[0], 1)!r}?" if close else ""
+    near = closest(kind, known)
+    hint = "" if near is None else f"; did you mean {text.replace(kind, near, 1)!r}?"
     if kind in ("replay", ORDER, *KINDS):
         hint = "; to replay a schedule write the whole string that its run printed"
     raise ConfigError(f"expected a schedule among {', '.join(POLICIES)} or a replay string, found {text[:60]!r}{hint}")

@@ -3,12 +3,12 @@
 Adding one is a file and a line of `SOURCES`. Pure but for the import of what is named; any thread.
 """
 
-import difflib
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 from src.core.errors import ConfigError
+from src.core.words import meant
 from src.data.sources.port import BarSource
 
 __all__ = ["SOURCES", "source_named"]
@@ -37,11 +37,9 @@ def source_named(
     """
     name, _, rest = text.partition(":")
     if name not in SOURCES:
-        close = difflib.get_close_matches(name, SOURCES, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ConfigError(
             f"expected a source such as ccxt:binanceusdm, csv:FILE, parquet:FILE or synthetic:SEED, "
-            f"found {text!r}{hint}",
+            f"found {text!r}{meant(name, SOURCES)}",
             found=text,
         )
     module, _, factory = SOURCES[name].partition(":")

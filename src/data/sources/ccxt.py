@@ -4,7 +4,6 @@ Called by one thread, which waits for the network, for ccxt's own rate limit and
 have closed is answered by the exchange's clock where it tells it, else by this machine's.
 """
 
-import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
@@ -16,6 +15,7 @@ from src.core.bars import BarSeries
 from src.core.errors import ConfigError, DataError
 from src.core.sync import wall_ns
 from src.core.timeframe import MINUTE_NS, format_duration, format_instant, parse_timeframe
+from src.core.words import meant
 from src.data.instruments import defaults_for
 from src.data.resample import freeze
 from src.data.sources.asking import OnRetry, Patience, Unanswered, Wait, ask, real_wait, root_cause
@@ -69,8 +69,7 @@ def ccxt_source(
             f"expected mark after ccxt:{exchange}:, found {price!r}; leave it out for trades", found=price
         )
     if exchange not in ccxt.exchanges:
-        close = difflib.get_close_matches(exchange, ccxt.exchanges, n=3)
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        hint = meant(exchange, ccxt.exchanges, 3)
         raise ConfigError(f"expected an exchange that ccxt knows after ccxt:, found {exchange!r}{hint}", found=exchange)
     try:
         client = getattr(ccxt, exchange)(dict(options or {}))
@@ -232,9 +231,7 @@ class CcxtSource:
                 symbol=name,
             )
         known = [*markets, *self._client.markets_by_id]
-        close = difflib.get_close_matches(wanted, known, n=3)
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise ConfigError(f"{self.name} has no market {wanted}{hint}", symbol=name, source=self.name)
+        raise ConfigError(f"{self.name} has no market {wanted}{meant(wanted, known, 3)}", symbol=name, source=self.name)
 
     def _defaults(self, name: str, market: Mapping[str, Any]) -> dict[str, Any]:
         """The instrument's defaults with what the exchange says of ticks and steps."""

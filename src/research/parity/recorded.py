@@ -19,14 +19,13 @@ from src.core.errors import ConfigError, DataError, LockstepError
 from src.core.instrument import Instrument
 from src.core.journal import JournalRecord
 from src.core.trading_controller import MONITOR, worker_name
-from src.core.words import meant
 from src.live.config import LiveConfig
 from src.live.recording import FILE, read_meta, read_story
 from src.live.wire import from_plain
 from src.research.parity.decisions import Decision, decisions_of
 from src.research.parity.seen import Evidence, evidence_of_journal, evidence_of_recording, records_of_entries
 
-__all__ = ["RecordedRun", "RunSide", "find_run", "read_recorded", "read_side"]
+__all__ = ["RecordedRun", "RunSide", "read_recorded", "read_side"]
 
 #: After everything that happens.
 NEVER_NS = (1 << 63) - 1
@@ -114,26 +113,6 @@ class RecordedRun:
                 "without them no fill can be simulated"
             )
         return costs_of(section)
-
-
-def find_run(text: str, runs_dir: Path) -> Path:
-    """The folder of a run.
-
-    Args:
-        text: a folder, or the name of one in `runs_dir`.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    for folder in (Path(text), runs_dir / text):
-        if folder.is_dir():
-            return folder
-    there = sorted(each.name for each in runs_dir.glob("*/")) if runs_dir.is_dir() else []
-    hint = meant(text, there) or "; give another one, or --config FILE for its runs"
-    raise ConfigError(
-        f"expected the folder of a run, or the name of one in {runs_dir.as_posix()}, found {text!r}{hint}",
-        found=text,
-    )  # fmt: skip
 
 
 def read_recorded(folder: Path) -> RecordedRun:

@@ -3,7 +3,6 @@
 Called by one thread, while the manifest is read. Everything that is wrong is found in one go.
 """
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from src.core.record import record
 from src.core.strategy import Param
 from src.core.strategy_runner import strategy_params
 from src.core.timeframe import format_duration
+from src.core.words import meant
 from src.research.suite.expand import PARAMS, STRATEGIES, SYMBOLS, Dimension, Member, Product, Structure
 from src.research.suite.section import ProductSection
 from src.research.suite.values import Choices, parameter_choices, plain_choices
@@ -167,9 +167,8 @@ class _Reader:
         for i, symbols in enumerate(self._section.symbols or ()):
             for symbol in symbols:
                 if symbol not in known:
-                    hint = _hint(symbol, known)
                     self._wrong((SYMBOLS, i), f"expected instruments of {self._base.name}, which are "
-                                f"{', '.join(known)}; found {symbol!r}{hint}")  # fmt: skip
+                                f"{', '.join(known)}; found {symbol!r}{meant(symbol, known)}")  # fmt: skip
 
     def _structures(self, alternatives: Sequence[_Alternative]) -> dict[tuple[int, int], Structure]:
         found: dict[tuple[int, int], Structure] = {}
@@ -368,9 +367,4 @@ def _known_params(key: str, alternatives: Sequence[_Alternative]) -> str:
     names = [name for each in known.values() for name in each]
     names += [f"{instance}.{name}" for instance, each in known.items() for name in each]
     has = "; ".join(f"{instance} has {', '.join(each) or 'none'}" for instance, each in known.items())
-    return f"; {has}{_hint(key, names)}"
-
-
-def _hint(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f"; {has}{meant(key, names)}"

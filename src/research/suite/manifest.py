@@ -4,7 +4,6 @@ Called by one thread. Nothing but files is read: the manifest, the base, and the
 """
 
 import dataclasses
-import difflib
 import json
 import math
 import os
@@ -19,7 +18,7 @@ from src.core.config_file import ConfigDocument, read_config
 from src.core.errors import ConfigError
 from src.core.program import command
 from src.core.record import record
-from src.core.words import counted
+from src.core.words import counted, meant
 from src.research.suite.dimensions import OwnStrategies, product_of, refused_key, short_name, told_value
 from src.research.suite.expand import Product, Specs
 from src.research.suite.ports import RunSpec
@@ -201,11 +200,9 @@ def _problems_of_search(source: ConfigDocument, section: SuiteSection) -> list[s
     figure, known = section.search.figure, searchable()
     if figure in known:
         return []
-    close = difflib.get_close_matches(figure, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
     return [
-        f"{source.where(('search', 'of'))}: search.of: expected a figure of a run, found {figure!r}{hint}; there are: "
-        + ", ".join(known)
+        f"{source.where(('search', 'of'))}: search.of: expected a figure of a run, found {figure!r}"
+        f"{meant(figure, known)}; there are: {', '.join(known)}"
     ]
 
 

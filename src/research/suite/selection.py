@@ -9,7 +9,6 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from src.backtesting.artifacts.trial_ledger import Trial, daily_sharpe, read_tri
 from src.core.errors import ConfigError
 from src.core.record import record
 from src.core.texts import writable
+from src.core.words import meant
 from src.data.connection import first_line
 from src.research.deflated_sharpe import TrialBook, deflated_sharpe
 from src.research.suite.results_file import METRIC_COLUMNS, Schema, listed, open_results, quoted
@@ -70,9 +70,9 @@ class Selection:
         alike = [column for column in self.columns if column.lower() == word.lower()]
         if len(alike) == 1:
             return alike[0]
-        close = get_close_matches(word, self.columns, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"{option}: expected one of the columns, found {word!r}{hint}\n{self.known()}")
+        raise ConfigError(
+            f"{option}: expected one of the columns, found {word!r}{meant(word, self.columns)}\n{self.known()}"
+        )
 
     def known(self) -> str:
         """The columns, in lines for people."""

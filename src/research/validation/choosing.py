@@ -4,12 +4,11 @@ Pure; any thread. The answer depends on the figures at twelve digits and on the 
 else.
 """
 
-import difflib
 from collections.abc import Sequence
 
 from src.core.errors import ConfigError
 from src.core.record import record
-from src.core.words import counted
+from src.core.words import counted, meant
 from src.research.suite.ranking import highest_first, searchable
 from src.research.validation.figures import figure
 
@@ -42,10 +41,9 @@ def direction_of(objective: str) -> bool:
     known = searchable()
     if objective in known:
         return highest_first(objective)
-    close = difflib.get_close_matches(objective, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
     raise ConfigError(
-        f"reoptimise.objective: expected a figure of a run, found {objective!r}{hint}; there are: {', '.join(known)}"
+        f"reoptimise.objective: expected a figure of a run, found {objective!r}{meant(objective, known)}; there are: "
+        f"{', '.join(known)}"
     )
 
 

@@ -1,12 +1,12 @@
 """A validation as it was asked for: its configuration, and where things are. Reads one file; any thread."""
 
-import difflib
 from pathlib import Path
 from typing import Any
 
 from src.core.config_file import ConfigDocument, read_config
 from src.core.errors import ConfigError
 from src.core.record import record
+from src.core.words import meant
 from src.research.validation.pvalues import PVALUES
 from src.research.validation.section import ValidationSection
 
@@ -71,10 +71,8 @@ def read_validation(path: Path, overrides: list[str], *, trials: int | None = No
     section = document.validate(ValidationSection)
     wanted = section.multiple_testing.p_value
     if wanted not in PVALUES:
-        close = difflib.get_close_matches(wanted, PVALUES, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ConfigError(
             f"{document.where(('multiple_testing', 'p_value'))}: multiple_testing.p_value: expected one of "
-            f"{', '.join(PVALUES)}, found {wanted!r}{hint}"
+            f"{', '.join(PVALUES)}, found {wanted!r}{meant(wanted, PVALUES)}"
         )
     return ValidationSetup(document=document, section=section)

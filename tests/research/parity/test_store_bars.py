@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from src.backtesting.find_run import find_run
 from src.core.errors import DataError
 from src.core.timeframe import MINUTE_NS
 from src.data.store import HistoricalDataStore
 from src.live.recording import FILE, Recording
-from src.research.parity.recorded import find_run, read_recorded
+from src.research.parity.recorded import read_recorded
 from src.research.parity.store_bars import SOURCE, against_store, difference_text, import_recorded, store_series
 from src.testing.worlds import bar_series
 from tests.research.parity.journals import START_NS, Recorder, minute
@@ -112,7 +113,7 @@ def test_a_series_of_another_source_is_refused(tmp_path: Path, store: Path) -> N
 
 
 def test_a_run_is_found_by_its_folder_or_its_name(tmp_path: Path) -> None:
-    """What is neither is refused with the folder that was looked in."""
+    """A recording marks it as one; what holds none is refused."""
     folder = _recorded(tmp_path / "run", {1: 100.0})
 
     assert find_run(str(folder), tmp_path / "elsewhere") == folder

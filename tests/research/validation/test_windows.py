@@ -14,6 +14,7 @@ from src.core.timeframe import format_instant, parse_instant
 from src.research.validation.ports import CandidateTrades, Period
 from src.research.validation.section import WalkforwardSection
 from src.research.validation.windows import Window, add_months, entered_in, time_windows
+from tests.documentation.pages import block_of
 from tests.research.validation.naive_windows import naive_windows, since_epoch
 
 
@@ -216,3 +217,27 @@ def test_windows_equal_those_made_with_dates(
     assert [(each.train_from_ns, each.test_from_ns, each.test_to_ns, each.partial) for each in found] == [
         (since_epoch(a), since_epoch(b), since_epoch(c), partial) for a, b, c, partial in expected
     ]
+
+
+def test_the_picture_of_the_page_is_drawn_to_scale() -> None:
+    """A column is a month, and every bar stands where a window of the walk-forward begins or ends."""
+    drawn: dict[str, list[list[int]]] = {}
+    for line in block_of("docs/validation.md", "anchored: the train grows").text.splitlines():
+        if ":" in line:
+            windows = drawn.setdefault(line.partition(":")[0], [])
+        elif "|" in line:
+            windows.append([column for column, each in enumerate(line) if each == "|"])
+    period = Period(start_ns=parse_instant("2016-01-01"), end_ns=parse_instant("2020-01-01"))
+    starts = [add_months(period.start_ns, month) for month in range(49)]
+
+    def windows_of(kind: str, cutoff: str | None) -> list[list[int]]:
+        section = WalkforwardSection.model_validate({"windows": kind, "train_months": 12, "test_months": 6})
+        found = time_windows(period, section, None if cutoff is None else parse_instant(cutoff))
+        return [[starts.index(at) for at in (each.train_from_ns, each.train_to_ns, each.test_to_ns)] for each in found]
+
+    assert {name: len(lines) for name, lines in drawn.items()} == {
+        "anchored": 3, "rolling": 3, "with discovery_cutoff 2018-01-01": 2
+    }  # fmt: skip
+    assert drawn["anchored"] == windows_of("anchored", None)[:3]
+    assert drawn["rolling"] == windows_of("rolling", None)[:3]
+    assert drawn["with discovery_cutoff 2018-01-01"] == windows_of("anchored", "2018-01-01")[:2]

@@ -7,7 +7,6 @@ open while it is read and no longer.
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 
 from src.core.errors import DataError
 from src.core.timeframe import DAY_NS
+from src.core.words import closest
 from src.data.connection import first_line
 
 __all__ = ["TableRows"]
@@ -325,10 +325,9 @@ def _absent(absent: Sequence[str], names: Sequence[str]) -> str:
                 f"pandas `pd.to_datetime({named[0]}, utc=True).astype('datetime64[ns, UTC]').astype('int64')`"
             )
             continue
-        close = get_close_matches(name, [each.lower() for each in names if each not in _KNOWN], n=1, cutoff=0.6)
-        if close:
-            meant = next(each for each in names if each.lower() == close[0])
-            said += f"; did you mean {name} by {meant!r}?"
+        near = closest(name, [each for each in names if each not in _KNOWN])
+        if near is not None:
+            said += f"; did you mean {name} by {near!r}?"
     return said
 
 
