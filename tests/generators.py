@@ -5,6 +5,7 @@ Prices lie on a coarse grid, so that touches, gaps and ties happen all the time 
 
 import datetime as dt
 from dataclasses import dataclass
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -203,10 +204,20 @@ _THEMES = (
 )
 _HELD_WORDS = ("hold on", "hold on", "notify", "notify", "sleep")
 _RARE_WORDS = ("fail", "leave", "retire", "stop")
-# One op in so many is a rare one: an early end would hide all that comes after it.
-_RARELY = 15
+# So many usual ops come on a rare one, of a participant and of what it starts: an early end would hide all that comes
+# after it, and only where a thread or timer fails is anybody asked what to do.
+_RARELY = (15, 3)
 # Few different lengths on one grid with the market, so that deadlines, timers and steps meet all the time.
 _LENGTHS = (0, 5, 5, 10, 10, 15, 20, 30, 45, None, None)
+# Each draw has its price, and a world has hundreds of ops: one for both operands, from strategies that are made once.
+_OPERANDS = st.sampled_from([(which, length) for which in range(4) for length in _LENGTHS])
+_COUNTS = (st.integers(2, 4), st.integers(2, 4), st.integers(2, 7))  # of ops, by the depth that is left
+
+
+@cache
+def _whats(among: tuple[str, ...], rare: tuple[str, ...], rarely: int) -> st.SearchStrategy[str]:
+    """Any of the words, and one time in `rarely + 1` one of the rare ones."""
+    return st.sampled_from(among * (rarely * len(rare)) + rare * len(among) if rare else among)
 
 
 @st.composite
@@ -218,10 +229,9 @@ def _programs(
     among = words if helper else _STEPS + words
     if held >= 0:
         among = words + _HELD_WORDS * 2
-    for _ in range(draw(st.integers(2, 7 if depth == 2 else 4))):
-        rarely = rare and draw(st.integers(0, _RARELY)) == _RARELY
-        what = draw(st.sampled_from(rare if rarely else among))
-        which, length = draw(st.integers(0, 3)), draw(st.sampled_from(_LENGTHS))
+    whats = _whats(among, rare, _RARELY[helper])
+    for _ in range(draw(_COUNTS[depth])):
+        what, (which, length) = draw(whats), draw(_OPERANDS)
         if what in _HELD_WORDS and held >= 0:
             which = held  # of another lock it would only be refused
         body: tuple[Op, ...] = ()

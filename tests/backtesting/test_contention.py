@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from src.backtesting.result import BacktestResult
 from src.backtesting.schedules import policy_named
 from src.core.journal import JournalRecord
 from src.core.strategy import BarStrategy
@@ -16,6 +17,12 @@ from tests.backtesting.contended import SYMBOLS, check_limits, contended_run
 from tests.delays import DelayedThreads, Delays
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def expected() -> BacktestResult:
+    """The run in fibers and in the written order, with which others are compared."""
+    return contended_run("fibers")[0]
 
 
 def first_difference(a: list[JournalRecord], b: list[JournalRecord]) -> str:
@@ -51,9 +58,8 @@ def test_the_delays_lie_in_the_hand_overs_too() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # half a minute on an idle machine; the limit leaves room for a busy one
 @pytest.mark.parametrize("runs", [30, pytest.param(200, marks=pytest.mark.soak)])
-def test_runs_under_real_delays_give_one_digest_and_break_no_limit(runs: int) -> None:
+def test_runs_under_real_delays_give_one_digest_and_break_no_limit(expected: BacktestResult, runs: int) -> None:
     """Random real delays at every call of the broker and at every hand-over change nothing."""
-    expected, _ = contended_run("fibers")
     delayed = 0
     for seed in range(runs):
         delays = Delays(seed)
@@ -86,22 +92,21 @@ def digest_of(process: "subprocess.Popen[str]") -> str:
 
 
 @pytest.mark.slow
-def test_other_processes_with_other_hash_seeds_give_the_same_digest() -> None:
+def test_other_processes_with_other_hash_seeds_give_the_same_digest(expected: BacktestResult) -> None:
     """Nothing depends on the order of sets or on what a process happens to be."""
-    expected, _ = contended_run("fibers")
     processes = [in_a_process(seed, hash_seed) for seed, hash_seed in enumerate(("0", "1", "42", "random"))]
 
     assert [digest_of(process) for process in processes] == [expected.digest] * 4
 
 
 @pytest.mark.slow
-def test_a_process_that_burns_the_processor_beside_it_changes_nothing() -> None:
+def test_a_process_that_burns_the_processor_beside_it_changes_nothing(expected: BacktestResult) -> None:
     """Under load threads are suspended at other moments, and the digest stays."""
-    expected, _ = contended_run("fibers")
     burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:
-        digests = [digest_of(in_a_process(seed, "random")) for seed in (7, 8)]
-        digests += [contended_run()[0].digest for _ in range(3)]
+        processes = [in_a_process(seed, "random") for seed in (7, 8)]
+        digests = [contended_run()[0].digest for _ in range(3)]
+        digests += [digest_of(process) for process in processes]
     finally:
         for burner in burners:
             burner.kill()
@@ -112,11 +117,10 @@ def test_a_process_that_burns_the_processor_beside_it_changes_nothing() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
-def test_no_schedule_exceeds_a_limit(seed: int) -> None:
+def test_no_schedule_exceeds_a_limit(expected: BacktestResult, seed: int) -> None:
     """Another order gives other trades, the same order the same ones, and every order keeps the limits."""
     results = [contended_run("fibers", policy=policy_named("seeded", seed)) for _ in range(2)]
-    written, _ = contended_run("fibers")
 
     for result, series in results:
         check_limits(result, series)
-    assert results[0][0].digest == results[1][0].digest != written.digest
+    assert results[0][0].digest == results[1][0].digest != expected.digest
