@@ -43,11 +43,7 @@ class Loop:
     def __init__(self, venue: BenchVenue, kinds: tuple[FaultKind, ...], until_ns: int) -> None:
         self._venue = venue
         self._until_ns = until_ns
-        # Each endpoint begins elsewhere, so that all kinds are met soon, however few calls there are in a minute.
-        begins = [3 * number % len(kinds) for number in range(len(ENDPOINTS))]
-        self._left = {
-            endpoint: [*kinds[first:], *kinds[:first]] for endpoint, first in zip(ENDPOINTS, begins, strict=True)
-        }
+        self._left = {endpoint: list(kinds) for endpoint in ENDPOINTS}
         self._last_ns = 0
         venue.before = self._before
 
