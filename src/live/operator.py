@@ -119,10 +119,16 @@ class Operator:
         """Close everything and wait until it is closed: what protects positions goes only after they have."""
         for symbol in self._symbols:
             self._block(symbol, "the bot is being stopped")
+        asked = {each.position_id for each in self._positions("")}
         answer = self._flatten("", why)
         for _ in range(_LOOKS):
-            if not self._positions(""):
+            held = self._positions("")
+            if not held:
                 return answer
+            for position in held:
+                if position.position_id not in asked:  # of an entry that had left before and was filled meanwhile
+                    asked.add(position.position_id)
+                    self._desk.close(position, volume=None, kind=OPERATOR, reason=why)
             self._clock.sleep(_LOOK_NS)
         left = ", ".join([f"{each.volume:g} {each.symbol}" for each in self._positions("")])
         return Answer(ok=not left, text=f"{answer.text}; still held: {left}" if left else answer.text)

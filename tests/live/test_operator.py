@@ -150,6 +150,18 @@ def test_an_orderly_end_waits_until_nothing_is_held() -> None:
     assert bench.risk.reserve(entry).code == "blocked"
 
 
+def test_an_orderly_end_also_closes_what_fills_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an entry that had left and could not be cancelled any more, as one whose fill is told of late."""
+    bench = Bench(on_stop="flatten", latency_s=59)
+    bench.venue.buy(1.0, symbol="CCC")
+    monkeypatch.setattr(Operator, "_cancel_entries", lambda *_: 0)
+
+    answer = bench.operator.execute({"verb": "stop", "args": {}, "by": "somebody"})
+
+    assert answer.ok
+    assert bench.left[0] == {}
+
+
 def test_an_orderly_end_does_not_wait_for_ever() -> None:
     """What could not be closed is told, and the bot stops all the same."""
     bench = Bench(on_stop="flatten", latency_s=200)

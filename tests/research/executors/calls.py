@@ -29,6 +29,34 @@ def kill_itself(_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def kill_watched_worker(_: object) -> None:
+    """Kills the worker of a cluster that it runs in, as soon as its nanny has heard that it has begun.
+
+    A nanny starts no other one in place of a worker that ends before that.
+    """
+    from distributed import core, get_worker
+    from distributed.protocol import pickle
+    from distributed.utils import sync
+
+    worker: Any = get_worker()
+    rpc: Any = core.rpc
+    dumps: Any = pickle.dumps
+
+    async def ask() -> str:
+        async with rpc(worker.nanny) as nanny:
+            answer = await nanny.run(function=dumps(status_of_process))
+        return str(answer["result"])
+
+    while sync(worker.loop, ask) != "running":
+        pass
+    kill_itself(None)
+
+
+def status_of_process(dask_worker: Any) -> str:
+    """What a nanny knows of its worker."""
+    return str(dask_worker.process.status.name)
+
+
 def crash(_: object) -> None:
     ctypes.string_at(0)
 
