@@ -9,6 +9,7 @@ from src.core.timeframe import MINUTE_NS
 from src.live.config import PAPER, read_live_config
 from src.live.session import LiveOptions, LiveSession
 from src.strategies import load_strategy
+from tests.patient_time import patient_time
 from tests.testing.venues import make_venue
 
 __all__ = ["CONFIG", "record_paper_run"]
@@ -59,7 +60,7 @@ def record_paper_run(folder: Path) -> Path:
     """Run the bot for some minutes of the market; the folder of the run."""
     (folder / "flip.py").write_text(_STRATEGY, encoding="utf-8")
     rows = [round(100 + 3 * float(np.sin(i * 0.7)), 1) for i in range(60)]
-    with make_venue(rows, speed=SPEED) as venue:
+    with patient_time(), make_venue(rows, speed=SPEED) as venue:
         text = CONFIG.replace("URL", venue.url).replace("SPEED", str(SPEED))
         (folder / "flip.yaml").write_text(text, encoding="utf-8")
         document = read_config(folder / "flip.yaml")
