@@ -170,7 +170,9 @@ class WallClock(Blocking):
         current_participant.set(seat.name)
         self._take_turn(seat)
         try:
-            if not self._is_over(seat):
+            if self._is_over(seat):
+                self._goes_on(seat, OVER)
+            else:
                 self._goes_on(seat, FIRST)
                 seat.run()
         except Stopping:

@@ -84,7 +84,7 @@ def test_a_wrong_session_is_refused(session: dict[str, str], sentence: str) -> N
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
-        ("instruments", {"AAA": {"calendar": "forx"}}, "did you mean forex"),
+        ("instruments", {"AAA": {"calendar": "forx"}}, "did you mean .forex."),
         ("manage", {"session_close": {"before": "0s"}}, "greater than 0"),
     ],
 )

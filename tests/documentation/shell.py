@@ -37,9 +37,11 @@ class Clone:
             timeout_s: what only a script that hangs takes, on a slow machine too.
         """
         path = f"{self.commands}{os.pathsep}{os.environ['PATH']}"
+        # Whoever pastes the block does not sit inside a test run that has options of its own.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         done = subprocess.run(
             ["sh", "-e", "-c", script], cwd=self.folder, stdin=subprocess.DEVNULL,
-            env={**os.environ, "PATH": path, "PYTHONPATH": str(self.folder), "PYTHONIOENCODING": "utf-8"},
+            env={**kept, "PATH": path, "PYTHONPATH": str(self.folder), "PYTHONIOENCODING": "utf-8"},
             capture_output=True, encoding="utf-8", timeout=timeout_s, check=False,
         )  # fmt: skip
         return Ended(code=done.returncode, out=done.stdout, err=done.stderr)

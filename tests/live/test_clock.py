@@ -108,6 +108,33 @@ def test_time_stands_still_in_a_turn_and_no_two_turns_share_an_instant() -> None
     assert log.turns[-1][2] == "over"
 
 
+def test_a_thread_that_the_end_came_before_is_told_and_replayed() -> None:
+    """It was started in the turn that ended the run, and never began."""
+
+    def drive(clock: LiveClock) -> list[str]:
+        begun: list[str] = []
+
+        def step() -> bool:
+            clock.start_thread(lambda: begun.append("helper"))
+            clock.stop("enough")
+            return True
+
+        spawn(clock, "a", step)
+        spawn(clock, "b", lambda: True, 1)
+        clock.drive()
+        return begun
+
+    log, again = Log(), Log()
+    begun = drive(LiveClock(log))
+    replay = LiveClock(again, script=script_of(*log.turns))
+    begun += drive(replay)
+
+    assert begun == []
+    assert ("a/helper-1", "over") in [(who, what) for _, who, what in log.turns]
+    assert replay.difference is None
+    assert again.turns == []
+
+
 def test_a_machine_whose_clock_is_set_back_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bot's time goes on from where it was; when it is set ahead, the bot's jumps too."""
     moved = [0]
