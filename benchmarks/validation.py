@@ -95,7 +95,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("parts", nargs="*", metavar="|".join(PARTS), help="what to measure; all by default")
     parser.add_argument("--candidates", type=int, default=CANDIDATES, help=f"how many (default: {CANDIDATES})")
     parser.add_argument("--workers", type=int, default=2, help="processes to be compared with one (default: 2)")
-    parser.add_argument("--rounds", type=int, default=9, help="of the walk-forward (default: 9)")
+    parser.add_argument("--rounds", type=int, default=15, help="of the walk-forward (default: 15)")
     parser.add_argument("--json", action="store_true", help="the only format")
     options = parser.parse_args(arguments)
     options.parts = options.parts or list(PARTS)

@@ -25,9 +25,9 @@ from src.research.validation.trade_file import begin_reading
 __all__ = ["Judged", "Judges", "judges_for"]
 
 #: So many candidates make one call, towards the end fewer, so that nobody waits long for the last one.
-_AT_ONCE, _AT_LEAST = 256, 16
+_AT_ONCE, _AT_LEAST = 256, 32
 #: A call is for this share of what is left for one worker.
-_OF_THE_REST = 3
+_OF_THE_REST = 2
 _MOST_WORKERS = 8
 _SHARE = 0.8
 _CLUSTER = "dask"
