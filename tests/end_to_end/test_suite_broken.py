@@ -59,7 +59,7 @@ def records(folder: Path) -> Path:
 def test_deadly_runs_are_lost_and_all_others_complete(folder: Path) -> None:
     """A segmentation fault, a kill, an endless loop and an endless appetite, beside four that are well."""
     deadly = [moody(mode, mode=mode) for mode in ("crashing", "killing", "spinning", "eating")]
-    write_manifest(folder, more="deadline: 6s\nmemory: 1200MB", runs=[*deadly[:2], *WELL, *deadly[2:]])
+    write_manifest(folder, more="deadline: 8s\nmemory: 1200MB", runs=[*deadly[:2], *WELL, *deadly[2:]])
     ended = suite(folder)
 
     assert ended.code == 1, ended.err
@@ -67,7 +67,7 @@ def test_deadly_runs_are_lost_and_all_others_complete(folder: Path) -> None:
     reasons = ended.value["failures"]
     assert list(reasons) == ["crashing", "killing", "spinning", "eating"]
     assert all("2 attempts" in reason for reason in reasons.values())
-    assert "6 s" in reasons["spinning"]
+    assert "8 s" in reasons["spinning"]
     assert "MiB" in reasons["eating"]
     assert [row["run_id"] for row in rows_of(folder)["suite_runs"] if row["status"] == "LOST"] == [None] * 4
 

@@ -14,6 +14,9 @@ __all__ = ["live_world"]
 
 pytestmark = pytest.mark.slow  # as those of a session
 
+#: Slow enough that the 4 s beyond a minute are more than a busy machine needs from the look to the turn.
+_SPEED = 60.0
+
 
 class Watchful(Coming):
     """Notes how old the bars are that it is shown."""
@@ -32,6 +35,7 @@ def test_nobody_acts_on_a_bar_from_before_a_long_pause(
 ) -> None:
     """Neither on those that closed meanwhile, nor on one that was visible and not acted on when the bot was killed."""
     monkeypatch.setattr(Watchful, "ages", [])
+    live_world.values["live"]["speed"] = _SPEED
     live_world.classes["in"] = Watchful
     live_world.run_killed(2.5, at)
     Watchful.ages.clear()
@@ -46,6 +50,7 @@ def test_nobody_acts_on_a_bar_from_before_a_long_pause(
 def test_bars_that_come_after_an_outage_are_history(live_world: LiveWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """A venue that was silent for minutes is not traded by what it says of them."""
     monkeypatch.setattr(Watchful, "ages", [])
+    live_world.values["live"]["speed"] = _SPEED
     live_world.classes["in"] = Watchful
     whole, times = Source.refresh, [0]
 
@@ -67,6 +72,7 @@ def test_bars_that_come_after_an_outage_are_history(live_world: LiveWorld, monke
 def test_bars_that_close_while_a_call_hangs_are_history(live_world: LiveWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """They were visible in time, and the worker that was to look at them waited for an answer to its order."""
     monkeypatch.setattr(Watchful, "ages", [])
+    live_world.values["live"]["speed"] = _SPEED
     live_world.classes["in"] = Watchful
     whole, answered, asked, held = Source.refresh, Event(), [0], []
 
