@@ -252,10 +252,12 @@ def validate(folder: Path, candidates: int, runs: str, *more: str, workers: int,
 
 
 def memory_of(pid: int) -> int:
-    """Resident bytes of a process; 0 when it has ended."""
+    """The most that a process has held so far, in bytes, where the system tells that, else what it holds; 0 of none."""
     try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:
+        told = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+        most = next((line for line in told.splitlines() if line.startswith("VmHWM:")), None)
+        return int(most.split()[1]) * 1024 if most else int(psutil.Process(pid).memory_info().rss)
+    except (OSError, psutil.Error):
         return 0
 
 
