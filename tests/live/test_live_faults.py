@@ -35,11 +35,8 @@ LOUD = tuple(kind for kind in FaultKind if kind not in SILENT)
 class Loop:
     """Has the next call of an endpoint fail in the next way, as soon as the one before has happened.
 
-    The next way is the one that has happened least of those that the endpoint has not had: after the first few calls
-    every way was met, however few a slow machine makes, and no way comes twice in a row while there is another.
-
     Args:
-        kinds: the ways, each once at each endpoint.
+        kinds: the ways, in turn at each endpoint.
         until_ns: after that everything goes well.
     """
 
@@ -48,7 +45,6 @@ class Loop:
         self._until_ns = until_ns
         self._left = {endpoint: list(kinds) for endpoint in ENDPOINTS}
         self._last_ns = 0
-        self._met = Counter[FaultKind]()
         venue.before = self._before
 
     def _before(self, request: Request) -> Reply | None:
@@ -59,10 +55,7 @@ class Loop:
         due = request.at_ns < self._until_ns and request.at_ns - self._last_ns >= pause_ns
         if left and due and self._venue.polls > 20:
             self._last_ns = request.at_ns
-            kind = min(left, key=self._met.__getitem__)
-            left.remove(kind)
-            self._met[kind] += 1
-            self._venue.fail(Fault(kind=kind, endpoint=request.endpoint, seconds=1))
+            self._venue.fail(Fault(kind=left.pop(0), endpoint=request.endpoint, seconds=1))
         return None
 
 
