@@ -100,8 +100,9 @@ def run_with_faults(
 @pytest.mark.slow
 def test_whatever_fails_no_order_is_doubled_no_money_is_missing_and_nothing_is_left(tmp_path: Path) -> None:
     """Every kind that answers or hangs up, at one endpoint after the other."""
-    # What cannot be protected in time is flattened, which takes two calls.
-    met = run_with_faults(tmp_path, LOUD, minutes=20, speed=60.0, late_s=0.5)
+    # What cannot be protected in time is flattened, which takes two calls, and these may fail too; on a busy machine
+    # each takes its time.
+    met = run_with_faults(tmp_path, LOUD, minutes=20, speed=30.0, late_s=2.0)
 
     assert set(met) == {kind.value for kind in LOUD}
 
